@@ -1,0 +1,396 @@
+"""One connection to the Asterisk Manager Interface.
+
+Actions are pipelined: Asterisk runs those of one connection strictly in order, and their answers are matched by
+ActionID. Nothing is ever sent twice. When the connection ends, so does every answer that is waited for.
+
+Asterisk writes a queue's state while it holds that queue's lock, and disconnects a reader slower than its
+`writetimeout` (100 ms). So this side never stops reading: what arrives goes to its consumer at once.
+"""
+
+import asyncio
+import contextlib
+import copy
+import hashlib
+import ssl
+from collections.abc import Callable, Iterable
+from typing import cast
+
+import msgspec
+
+from plantel.ami import wire
+from plantel.errors import (
+    SwitchError,
+    SwitchLoginRefused,
+    SwitchNotReady,
+    SwitchProtocol,
+    SwitchTimeout,
+    SwitchUnreachable,
+)
+
+IN_FLIGHT_MOST = 256
+"""Actions sent and not yet answered. Asterisk runs one at a time; more would only lie in its socket."""
+
+EVENTS = "agent,system"
+"""The event classes asked for: changes of queue members; boot, shutdown and reload."""
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where and as whom to log in. With `tls` the port must be that of `tlsbindaddr` in manager.conf."""
+
+    server: str
+    host: str
+    port: int
+    username: str
+    secret: str
+    tls: ssl.SSLContext | None = None
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.server!r}, {self.host!r}, {self.port}, {self.username!r})"
+
+
+class Deadlines(msgspec.Struct, frozen=True):
+    """How long to wait, in seconds.
+
+    connect    for the TCP (and TLS) connection
+    login      for the banner and the login; Asterisk itself waits 1 s before it refuses one
+    boot       for FullyBooted after the login
+    answer     for the next answer while any is outstanding
+    idle       without a word from Asterisk until a Ping asks whether it is still there
+    """
+
+    connect: float = 5.0
+    login: float = 5.0
+    boot: float = 5.0
+    answer: float = 10.0
+    idle: float = 20.0
+
+
+class _Call:
+    """A run of actions whose answers go to the same place."""
+
+    __slots__ = ("answered", "done", "error", "item", "left", "sealed")
+
+    def __init__(
+        self,
+        done: asyncio.Future[None],
+        answered: Callable[[int, wire.Message], None],
+        item: Callable[[wire.Message], None],
+    ) -> None:
+        self.done = done
+        self.answered = answered
+        self.item = item
+        self.left = 0
+        self.sealed = False
+        self.error: SwitchError | None = None
+
+    def settle(self) -> None:
+        if (self.error or (self.sealed and not self.left)) and not self.done.done():
+            self.done.set_result(None)
+
+
+def _ignore(_message: wire.Message) -> None:
+    pass
+
+
+class Connection(asyncio.Protocol):
+    """A connection that is logged in, from `connect`. Its methods raise SwitchError once it has ended."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        deadlines: Deadlines,
+        on_event: Callable[[wire.Message], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._endpoint = endpoint
+        self._deadlines = deadlines
+        self._on_event = on_event
+        self._on_lost = on_lost
+        self._loop = asyncio.get_running_loop()
+        self._decoder = wire.Decoder()
+        self._transport: asyncio.Transport | None = None
+        self._pending: dict[str, tuple[_Call, int]] = {}
+        self._count = 0
+        self._writable = True
+        self._room: list[asyncio.Future[None]] = []
+        self._end: SwitchError | None = None
+        self._gone = asyncio.Event()
+        self._ready = False
+        self._booted = asyncio.Event()
+        self._heard_at = self._moved_at = self._loop.time()
+        self._watch: asyncio.TimerHandle | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether this connection is of no more use."""
+        return self._end is not None
+
+    @property
+    def banner(self) -> str:
+        """The server's first line: `Asterisk Call Manager/` and the version of the protocol."""
+        return self._decoder.banner or ""
+
+    @property
+    def booted(self) -> bool:
+        """Whether Asterisk said FullyBooted. It says so only to a user with `read = system`."""
+        return self._booted.is_set()
+
+    # --- sending ---
+
+    async def pipeline(
+        self,
+        actions: Iterable[bytes],
+        answered: Callable[[int, wire.Message], None],
+        item: Callable[[wire.Message], None] = _ignore,
+    ) -> None:
+        """Send encoded actions (without ActionID) in order, and return when each has its answer.
+
+        `answered` gets the number of the action, from 0, with its response; for an action that answers with a list,
+        with the event that completes it. `item` gets the events of such lists, as they come. Both run while reading:
+        they must be quick, and what they raise must be wire.Malformed. Raises SwitchError where the connection ends
+        first. Cancelling stops sending; what was sent takes its course.
+        """
+        call = _Call(self._loop.create_future(), answered, item)
+        block = bytearray()
+        for number, action in enumerate(actions):
+            if len(self._pending) >= IN_FLIGHT_MOST or not self._writable:
+                self._write(block)
+                await self._wait_for_room()
+            if self._end is not None:
+                break
+            self._count += 1
+            action_id = str(self._count)
+            if not self._pending:
+                self._moved_at = self._loop.time()
+                self._rewatch()
+            self._pending[action_id] = (call, number)
+            call.left += 1
+            block += b"ActionID: %d\r\n%b" % (self._count, action)
+        self._write(block)
+        if self._end is not None:
+            raise copy.copy(self._end)
+        call.sealed = True
+        call.settle()
+        await call.done
+        if call.error is not None:
+            raise copy.copy(call.error)
+
+    async def request(self, action: bytes, item: Callable[[wire.Message], None] = _ignore) -> wire.Message:
+        """Send one action; returns what `pipeline` gives to `answered`."""
+        answers: list[wire.Message] = []
+        await self.pipeline([action], lambda _, answer: answers.append(answer), item)
+        return answers[0]
+
+    def _write(self, block: bytearray) -> None:
+        if block and self._end is None:
+            assert self._transport is not None
+            self._transport.write(bytes(block))
+        block.clear()
+
+    async def _wait_for_room(self) -> None:
+        # Half of the places are free when this returns, so that actions leave in blocks, not one by one.
+        while self._end is None and (len(self._pending) > IN_FLIGHT_MOST // 2 or not self._writable):
+            waiter = self._loop.create_future()
+            self._room.append(waiter)
+            await waiter
+
+    def _make_room(self) -> None:
+        for waiter in self._room:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._room.clear()
+
+    # --- what the transport calls ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def pause_writing(self) -> None:
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        self._make_room()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_at = self._loop.time()
+        try:
+            for message in self._decoder.feed(data):
+                self._receive(message)
+        except wire.Malformed as error:
+            self._finish(SwitchProtocol(server=self._endpoint.server, detail=str(error)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        detail = str(exc) if exc else "Asterisk closed the connection"
+        self._finish(SwitchUnreachable(server=self._endpoint.server, detail=detail))
+        self._gone.set()
+
+    def _receive(self, message: wire.Message) -> None:
+        headers = message.headers
+        action_id = headers.get("ActionID")
+        entry = self._pending.get(action_id) if action_id is not None else None
+        if entry is None:
+            self._hear(message)
+            return
+        assert action_id is not None
+        self._moved_at = self._heard_at
+        call, number = entry
+        listing = headers.get("EventList")
+        if listing == "start":
+            return
+        if "Event" in headers and listing is None:
+            call.item(message)
+            return
+        del self._pending[action_id]
+        call.left -= 1
+        call.answered(number, message)
+        call.settle()
+        if self._room and self._writable and len(self._pending) <= IN_FLIGHT_MOST // 2:
+            self._make_room()
+
+    def _hear(self, message: wire.Message) -> None:
+        event = message.headers.get("Event")
+        if event == "FullyBooted":
+            self._booted.set()
+        if event is not None and self._ready:
+            self._on_event(message)
+
+    def _finish(self, error: SwitchError) -> None:
+        if self._end is not None:
+            return
+        self._end = error
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+        for call, _ in self._pending.values():
+            call.error = error
+            call.settle()
+        self._pending.clear()
+        self._make_room()
+        self._booted.set()
+        if self._ready:
+            self._on_lost()
+
+    # --- deadlines ---
+
+    def _rewatch(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        due = self._moved_at + self._deadlines.answer if self._pending else self._heard_at + self._deadlines.idle
+        self._watch = self._loop.call_at(due, self._check)
+
+    def _check(self) -> None:
+        now = self._loop.time()
+        if self._pending:
+            if now >= self._moved_at + self._deadlines.answer:
+                self._finish(SwitchTimeout(server=self._endpoint.server, seconds=self._deadlines.answer))
+                return
+        elif now >= self._heard_at + self._deadlines.idle:
+            self._ping()
+        self._rewatch()
+
+    def _ping(self) -> None:
+        self._count += 1
+        call = _Call(self._loop.create_future(), lambda _number, _answer: None, _ignore)
+        call.left = 1
+        self._pending[str(self._count)] = (call, 0)
+        self._moved_at = self._loop.time()
+        self._write(bytearray(b"ActionID: %d\r\nAction: Ping\r\n\r\n" % self._count))
+
+    # --- beginning and end ---
+
+    async def log_in(self) -> None:
+        """Log in by MD5 challenge: the secret itself never leaves, with TLS or without. Raises SwitchError."""
+        endpoint = self._endpoint
+        challenge = await self.request(wire.encode([("Action", "Challenge"), ("AuthType", "MD5")]))
+        if not challenge.succeeded or "Challenge" not in challenge.headers:
+            raise SwitchProtocol(server=endpoint.server, detail=f"no MD5 challenge: {challenge.text}")
+        answer = hashlib.md5(
+            (challenge.headers["Challenge"] + endpoint.secret).encode("utf-8", "surrogateescape"), usedforsecurity=False
+        )
+        login = await self.request(
+            wire.encode(
+                [
+                    ("Action", "Login"),
+                    ("AuthType", "MD5"),
+                    ("Username", endpoint.username),
+                    ("Key", answer.hexdigest()),
+                    ("Events", EVENTS),
+                ]
+            )
+        )
+        if not login.succeeded:
+            raise SwitchLoginRefused(server=endpoint.server, username=endpoint.username, detail=login.text)
+
+    async def wait_until_booted(self) -> None:
+        """Return once Asterisk has finished starting. Raises SwitchNotReady where it has not within `boot` seconds.
+
+        A booted Asterisk says FullyBooted right after the login, if the user has `read = system`. A user who has not
+        waits in vain: so in the end it is enough that the queue module answers.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._deadlines.boot):
+                await self._booted.wait()
+        if self._end is not None:
+            raise copy.copy(self._end)
+        if not self._booted.is_set():
+            answer = await self.request(wire.encode([("Action", "QueueSummary"), ("Queue", "-")]))
+            if not answer.succeeded:
+                raise SwitchNotReady(server=self._endpoint.server)
+
+    def open(self) -> None:
+        """From now on, events and the loss of the connection are reported."""
+        if self._end is not None:
+            raise copy.copy(self._end)
+        self._ready = True
+        self._rewatch()
+
+    def abort(self, reason: str = "the connection was ended here") -> None:
+        """End the connection at once."""
+        self._finish(SwitchUnreachable(server=self._endpoint.server, detail=reason))
+
+    async def close(self) -> None:
+        """Log off, end the connection and wait until it is gone."""
+        if self._end is None:
+            self._ready = False
+            self._write(bytearray(b"Action: Logoff\r\n\r\n"))
+            assert self._transport is not None
+            self._transport.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._deadlines.answer):
+                    await self._gone.wait()
+            self.abort()
+        await self._gone.wait()
+
+
+async def connect(
+    endpoint: Endpoint, deadlines: Deadlines, on_event: Callable[[wire.Message], None], on_lost: Callable[[], None]
+) -> Connection:
+    """A connection that is logged in to a booted Asterisk.
+
+    `on_event` gets every event that is no part of an answer; `on_lost` is called once, when the connection ends other
+    than by `close`. Raises SwitchError: Unreachable, Timeout, Protocol, LoginRefused, NotReady.
+    """
+    connection = Connection(endpoint, deadlines, on_event, on_lost)
+    try:
+        async with asyncio.timeout(deadlines.connect):
+            await asyncio.get_running_loop().create_connection(
+                lambda: connection, endpoint.host, endpoint.port, ssl=endpoint.tls
+            )
+    except TimeoutError:
+        raise SwitchTimeout(server=endpoint.server, seconds=deadlines.connect) from None
+    except OSError as error:
+        raise SwitchUnreachable(server=endpoint.server, detail=str(error)) from error
+    try:
+        async with asyncio.timeout(deadlines.login):
+            await connection.log_in()
+        await connection.wait_until_booted()
+        connection.open()
+    except BaseException as error:
+        connection.abort()
+        await connection.close()
+        if isinstance(error, TimeoutError):
+            raise SwitchTimeout(server=endpoint.server, seconds=deadlines.login) from None
+        raise
+    return connection

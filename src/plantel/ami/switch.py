@@ -1,0 +1,184 @@
+"""`ports.Switch` over AMI."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Collection, Sequence
+
+from plantel.ami import wire
+from plantel.ami.client import Connection, Deadlines, Endpoint, connect
+from plantel.ami.delivery import Delivery
+from plantel.ami.diagnosis import Diagnosis
+from plantel.errors import ActionRefused, SwitchRefused
+from plantel.plan import Action, LiveMember, Membership, Snapshot
+from plantel.ports import Outcome
+from plantel.roster import fold
+
+FILTERED_MOST = 100
+"""Queues asked for by name in a snapshot. Beyond that, one QueueStatus of everything is less work for Asterisk."""
+
+_MEMBER_EVENTS = frozenset(
+    {
+        "QueueMemberAdded",
+        "QueueMemberRemoved",
+        "QueueMemberPause",
+        "QueueMemberPenalty",
+        "QueueMemberRinginuse",
+    }
+)
+_ANYTHING_EVENTS = frozenset({"FullyBooted", "Shutdown", "Reload"})
+
+_STATUS = wire.encode([("Action", "QueueStatus")])
+
+
+class AmiSwitch:
+    """One Asterisk, spoken to over AMI. Connects when first needed, and again when needed after a loss.
+
+    The AMI user needs `write = agent`; `read = agent,system` lets changes made elsewhere be heard of at once. All
+    methods raise SwitchError; none tries again. Calls may run side by side.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        host: str,
+        port: int,
+        username: str,
+        secret: str,
+        *,
+        tls: ssl.SSLContext | None = None,
+        deadlines: Deadlines | None = None,
+    ) -> None:
+        self._endpoint = Endpoint(name, host, port, username, secret, tls)
+        self._deadlines = deadlines or Deadlines()
+        self._connection: Connection | None = None
+        self._connecting = asyncio.Lock()
+        self._heard: Callable[[str | None], None] = lambda _queue: None
+
+    @property
+    def name(self) -> str:
+        return self._endpoint.server
+
+    async def snapshot(self, queues: Collection[str] | None = None) -> Snapshot:
+        """See `ports.Switch`. A few queues are asked for by name, in one go; for many, all is read and sifted."""
+        if queues is None:
+            return Snapshot(await self._status([_STATUS]))
+        asked = {fold(queue): queue for queue in queues}
+        if not asked:
+            return Snapshot({}, frozenset())
+        if len(asked) > FILTERED_MOST:
+            found = await self._status([_STATUS])
+        else:
+            found = await self._status(
+                [wire.encode([("Action", "QueueStatus"), ("Queue", queue)]) for queue in asked.values()]
+            )
+        return Snapshot({queue: found[queue] for queue in found if fold(queue) in asked}, frozenset(asked))
+
+    async def apply(self, actions: Sequence[Action]) -> list[Outcome]:
+        """See `ports.Switch`. To remove what is not there is done (None). Every action is sent once at most.
+
+        A long run (over `delivery.ECHOED_MOST`) is not heard of by `listen`, and neither is what others change
+        meanwhile: take a snapshot after it.
+        """
+        if not actions:
+            return []
+        delivery = Delivery(self.name, actions)
+        connection = await self._connected()
+        try:
+            await connection.pipeline(delivery.blocks(), delivery.answered)
+        except asyncio.CancelledError:
+            if delivery.quiet:
+                connection.abort("cancelled while the events were off")
+            raise
+        return delivery.outcomes
+
+    def listen(self, heard: Callable[[str | None], None]) -> None:
+        """See `ports.Switch`."""
+        self._heard = heard
+
+    async def close(self) -> None:
+        """End the connection. A later call makes a new one."""
+        async with self._connecting:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                await connection.close()
+
+    async def diagnose(self) -> Diagnosis:
+        """What there is to know about this server. A privilege that is missing shows in it; it does not raise."""
+        connection = await self._connected()
+        commands = await connection.request(wire.encode([("Action", "ListCommands")]))
+        settings = await connection.request(wire.encode([("Action", "CoreSettings")]))
+        try:
+            queues = (await self.snapshot()).queues
+        except SwitchRefused:
+            queues = {}
+        return Diagnosis(
+            protocol=connection.banner.rpartition("/")[2],
+            asterisk=settings.headers.get("AsteriskVersion"),
+            reads_system=connection.booted,
+            writes_agent="QueueAdd" in commands.headers,
+            chan_sip=await self._runs(connection, "chan_sip"),
+            chan_pjsip=await self._runs(connection, "chan_pjsip"),
+            queues={queue: len(members) for queue, members in queues.items()},
+        )
+
+    async def _runs(self, connection: Connection, module: str) -> bool | None:
+        answer = await connection.request(wire.encode([("Action", "ModuleCheck"), ("Module", module)]))
+        return None if answer.text == "Permission denied" else answer.succeeded
+
+    async def _connected(self) -> Connection:
+        async with self._connecting:
+            if self._connection is None or self._connection.ended:
+                self._connection = None
+                self._connection = await connect(self._endpoint, self._deadlines, self._on_event, self._on_lost)
+                self._tell(None)
+            return self._connection
+
+    async def _status(self, requests: Sequence[bytes]) -> dict[str, tuple[LiveMember, ...]]:
+        found: dict[str, list[LiveMember]] = {}
+        refusals: list[wire.Message] = []
+
+        def item(message: wire.Message) -> None:
+            headers = message.headers
+            try:
+                event = headers["Event"]
+                if event == "QueueMember":
+                    found[headers["Queue"]].append(_live_member(headers))
+                elif event == "QueueParams":
+                    found.setdefault(headers["Queue"], [])
+            except (KeyError, ValueError) as error:
+                raise wire.Malformed(f"{headers.get('Event')}: {error}") from None
+
+        def answered(_number: int, answer: wire.Message) -> None:
+            if not answer.succeeded:
+                refusals.append(answer)
+
+        connection = await self._connected()
+        await connection.pipeline(requests, answered, item)
+        if refusals:
+            raise ActionRefused(server=self.name, action="QueueStatus", detail=refusals[0].text)
+        return {queue: tuple(members) for queue, members in found.items()}
+
+    def _on_event(self, message: wire.Message) -> None:
+        event = message.headers["Event"]
+        if event in _MEMBER_EVENTS:
+            self._tell(message.headers.get("Queue"))
+        elif event in _ANYTHING_EVENTS:
+            self._tell(None)
+
+    def _on_lost(self) -> None:
+        self._tell(None)
+
+    def _tell(self, queue: str | None) -> None:
+        # Not from within the reading: what a listener raises must not end the connection.
+        asyncio.get_running_loop().call_soon(self._heard, queue)
+
+
+def _live_member(headers: dict[str, str]) -> LiveMember:
+    return LiveMember(
+        interface=headers["Location"],
+        membername=headers["Name"],
+        penalty=int(headers["Penalty"]),
+        paused=headers["Paused"] != "0",
+        membership=Membership.DYNAMIC if headers["Membership"] == "dynamic" else Membership.STATIC,
+        status=int(headers["Status"]),
+    )

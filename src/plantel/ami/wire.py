@@ -1,0 +1,140 @@
+"""The bytes of the Asterisk Manager Interface, without any input or output.
+
+An action is a block of `Name: value` lines, each ended by CR LF, the block by an empty line; so are responses and
+events. The server opens with one line, its banner. The limits are those of Asterisk's `main/manager.c`.
+
+Bytes that are not UTF-8 are read with `surrogateescape`: a name that somebody configured in ISO-8859-1 comes back to
+Asterisk byte for byte when it is sent again, while names in UTF-8 are plain text that compares equal to the roster's.
+"""
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+BANNER = b"Asterisk Call Manager/"
+"""How the banner of every AMI begins; the version of the protocol follows."""
+
+LINE_BYTES = 1024
+"""The longest line that Asterisk reads, CR LF included."""
+
+HEADERS_MOST = 128
+"""Asterisk ignores what an action holds beyond these."""
+
+MESSAGE_BYTES = 1 << 20
+"""The longest message, or banner, that is waited for. The output of a command is one message."""
+
+_END = b"\r\n\r\n"
+_BANNER_BYTES = 256
+_HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+# C0, DEL, and C1 (where NEL is) as UTF-8. On the bytes, so that escaped surrogates cannot spell one.
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]|\xc2[\x80-\x9f]")
+
+
+class Unsendable(ValueError):
+    """An action cannot be put on the wire as asked; the message says why, without the value."""
+
+
+class Malformed(Exception):
+    """What came is not AMI; the message shows it."""
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """A response or an event.
+
+    `headers` by the name that Asterisk gives them; of equal ones the first counts, as it does for Asterisk. `output`
+    holds the lines of a command's output.
+    """
+
+    headers: dict[str, str]
+    output: tuple[str, ...] = ()
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether this is a response that does not report an error, or no response at all."""
+        return self.headers.get("Response") != "Error"
+
+    @property
+    def text(self) -> str:
+        """Asterisk's own wording of the outcome."""
+        return self.headers.get("Message", "")
+
+
+def encode(headers: Iterable[tuple[str, str]]) -> bytes:
+    """The headers as one block, its end included. Raises Unsendable rather than let a value add a line to it."""
+    lines = []
+    for name, value in headers:
+        if not _HEADER_NAME.fullmatch(name):
+            raise Unsendable(f"{name!r} is not the name of a header")
+        try:
+            line = f"{name}: {value}".encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise Unsendable(f"{name} holds half a surrogate pair") from None
+        if _CONTROL.search(line):
+            raise Unsendable(f"{name} holds a control character")
+        if len(line) + 2 > LINE_BYTES:
+            raise Unsendable(f"{name} is longer than {LINE_BYTES} bytes")
+        lines.append(line)
+    if not 0 < len(lines) <= HEADERS_MOST:
+        raise Unsendable(f"an action has 1 to {HEADERS_MOST} headers")
+    return b"\r\n".join(lines) + _END
+
+
+class Decoder:
+    """Turns what arrives, however it is cut, into messages. Holds at most MESSAGE_BYTES and what one `feed` brings."""
+
+    def __init__(self) -> None:
+        self.banner: str | None = None
+        """The server's first line, once it is there."""
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages that `data` completes. Raises Malformed, after which the decoder is of no more use."""
+        buffer = self._buffer
+        if self.banner is None:
+            buffer += data
+            if not self._take_banner():
+                return []
+            unseen = 0
+        else:
+            unseen = max(0, len(buffer) - len(_END) + 1)
+            buffer += data
+        if buffer.find(_END, unseen) < 0:
+            self._hold(buffer)
+            return []
+        *blocks, rest = bytes(buffer).split(_END)
+        self._buffer = bytearray(rest)
+        self._hold(self._buffer)
+        return [_parse(block) for block in blocks if block.strip(b"\r\n")]
+
+    def _take_banner(self) -> bool:
+        head = bytes(self._buffer[: len(BANNER)])
+        if not BANNER.startswith(head):
+            raise Malformed(f"it begins with {bytes(self._buffer[:60])!r}")
+        end = self._buffer.find(b"\n", 0, _BANNER_BYTES)
+        if end < 0:
+            if len(self._buffer) >= _BANNER_BYTES:
+                raise Malformed(f"its first line is longer than {_BANNER_BYTES} bytes")
+            return False
+        self.banner = self._buffer[:end].decode("utf-8", "surrogateescape").rstrip("\r")
+        del self._buffer[: end + 1]
+        return True
+
+    @staticmethod
+    def _hold(unfinished: bytearray) -> None:
+        if len(unfinished) > MESSAGE_BYTES:
+            raise Malformed(f"a message is longer than {MESSAGE_BYTES} bytes")
+
+
+def _parse(block: bytes) -> Message:
+    lines = block.decode("utf-8", "surrogateescape").lstrip("\r\n").split("\r\n")
+    lines.reverse()
+    try:
+        # The usual message, at a fraction of a microsecond a line; a snapshot has a million of them.
+        headers = dict([line.split(": ", 1) for line in lines])
+    except ValueError:
+        headers = {name: value.lstrip(" ") for name, _, value in (line.partition(":") for line in lines)}
+    if "Output" not in headers:
+        return Message(headers)
+    lines.reverse()
+    return Message(headers, tuple(line[8:] for line in lines if line.startswith("Output:")))

@@ -1,0 +1,224 @@
+"""`plantel check`: what works, what does not, and what to do about it."""
+
+import ssl
+import sys
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from plantel import errors
+from plantel.ami.diagnosis import Diagnosis
+from plantel.cli.context import settings
+from plantel.cli.options import AsJson
+from plantel.cli.output import json, tell
+from plantel.config import AsteriskSettings, Settings
+from plantel.http.instance import Instance
+from plantel.language import Text, current
+from plantel.roster import Campaign, Member, fold
+from plantel.wiring import assembled, make_switch, operator
+
+
+class Finding(NamedTuple):
+    """One thing looked at: good, or bad with what to do about it."""
+
+    subject: str
+    good: bool
+    what: str
+    remedy: str = ""
+
+
+_REMEDIES: dict[type[errors.PlantelError], Text] = {
+    errors.SwitchUnreachable: Text(
+        "is Asterisk running there, with enabled = yes and this bindaddr and port in manager.conf, and no firewall between?",
+        "¿está Asterisk en marcha allí, con enabled = yes y este bindaddr y port en manager.conf, y sin cortafuegos en medio?",
+    ),
+    errors.SwitchLoginRefused: Text(
+        "compare username and secret with the section [{username}] of manager.conf, and its permit and deny lines; then"
+        " run: asterisk -rx 'manager reload'",
+        "compare username y secret con la sección [{username}] de manager.conf, y sus líneas permit y deny; después"
+        " ejecute: asterisk -rx 'manager reload'",
+    ),
+    errors.SwitchTimeout: Text(
+        "something listens there but does not answer as Asterisk does: is it overloaded, or is the port another service's?",
+        "algo escucha allí pero no responde como Asterisk: ¿está sobrecargado, o el puerto es de otro servicio?",
+    ),
+    errors.SwitchNotReady: Text(
+        "wait until it has started; if it lasts, look at Asterisk's own log",
+        "espere a que arranque; si dura, mire el registro del propio Asterisk",
+    ),
+    errors.SwitchProtocol: Text(
+        "is this the AMI port (5038), and does tls match manager.conf's tlsenable?",
+        "¿es este el puerto de AMI (5038), y tls coincide con tlsenable de manager.conf?",
+    ),
+    errors.StoreUnavailable: Text(
+        "check that the folder exists and that this user may write there",
+        "compruebe que la carpeta existe y que este usuario puede escribir en ella",
+    ),
+    errors.StoreFull: Text("make room on that disk", "libere espacio en ese disco"),
+}
+
+
+async def check(*, as_json: AsJson = False) -> None:
+    loaded = settings()
+    findings = [Finding("config", good=True, what=tell("is valid", "es válida"))]
+    findings += _check_tls(loaded)
+    try:
+        async with assembled(loaded) as plantel:
+            findings.append(Finding("store", good=True, what=loaded.store.url))
+            for instance in plantel.instances.values():
+                findings += await _check_instance(loaded, instance)
+    except errors.StoreError as error:
+        findings.append(_bad("store", error))
+    if as_json:
+        json([one._asdict() for one in findings])
+    else:
+        for one in findings:
+            print(f"{tell('ok ', 'bien') if one.good else tell('BAD', 'MAL '):4} {one.subject}: {one.what}")
+            if one.remedy:
+                print(f"       -> {one.remedy}")
+    if not all(one.good for one in findings):
+        sys.exit(1)
+
+
+def _bad(subject: str, error: errors.PlantelError) -> Finding:
+    remedy = _REMEDIES.get(type(error))
+    shown = error.say(current()).removeprefix(f"{error.params.get('server')}: ")
+    return Finding(
+        subject, good=False, what=shown, remedy=remedy.say(current(), **error.params) if remedy is not None else ""
+    )
+
+
+def _check_tls(loaded: Settings) -> Iterator[Finding]:
+    http = loaded.http
+    if not http.tls_cert:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(http.tls_cert, http.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        yield Finding(
+            "tls",
+            good=False,
+            what=f"{http.tls_cert}, {http.tls_key}: {error}",
+            remedy=tell(
+                "both must be readable PEM files, and the key must belong to the certificate",
+                "ambos deben ser archivos PEM legibles, y la clave debe ser la del certificado",
+            ),
+        )
+    else:
+        yield Finding("tls", good=True, what=http.tls_cert)
+
+
+async def _check_instance(loaded: Settings, instance: Instance) -> list[Finding]:
+    campaigns, members = await _roster(instance)
+    findings: list[Finding] = []
+    queues: set[str] = set()
+    servers = [server for server in loaded.asterisk if server.instance == instance.name]
+    reached = True
+    for server in servers:
+        switch = make_switch(server)
+        try:
+            diagnosis = await switch.diagnose()
+        except errors.SwitchError as error:
+            findings.append(_bad(f"asterisk {server.name}", error))
+            reached = False
+        else:
+            findings += _judge(server, diagnosis, members)
+            queues |= {fold(queue) for queue in diagnosis.queues}
+        finally:
+            await switch.close()
+    if not servers:
+        findings.append(
+            Finding(
+                "asterisk",
+                good=True,
+                what=tell(
+                    "no server is configured: the roster is kept and delivered to nobody",
+                    "no hay ningún servidor configurado: el plantel se guarda y no se entrega a nadie",
+                ),
+            )
+        )
+    elif reached:
+        findings += _missing(campaigns, queues)
+    return findings
+
+
+async def _roster(instance: Instance) -> tuple[list[Campaign], list[Member]]:
+    campaigns = await instance.service.campaigns(operator())
+    members = [one for campaign in campaigns for one in await instance.service.members(operator(), campaign.name)]
+    return campaigns, members
+
+
+def _judge(server: AsteriskSettings, diagnosis: Diagnosis, members: Iterable[Member]) -> Iterator[Finding]:
+    subject = f"asterisk {server.name}"
+    yield Finding(
+        subject,
+        good=True,
+        what=tell(
+            "{version} at {host}:{port}, {queues} queues, {members} members",
+            "{version} en {host}:{port}, {queues} colas, {members} miembros",
+            version=f"Asterisk {diagnosis.asterisk}" if diagnosis.asterisk else f"AMI {diagnosis.protocol}",
+            host=server.host,
+            port=server.port,
+            queues=len(diagnosis.queues),
+            members=sum(diagnosis.queues.values()),
+        ),
+    )
+    if not diagnosis.writes_agent or not diagnosis.reads_system:
+        missing = [
+            line
+            for line, there in (
+                ("write = agent", diagnosis.writes_agent),
+                ("read = system,agent", diagnosis.reads_system),
+            )
+            if not there
+        ]
+        yield Finding(
+            subject,
+            good=False,
+            what=tell(
+                "the AMI user lacks {missing}", "al usuario de AMI le falta {missing}", missing=", ".join(missing)
+            ),
+            remedy=tell(
+                "in manager.conf, section [{user}]: read = system,agent and write = agent; then run: asterisk -rx"
+                " 'manager reload'",
+                "en manager.conf, sección [{user}]: read = system,agent y write = agent; después ejecute: asterisk -rx"
+                " 'manager reload'",
+                user=server.username,
+            ),
+        )
+    for technology, loaded in (("SIP", diagnosis.chan_sip), ("PJSIP", diagnosis.chan_pjsip)):
+        count = sum(one.interface.upper().startswith(technology + "/") for one in members)
+        if count and loaded is False:
+            yield Finding(
+                subject,
+                good=False,
+                what=tell(
+                    "{count} members have a {technology}/ interface, and chan_{module} is not loaded there",
+                    "{count} miembros tienen una interfaz {technology}/, y allí no está cargado chan_{module}",
+                    count=count,
+                    technology=technology,
+                    module=technology.lower(),
+                ),
+                remedy=tell(
+                    "chan_sip is gone since Asterisk 21: send PJSIP/ interfaces, or load the module",
+                    "chan_sip desapareció con Asterisk 21: envíe interfaces PJSIP/, o cargue el módulo",
+                )
+                if technology == "SIP"
+                else tell("load chan_pjsip, or send SIP/ interfaces", "cargue chan_pjsip, o envíe interfaces SIP/"),
+            )
+
+
+def _missing(campaigns: Iterable[Campaign], queues: set[str]) -> Iterator[Finding]:
+    for campaign in campaigns:
+        if fold(campaign.name) not in queues:
+            yield Finding(
+                f"campaign {campaign.name}",
+                good=False,
+                what=tell("no server has a queue of this name", "ningún servidor tiene una cola con este nombre"),
+                remedy=tell(
+                    "add a section [{name}] to queues.conf and run: asterisk -rx 'queue reload all'; or: plantel campaign"
+                    " remove '{name}'",
+                    "agregue una sección [{name}] a queues.conf y ejecute: asterisk -rx 'queue reload all'; o: plantel"
+                    " campaign remove '{name}'",
+                    name=campaign.name,
+                ),
+            )

@@ -1,0 +1,28 @@
+"""What every command needs: the settings, and a roster opened on them."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from plantel import config, errors
+from plantel.http.instance import Instance
+from plantel.wiring import Plantel, assembled
+
+config_path: Path | None = None
+"""The file named by --config, set once before the command runs."""
+
+
+def settings() -> config.Settings:
+    """The settings. Raises ConfigError."""
+    return config.load(config_path)
+
+
+@contextlib.asynccontextmanager
+async def roster(instance: str) -> AsyncIterator[tuple[Plantel, Instance]]:
+    """The store opened, and one of its instances ("": the first configured). Raises NoSuchThing, StoreError."""
+    loaded = settings()
+    async with assembled(loaded) as plantel:
+        name = instance or loaded.instance[0].name
+        if name not in plantel.instances:
+            raise errors.NoSuchThing(name=name)
+        yield plantel, plantel.instances[name]

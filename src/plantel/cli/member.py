@@ -1,0 +1,95 @@
+"""`plantel member`: who works in a campaign."""
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from plantel import errors
+from plantel.batch import Source
+from plantel.cli.context import roster
+from plantel.cli.options import AsJson, InstanceName
+from plantel.cli.output import json, note, table, tell
+from plantel.roster import Member
+from plantel.service import Receipt
+from plantel.wiring import operator
+
+members = App(name="member", help=tell("The members of a campaign.", "Los miembros de una campaña."))
+
+
+@members.command(help=tell("Add an agent, or change the one there.", "Agregar un agente, o cambiar el que está."))
+async def add(
+    campaign: str,
+    membername: str,
+    interface: str,
+    *,
+    penalty: int = 0,
+    paused: bool = False,
+    as_json: AsJson = False,
+    instance: InstanceName = "",
+) -> None:
+    item: Member | errors.InvalidItem
+    try:
+        item = Member(campaign, membername, interface, penalty, paused)
+    except errors.InvalidItem as error:
+        item = error.at(1)
+    async with roster(instance) as (_, where):
+        receipt = await where.service.add(operator(), [item], Source.CLI)
+    _report(receipt, as_json=as_json)
+
+
+@members.command(help=tell("Take agents out of a campaign.", "Sacar agentes de una campaña."))
+async def remove(campaign: str, /, *agent: str, as_json: AsJson = False, instance: InstanceName = "") -> None:
+    async with roster(instance) as (_, where):
+        receipt = await where.service.remove(operator(), campaign, _some(agent), Source.CLI)
+    _report(receipt, as_json=as_json)
+
+
+@members.command(help=tell("Pause agents; --off ends their pause.", "Pausar agentes; --off termina la pausa."))
+async def pause(
+    campaign: str,
+    /,
+    *agent: str,
+    off: Annotated[bool, Parameter(negative=())] = False,
+    as_json: AsJson = False,
+    instance: InstanceName = "",
+) -> None:
+    async with roster(instance) as (_, where):
+        receipt = await where.service.pause(operator(), campaign, _some(agent), Source.CLI, paused=not off)
+    _report(receipt, as_json=as_json)
+
+
+@members.command(name="list", help=tell("List the members of a campaign.", "Listar los miembros de una campaña."))
+async def list_members(campaign: str, *, as_json: AsJson = False, instance: InstanceName = "") -> None:
+    async with roster(instance) as (_, where):
+        found = await where.service.members(operator(), campaign)
+    if as_json:
+        json(found)
+        return
+    table(
+        ("membername", "interface", "penalty", "paused"),
+        ((one.membername, one.interface, one.penalty, int(one.paused)) for one in found),
+    )
+
+
+def _some(agents: tuple[str, ...]) -> tuple[str, ...]:
+    if not agents:
+        raise errors.EmptyBatch
+    return agents
+
+
+def _report(receipt: Receipt, *, as_json: bool) -> None:
+    if as_json:
+        json(
+            {
+                "batch": receipt.batch,
+                "changes": [{"kind": one.kind, "before": one.before, "after": one.after} for one in receipt.changes],
+            }
+        )
+        return
+    if not receipt.changes:
+        note("Nothing to change: it was so already.", "Nada que cambiar: ya estaba así.")
+    for change in receipt.changes:
+        member = change.member
+        print(
+            f"{change.kind}: {member.membername} {member.interface} penalty={member.penalty} paused={int(member.paused)}"
+        )

@@ -1,0 +1,661 @@
+"""Every way in which Plantel says no.
+
+Each class below `PlantelError` with a `code` of its own is one kind of refusal: the code is stable (programs may compare
+it), the text is for people. `docs/errors.md` and `docs/errores.md` explain each of them, and a test holds them to it.
+
+    PlantelError
+    ├── InvalidItem             one item of a batch is wrong; carries `item` (from 1) and `key`
+    │   ├── MissingKey, EmptyValue, NotText, NotAnInteger, NegativeValue, ValueTooLarge, NotAFlag
+    │   ├── NameTooLong, ForbiddenCharacter, InterfaceNotAllowed
+    │   ├── NotAnObject, Contradiction
+    │   └── UnknownCampaign, UnknownMember
+    ├── InvalidBatch            the batch as a whole is wrong
+    │   └── FieldMissing, NotJson, BodyCutShort, NotAnArray, EmptyBatch
+    ├── BatchRefused            the batch was recorded as refused; carries its id and every problem
+    ├── AccessRefused
+    │   └── NotAuthenticated, CampaignForbidden, ActionForbidden, TooManyAttempts
+    ├── RequestRefused          outside the contract of a call
+    │   └── NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, NotAForm, UnknownInstance
+    ├── StoreError
+    │   └── StoreUnavailable, StoreFull, ServerBusy, SchemaTooOld, SchemaTooNew
+    ├── SwitchError             an Asterisk does not do what was asked
+    │   ├── SwitchUnreachable, SwitchTimeout, SwitchLoginRefused, SwitchNotReady, SwitchBehind,
+    │   │   SwitchProtocol
+    │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, PrivilegeMissing,
+    │                      ActionRefused
+    ├── ConfigError
+    │   └── ConfigUnreadable, UnknownSetting, InvalidSetting
+    ├── AddressInUse            the server cannot listen
+    ├── NameTaken, NoSuchThing  registering or looking up a campaign, a user or a token
+    └── ClientError             a server as plantel.client meets it
+        ├── UrlNotUsable, UrlNotSafe, TokenNotUsable, MembersInvalid        before anything is sent
+        ├── FileUnreadable, FileTooLarge, FileNotRoster, ColumnMissing, ColumnRepeated, RowTooLong   the same
+        ├── ServerRefused: CredentialsRefused, RightRefused, RequestTooLarge
+        └── ServerUnavailable, ServerUntrusted, AnswerUnexpected, AnswerRedirected
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from plantel.language import Language, Text
+
+
+class PlantelError(Exception):
+    """Base of all. `params` fill the text's placeholders and are JSON-serialisable; `str()` gives the English wording."""
+
+    code: ClassVar[str] = "error"
+    text: ClassVar[Text] = Text("something went wrong", "algo ha fallado")
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__()
+        self.params = params
+
+    def say(self, language: Language = "en") -> str:
+        """The message in `language`."""
+        return self.text.say(language, **self.params)
+
+    def __str__(self) -> str:
+        return self.say()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.params)
+
+
+def _rebuild(kind: type[PlantelError], params: dict[str, Any]) -> PlantelError:
+    return kind(**params)
+
+
+# --- one item of a batch ---------------------------------------------------------------------------------------------
+
+
+class InvalidItem(PlantelError):
+    """One item is wrong. `item` counts from 1 (None outside a batch); `key` is the wire key at fault ("" for the whole)."""
+
+    code = "invalid_item"
+    text = Text("is not valid", "no es válido")
+
+    def __init__(self, *, key: str = "", item: int | None = None, **params: Any) -> None:
+        super().__init__(**params)
+        self.key = key
+        self.item = item
+
+    def at(self, item: int) -> "InvalidItem":
+        """The same problem, placed at item number `item` (from 1)."""
+        self.item = item
+        return self
+
+    def say(self, language: Language = "en") -> str:
+        message = super().say(language)
+        if self.key:
+            message = f"{self.key}: {message}"
+        if self.item is not None:
+            word = "elemento" if language == "es" else "item"
+            message = f"{word} {self.item}: {message}"
+        return message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), {"key": self.key, "item": self.item, **self.params})
+
+
+class MissingKey(InvalidItem):
+    code = "missing_key"
+    text = Text("the key is missing", "falta la clave")
+
+
+class EmptyValue(InvalidItem):
+    code = "empty_value"
+    text = Text("must not be empty", "no puede estar vacío")
+
+
+class NotText(InvalidItem):
+    code = "not_text"
+    text = Text("must be a string", "debe ser una cadena de texto")
+
+
+class NotAnInteger(InvalidItem):
+    code = "not_an_integer"
+    text = Text("must be an integer", "debe ser un número entero")
+
+
+class NegativeValue(InvalidItem):
+    code = "negative_value"
+    text = Text("must be 0 or more", "debe ser 0 o más")
+
+
+class ValueTooLarge(InvalidItem):
+    code = "value_too_large"
+    text = Text("must be at most {most}", "debe ser como mucho {most}")
+
+
+class NotAFlag(InvalidItem):
+    code = "not_a_flag"
+    text = Text("must be 0 or 1", "debe ser 0 o 1")
+
+
+class NameTooLong(InvalidItem):
+    code = "name_too_long"
+    text = Text(
+        "must be at most {most} bytes in UTF-8, this one has {size}",
+        "debe tener como mucho {most} bytes en UTF-8, este tiene {size}",
+    )
+
+
+class ForbiddenCharacter(InvalidItem):
+    """`character` is a printable description such as `U+000A` or `","`."""
+
+    code = "forbidden_character"
+    text = Text("must not contain {character}", "no puede contener {character}")
+
+
+class InterfaceNotAllowed(InvalidItem):
+    code = "interface_not_allowed"
+    text = Text(
+        "{interface} is not an interface that this server accepts",
+        "{interface} no es una interfaz que este servidor acepte",
+    )
+
+
+class NotAnObject(InvalidItem):
+    code = "not_an_object"
+    text = Text("must be a JSON object", "debe ser un objeto JSON")
+
+
+class Contradiction(InvalidItem):
+    code = "contradiction"
+    text = Text("contradicts item {other}", "contradice al elemento {other}")
+
+
+class UnknownCampaign(InvalidItem):
+    code = "unknown_campaign"
+    text = Text("there is no campaign {campaign}", "no existe la campaña {campaign}")
+
+
+class UnknownMember(InvalidItem):
+    code = "unknown_member"
+    text = Text("{member} is not in campaign {campaign}", "{member} no está en la campaña {campaign}")
+
+
+# --- a batch as a whole ----------------------------------------------------------------------------------------------
+
+
+class InvalidBatch(PlantelError):
+    code = "invalid_batch"
+    text = Text("the batch is not valid", "el lote no es válido")
+
+
+class FieldMissing(InvalidBatch):
+    code = "field_missing"
+    text = Text("the form field {field} is missing", "falta el campo {field} del formulario")
+
+
+class NotJson(InvalidBatch):
+    code = "not_json"
+    text = Text("queuemember is not JSON: {detail}", "queuemember no es JSON: {detail}")
+
+
+class BodyCutShort(InvalidBatch):
+    code = "body_cut_short"
+    text = Text(
+        "queuemember ends in the middle of the JSON, at byte {size} of the body: is Content-Length right?",
+        "queuemember termina en mitad del JSON, en el byte {size} del cuerpo: ¿es correcto Content-Length?",
+    )
+
+
+class NotAnArray(InvalidBatch):
+    code = "not_an_array"
+    text = Text("queuemember must be a JSON array of objects", "queuemember debe ser un array JSON de objetos")
+
+
+class EmptyBatch(InvalidBatch):
+    code = "empty_batch"
+    text = Text("the array is empty: there is nobody to add", "el array está vacío: no hay a quién agregar")
+
+
+class BatchRefused(PlantelError):
+    """Nothing of the batch was stored. `batch` is its id; `problems` holds every reason, at least one, in item order."""
+
+    code = "batch_refused"
+    text = Text("the batch was refused: {reason}", "el lote fue rechazado: {reason}")
+
+    def __init__(self, batch: str, problems: "list[PlantelError]") -> None:
+        super().__init__(batch=batch)
+        self.batch = batch
+        self.problems = problems
+
+    def say(self, language: Language = "en") -> str:
+        return self.text.say(language, reason=self.problems[0].say(language))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BatchRefused, (self.batch, self.problems)
+
+
+# --- access ----------------------------------------------------------------------------------------------------------
+
+
+class AccessRefused(PlantelError):
+    code = "access_refused"
+    text = Text("access refused", "acceso denegado")
+
+
+class NotAuthenticated(AccessRefused):
+    code = "not_authenticated"
+    text = Text("no token, or a wrong or expired one", "falta el token, o es incorrecto o ha caducado")
+
+
+class CampaignForbidden(AccessRefused):
+    code = "campaign_forbidden"
+    text = Text("this token has no right to campaign {campaign}", "este token no tiene derecho a la campaña {campaign}")
+
+
+class ActionForbidden(AccessRefused):
+    code = "action_forbidden"
+    text = Text("the role {role} may not do this", "el rol {role} no puede hacer esto")
+
+
+class TooManyAttempts(AccessRefused):
+    """`seconds`: whole seconds to wait before the next try."""
+
+    code = "too_many_attempts"
+    text = Text(
+        "too many wrong credentials: wait {seconds} s", "demasiadas credenciales incorrectas: espere {seconds} s"
+    )
+
+
+# --- requests outside the contract of a call -------------------------------------------------------------------------
+
+
+class RequestRefused(PlantelError):
+    code = "request_refused"
+    text = Text("the request cannot be served", "la petición no se puede atender")
+
+
+class NotFound(RequestRefused):
+    code = "not_found"
+    text = Text("there is nothing at this path", "no hay nada en esta ruta")
+
+
+class MethodNotAllowed(RequestRefused):
+    code = "method_not_allowed"
+    text = Text("use {allowed}", "use {allowed}")
+
+
+class BodyTooLate(RequestRefused):
+    code = "body_too_late"
+    text = Text(
+        "the body did not arrive within {seconds} s ({received} bytes did): is Content-Length right?",
+        "el cuerpo no llegó en {seconds} s (llegaron {received} bytes): ¿es correcto Content-Length?",
+    )
+
+
+class BodyTooLarge(RequestRefused):
+    code = "body_too_large"
+    text = Text("the body may have at most {most} bytes", "el cuerpo puede tener como mucho {most} bytes")
+
+
+class NotAForm(RequestRefused):
+    code = "not_a_form"
+    text = Text(
+        "Content-Type must be application/x-www-form-urlencoded",
+        "Content-Type debe ser application/x-www-form-urlencoded",
+    )
+
+
+class UnknownInstance(RequestRefused):
+    code = "unknown_instance"
+    text = Text("no instance is served under the host {host}", "ninguna instancia se sirve con el host {host}")
+
+
+# --- the store -------------------------------------------------------------------------------------------------------
+
+
+class StoreError(PlantelError):
+    code = "store_error"
+    text = Text("the store failed: {detail}", "el almacén falló: {detail}")
+
+
+class StoreUnavailable(StoreError):
+    code = "store_unavailable"
+    text = Text("the store is unavailable: {detail}", "el almacén no está disponible: {detail}")
+
+
+class StoreFull(StoreError):
+    code = "store_full"
+    text = Text("the disk of the store is full: {detail}", "el disco del almacén está lleno: {detail}")
+
+
+class ServerBusy(StoreError):
+    code = "server_busy"
+    text = Text("too much work is waiting, try again", "hay demasiado trabajo en espera, reintente")
+
+
+class SchemaTooOld(StoreError):
+    code = "schema_too_old"
+    text = Text(
+        "the store has schema {found}, this version needs {needed}: run plantel serve once to migrate it",
+        "el almacén tiene el esquema {found}, esta versión necesita {needed}: ejecute plantel serve para migrarlo",
+    )
+
+
+class SchemaTooNew(StoreError):
+    code = "schema_too_new"
+    text = Text(
+        "the store was written by a newer Plantel (schema {found}): install that version",
+        "el almacén lo escribió un Plantel más nuevo (esquema {found}): instale esa versión",
+    )
+
+
+# --- Asterisk --------------------------------------------------------------------------------------------------------
+
+
+class SwitchError(PlantelError):
+    """All of these carry `server`, the configured name of the Asterisk."""
+
+    code = "switch_error"
+    text = Text("{server}: {detail}", "{server}: {detail}")
+
+
+class SwitchUnreachable(SwitchError):
+    code = "switch_unreachable"
+    text = Text("{server}: no AMI connection: {detail}", "{server}: sin conexión AMI: {detail}")
+
+
+class SwitchTimeout(SwitchError):
+    code = "switch_timeout"
+    text = Text("{server}: no answer within {seconds} s", "{server}: sin respuesta en {seconds} s")
+
+
+class SwitchLoginRefused(SwitchError):
+    code = "switch_login_refused"
+    text = Text(
+        "{server}: AMI refuses the user {username}: {detail}", "{server}: AMI rechaza al usuario {username}: {detail}"
+    )
+
+
+class SwitchNotReady(SwitchError):
+    code = "switch_not_ready"
+    text = Text("{server}: Asterisk has not finished starting", "{server}: Asterisk no ha terminado de arrancar")
+
+
+class SwitchBehind(SwitchError):
+    code = "switch_behind"
+    text = Text("{server}: the change is on its way", "{server}: el cambio está en camino")
+
+
+class SwitchProtocol(SwitchError):
+    code = "switch_protocol"
+    text = Text("{server}: this does not look like AMI: {detail}", "{server}: esto no parece AMI: {detail}")
+
+
+class SwitchRefused(SwitchError):
+    """Asterisk answered an action with an error. `detail` is its own message."""
+
+    code = "switch_refused"
+
+
+class QueueMissing(SwitchRefused):
+    code = "queue_missing"
+    text = Text("{server}: there is no queue {queue}", "{server}: no existe la cola {queue}")
+
+
+class MemberNotDynamic(SwitchRefused):
+    code = "member_not_dynamic"
+    text = Text(
+        "{server}: {interface} in {queue} is declared in Asterisk's own configuration and cannot be changed from here",
+        "{server}: {interface} en {queue} está declarado en la configuración de Asterisk y no se puede cambiar desde aquí",
+    )
+
+
+class MemberNotOurs(SwitchRefused):
+    code = "member_not_ours"
+    text = Text(
+        "{server}: {interface} stands in {queue} under another name, and Plantel did not put it there",
+        "{server}: {interface} está en {queue} con otro nombre y no fue Plantel quien lo puso",
+    )
+
+
+class PrivilegeMissing(SwitchRefused):
+    code = "privilege_missing"
+    text = Text(
+        "{server}: the AMI user lacks a privilege for {action}: it needs read = agent,system and write = agent",
+        "{server}: al usuario de AMI le falta un privilegio para {action}: necesita read = agent,system y write = agent",
+    )
+
+
+class ActionRefused(SwitchRefused):
+    code = "action_refused"
+    text = Text("{server}: {action} refused: {detail}", "{server}: {action} rechazado: {detail}")
+
+
+# --- configuration and registers -------------------------------------------------------------------------------------
+
+
+class ConfigError(PlantelError):
+    code = "config_error"
+    text = Text("the configuration is wrong: {detail}", "la configuración está mal: {detail}")
+
+
+class ConfigUnreadable(ConfigError):
+    code = "config_unreadable"
+    text = Text("{path} cannot be read: {detail}", "{path} no se puede leer: {detail}")
+
+
+class UnknownSetting(ConfigError):
+    """`nearest` is the known setting whose name is closest."""
+
+    code = "unknown_setting"
+    text = Text(
+        "{setting} is not a setting; the nearest is {nearest}", "{setting} no existe; la más parecida es {nearest}"
+    )
+
+
+class InvalidSetting(ConfigError):
+    code = "invalid_setting"
+    text = Text("{setting}: {detail}", "{setting}: {detail}")
+
+
+class AddressInUse(PlantelError):
+    code = "address_in_use"
+    text = Text("cannot listen on {address}: {detail}", "no se puede escuchar en {address}: {detail}")
+
+
+class NameTaken(PlantelError):
+    code = "name_taken"
+    text = Text("{name} exists already", "{name} ya existe")
+
+
+class NoSuchThing(PlantelError):
+    code = "no_such_thing"
+    text = Text("there is no {name}", "no existe {name}")
+
+
+# --- a server as its client meets it ---------------------------------------------------------------------------------
+
+
+class ClientError(PlantelError):
+    """`add` sends a roster in batches: its first `stored` members were stored before this error, those up to `tried`
+    were in the batch that failed, the rest was never sent. Both are 0 where nothing was sent."""
+
+    code = "client_error"
+    text = Text("the server could not be used", "no se pudo usar el servidor")
+
+    stored: int = 0
+    tried: int = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.params), {"stored": self.stored, "tried": self.tried}
+
+
+class UrlNotUsable(ClientError):
+    code = "url_not_usable"
+    text = Text(
+        "the URL must be https://host[:port], without user, query or fragment",
+        "la URL debe ser https://servidor[:puerto], sin usuario, consulta ni fragmento",
+    )
+
+
+class UrlNotSafe(ClientError):
+    code = "url_not_safe"
+    text = Text(
+        "http:// to {host} would send the credentials in the clear: use https://, or allow it explicitly",
+        "http:// hacia {host} enviaría las credenciales en claro: use https://, o permítalo explícitamente",
+    )
+
+
+class TokenNotUsable(ClientError):
+    code = "token_not_usable"
+    text = Text(
+        "the token must be one word of printable ASCII: base64 of user:secret",
+        "el token debe ser una palabra de ASCII imprimible: base64 de usuario:secreto",
+    )
+
+
+class MembersInvalid(ClientError):
+    """Nothing was sent. `problems` holds every reason, at least one, in item order."""
+
+    code = "members_invalid"
+    text = Text(
+        "nothing was sent; problems: {count}; the first: {reason}",
+        "no se envió nada; problemas: {count}; el primero: {reason}",
+    )
+
+    def __init__(self, problems: list[InvalidItem]) -> None:
+        super().__init__()
+        self.problems = problems
+
+    def say(self, language: Language = "en") -> str:
+        return self.text.say(language, count=len(self.problems), reason=self.problems[0].say(language))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MembersInvalid, (self.problems,)
+
+
+class FileUnreadable(ClientError):
+    code = "file_unreadable"
+    text = Text("{file} cannot be read: {detail}", "{file} no se puede leer: {detail}")
+
+
+class FileTooLarge(ClientError):
+    code = "file_too_large"
+    text = Text("{file} has more than {most} bytes", "{file} tiene más de {most} bytes")
+
+
+class FileNotRoster(ClientError):
+    code = "file_not_roster"
+    text = Text("this is neither CSV nor JSON: {detail}", "esto no es CSV ni JSON: {detail}")
+
+
+class ColumnMissing(ClientError):
+    code = "column_missing"
+    text = Text(
+        "the first line must name every column; missing: {missing}",
+        "la primera línea debe nombrar todas las columnas; faltan: {missing}",
+    )
+
+
+class ColumnRepeated(ClientError):
+    code = "column_repeated"
+    text = Text("two columns both mean {key}", "dos columnas significan {key}")
+
+
+class RowTooLong(ClientError):
+    code = "row_too_long"
+    text = Text(
+        "line {line} has {found} cells under {expected} columns: does a value need quotes?",
+        "la línea {line} tiene {found} celdas para {expected} columnas: ¿faltan comillas en algún valor?",
+    )
+
+
+class ServerRefused(ClientError):
+    """The server answered `0`. What Plantel says about it is here; the original product says nothing more.
+
+    `reason` is its one-line reason, `reason_code` the stable code, `batch` the id that leads to every reason (all ""
+    where not given), `item` (from 1, counted over the whole roster) the member at fault, if one is named.
+    """
+
+    code = "server_refused"
+    text = Text("the server answered 0", "el servidor respondió 0")
+
+    def __init__(self, *, reason: str = "", reason_code: str = "", batch: str = "", item: int | None = None) -> None:
+        super().__init__(reason=reason, reason_code=reason_code, batch=batch, item=item)
+
+    @property
+    def reason(self) -> str:
+        return str(self.params["reason"])
+
+    @property
+    def reason_code(self) -> str:
+        return str(self.params["reason_code"])
+
+    @property
+    def batch(self) -> str:
+        return str(self.params["batch"])
+
+    @property
+    def item(self) -> int | None:
+        item: int | None = self.params["item"]
+        return item
+
+    def say(self, language: Language = "en") -> str:
+        message = super().say(language)
+        if self.item is not None:
+            message += f": {'elemento' if language == 'es' else 'item'} {self.item}"
+        return f"{message}: {self.reason}" if self.reason else message
+
+
+class CredentialsRefused(ServerRefused):
+    code = "credentials_refused"
+    text = Text("the server does not accept these credentials", "el servidor no acepta estas credenciales")
+
+
+class RightRefused(ServerRefused):
+    code = "right_refused"
+    text = Text("these credentials do not allow this", "estas credenciales no permiten esto")
+
+
+class RequestTooLarge(ServerRefused):
+    code = "request_too_large"
+    text = Text("too large for the server: use smaller batches", "demasiado para el servidor: use lotes menores")
+
+
+class ServerUnavailable(ClientError):
+    """Whether the batch in flight was stored is unknown; sending it again is safe. `tries`: how often it was sent.
+
+    `retry_after`: the seconds that the server asked to wait, None where it did not.
+    """
+
+    code = "server_unavailable"
+    text = Text(
+        "the server is unavailable (tries: {tries}): {detail}", "el servidor no responde (intentos: {tries}): {detail}"
+    )
+
+
+class ServerUntrusted(ClientError):
+    code = "server_untrusted"
+    text = Text(
+        "the server's certificate is not trusted: {detail}", "el certificado del servidor no es de confianza: {detail}"
+    )
+
+
+class AnswerUnexpected(ClientError):
+    code = "answer_unexpected"
+    text = Text(
+        "this is not an answer of the call (status {status}): {detail}; is the URL right?",
+        "esta no es una respuesta de la llamada (estado {status}): {detail}; ¿es correcta la URL?",
+    )
+
+
+class AnswerRedirected(ClientError):
+    code = "answer_redirected"
+    text = Text(
+        "the server redirects to {location}; credentials are not sent there: use that address if it is yours",
+        "el servidor redirige a {location}; no se envían credenciales allí: use esa dirección si es la suya",
+    )
+
+
+def every_error() -> Mapping[str, type[PlantelError]]:
+    """Each stable code with its class. Two classes with one code are a mistake that a test finds."""
+
+    def below(kind: type[PlantelError]) -> list[type[PlantelError]]:
+        return [kind, *(each for sub in kind.__subclasses__() for each in below(sub))]
+
+    return {kind.code: kind for kind in below(PlantelError)}

@@ -1,0 +1,309 @@
+"""The JSON API, version 1: what the published call has no word for. OpenAPI 3.1 at `/api/v1/schema/openapi.json`.
+
+Same tokens as the wire call. Errors are objects with `code`, `message` (Spanish where Accept-Language prefers it) and,
+for a refused batch, its id and every problem.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Litestar, Request, Response, get, post
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.params import Parameter
+from litestar.router import Router
+
+from plantel import __version__, errors
+from plantel.access import Actor
+from plantel.batch import Kind, Source
+from plantel.http.instance import Instance
+from plantel.http.problems import headers, statuses
+from plantel.language import Language
+from plantel.ports import Entry
+from plantel.reconcile import State as ServerState
+from plantel.roster import Member, Origin, parse_member
+from plantel.service import Receipt
+
+AnyRequest = Request[Any, Any, State]
+
+
+class CampaignView(msgspec.Struct):
+    name: str
+    origin: Origin
+
+
+class CampaignName(msgspec.Struct):
+    name: str
+
+
+class MemberView(msgspec.Struct):
+    """A member; the keys are those of the wire call, in the field's own words."""
+
+    campaign: str
+    membername: str
+    interface: str
+    penalty: int
+    paused: bool
+
+
+class Chosen(msgspec.Struct):
+    """Agents of one campaign, each named by membername or by interface."""
+
+    campaign: str
+    agents: list[str]
+
+
+class PauseOrder(Chosen):
+    paused: bool
+
+
+class ReceiptView(msgspec.Struct):
+    """A stored batch. `delivery`: `live`, `pending` (with the reason) or `none` where no Asterisk is configured."""
+
+    batch: str
+    changes: int
+    delivery: str
+    reason: str | None = None
+
+
+class ProblemView(msgspec.Struct):
+    code: str
+    message: str
+    item: int | None = None
+    key: str | None = None
+
+
+class ChangeView(msgspec.Struct):
+    """One line of the journal."""
+
+    revision: int
+    batch: str
+    actor: str
+    at: datetime
+    kind: Kind
+    before: MemberView | None
+    after: MemberView | None
+
+
+class BatchView(msgspec.Struct):
+    id: str
+    actor: str
+    source: Source
+    at: datetime
+    items: int
+    stored: bool
+    problems: list[ProblemView]
+    changes: list[ChangeView]
+
+
+class ServerView(msgspec.Struct):
+    name: str
+    state: ServerState
+    reasons: list[ProblemView]
+    looked: datetime | None
+    queues: int
+    members: int
+
+
+class ErrorView(msgspec.Struct):
+    code: str
+    message: str
+    batch: str | None = None
+    problems: list[ProblemView] = []
+
+
+def _language(request: AnyRequest) -> Language:
+    return "es" if request.headers.get("accept-language", "").lower().startswith("es") else "en"
+
+
+def _member(member: Member) -> MemberView:
+    return MemberView(member.campaign, member.membername, member.interface, member.penalty, member.paused)
+
+
+def _problem(error: errors.PlantelError, language: Language) -> ProblemView:
+    if isinstance(error, errors.InvalidItem):
+        return ProblemView(error.code, error.say(language), error.item, error.key or None)
+    return ProblemView(error.code, error.say(language))
+
+
+def _change(entry: Entry) -> ChangeView:
+    change = entry.change
+    return ChangeView(
+        entry.revision,
+        entry.batch,
+        entry.actor,
+        entry.at,
+        change.kind,
+        None if change.before is None else _member(change.before),
+        None if change.after is None else _member(change.after),
+    )
+
+
+async def provide_instance(request: AnyRequest) -> Instance:
+    instance: Instance = request.scope["state"]["plantel_instance"]
+    return instance
+
+
+async def provide_actor(request: AnyRequest, instance: Instance) -> Actor:
+    authorization = request.headers.get("authorization", "").encode("iso-8859-1")
+    return await instance.authenticator.actor(authorization, request.scope["state"]["plantel_address"])
+
+
+def _receipt(receipt: Receipt, instance: Instance, language: Language) -> ReceiptView:
+    behind = instance.delivery.behind(receipt.campaigns)
+    if not instance.delivery.reconcilers:
+        return ReceiptView(receipt.batch, len(receipt.changes), "none")
+    if behind is None:
+        return ReceiptView(receipt.batch, len(receipt.changes), "live")
+    return ReceiptView(receipt.batch, len(receipt.changes), "pending", behind.say(language))
+
+
+@get("/campaigns", summary="The campaigns that this token may see")
+async def list_campaigns(instance: Instance, actor: Actor) -> list[CampaignView]:
+    return [CampaignView(one.name, one.origin) for one in await instance.service.campaigns(actor)]
+
+
+@post("/campaigns", summary="Declare a campaign")
+async def declare_campaign(instance: Instance, actor: Actor, data: CampaignName) -> CampaignView:
+    campaign = await instance.service.declare(actor, data.name)
+    return CampaignView(campaign.name, campaign.origin)
+
+
+@post("/campaigns/remove", status_code=200, summary="Remove a campaign and its members")
+async def remove_campaign(request: AnyRequest, instance: Instance, actor: Actor, data: CampaignName) -> ReceiptView:
+    return _receipt(await instance.service.dissolve(actor, data.name, Source.API), instance, _language(request))
+
+
+@get("/members", summary="The members of a campaign, now or at a past moment")
+async def list_members(
+    instance: Instance,
+    actor: Actor,
+    campaign: str,
+    at: Annotated[datetime | None, Parameter(description="ISO 8601; UTC where it has no offset")] = None,
+) -> list[MemberView]:
+    if at is None:
+        return [_member(member) for member in await instance.service.members(actor, campaign)]
+    moment = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return [_member(member) for member in await instance.service.members_at(actor, moment, campaign)]
+
+
+@post("/members", status_code=200, summary="Add members: the array of the wire call, as JSON")
+async def add_members(request: AnyRequest, instance: Instance, actor: Actor, data: list[dict[str, Any]]) -> ReceiptView:
+    items: list[Member | errors.InvalidItem] = []
+    for number, item in enumerate(data, 1):
+        try:
+            items.append(parse_member(item))
+        except errors.InvalidItem as error:
+            items.append(error.at(number))
+    return _receipt(await instance.service.add(actor, items, Source.API), instance, _language(request))
+
+
+@post("/members/remove", status_code=200, summary="Take agents out of a campaign")
+async def remove_members(request: AnyRequest, instance: Instance, actor: Actor, data: Chosen) -> ReceiptView:
+    receipt = await instance.service.remove(actor, data.campaign, data.agents, Source.API)
+    return _receipt(receipt, instance, _language(request))
+
+
+@post("/members/pause", status_code=200, summary="Pause agents in a campaign, or end their pause")
+async def pause_members(request: AnyRequest, instance: Instance, actor: Actor, data: PauseOrder) -> ReceiptView:
+    receipt = await instance.service.pause(actor, data.campaign, data.agents, Source.API, paused=data.paused)
+    return _receipt(receipt, instance, _language(request))
+
+
+@get("/batches/{batch:str}", summary="What became of a batch: its problems, or its changes")
+async def show_batch(request: AnyRequest, instance: Instance, actor: Actor, batch: str) -> BatchView:
+    found, entries = await instance.service.batch(actor, batch)
+    problems = [_problem(problem.error(), _language(request)) for problem in found.problems]
+    changes = [_change(entry) for entry in entries]
+    return BatchView(found.id, found.actor, found.source, found.at, found.items, found.stored, problems, changes)
+
+
+@get("/journal", summary="The newest changes, oldest first")
+async def show_journal(
+    instance: Instance,
+    actor: Actor,
+    campaign: str | None = None,
+    agent: str | None = None,
+    limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
+) -> list[ChangeView]:
+    entries = await instance.service.journal(actor, campaign=campaign, membername=agent, limit=limit)
+    return [_change(entry) for entry in entries]
+
+
+@get("/servers", summary="How it stands with every Asterisk")
+async def list_servers(request: AnyRequest, instance: Instance, actor: Actor) -> list[ServerView]:
+    actor.check_write()
+    language = _language(request)
+    return [
+        ServerView(
+            one.name,
+            one.status.state,
+            [_problem(reason, language) for reason in one.status.reasons],
+            one.status.looked,
+            one.status.queues,
+            one.status.members,
+        )
+        for one in instance.delivery.reconcilers
+    ]
+
+
+def _refused(request: AnyRequest, error: errors.PlantelError) -> Response[ErrorView]:
+    language = _language(request)
+    view = ErrorView(error.code, error.say(language))
+    if isinstance(error, errors.BatchRefused):
+        first = error.problems[0]
+        view = ErrorView(
+            first.code, first.say(language), error.batch, [_problem(problem, language) for problem in error.problems]
+        )
+    extra = {name.decode(): value.decode() for name, value in headers(error)}
+    return Response(view, status_code=statuses(error).api, headers=extra, media_type="application/json")
+
+
+def _http_error(_request: AnyRequest, error: HTTPException) -> Response[ErrorView]:
+    code = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}.get(error.status_code, "bad_request")
+    detail = error.detail
+    if isinstance(error.extra, list) and error.extra:
+        detail = "; ".join(f"{one.get('key', '')}: {one.get('message', '')}".lstrip(": ") for one in error.extra)
+    return Response(
+        ErrorView(code, detail), status_code=error.status_code, headers=error.headers, media_type="application/json"
+    )
+
+
+def make_api(body_limit: int) -> Litestar:
+    """The API as an ASGI application; expects `plantel_instance` and `plantel_address` in the scope's state."""
+    router = Router(
+        "/api/v1",
+        route_handlers=[
+            list_campaigns,
+            declare_campaign,
+            remove_campaign,
+            list_members,
+            add_members,
+            remove_members,
+            pause_members,
+            show_batch,
+            show_journal,
+            list_servers,
+        ],
+        dependencies={"instance": Provide(provide_instance), "actor": Provide(provide_actor)},
+    )
+    return Litestar(
+        [router],
+        request_max_body_size=body_limit,
+        exception_handlers={errors.PlantelError: _refused, HTTPException: _http_error},  # type: ignore[dict-item]  # Litestar types a handler by Exception only
+        openapi_config=OpenAPIConfig(
+            title="Plantel",
+            version=__version__,
+            path="/api/v1/schema",
+            # the other renderers load their pages from elsewhere at run time
+            render_plugins=[JsonRenderPlugin()],
+            components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="basic")}),
+            security=[{"token": []}],
+        ),
+        logging_config=None,
+    )

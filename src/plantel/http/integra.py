@@ -1,0 +1,228 @@
+"""The published call and its neighbours, under `/Integra/resources`: a dialect of its own, kept to the byte.
+
+Every answer's body is `1`, `0` or a JSON array. What went wrong stands in the headers, which old callers ignore:
+`Plantel-Batch`, `Plantel-Code`, `Plantel-Reason` and, for what was stored, `Plantel-Delivery`.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal
+
+import msgspec
+import structlog
+
+from plantel import errors
+from plantel.batch import Source
+from plantel.http.form import decode_field, decode_json_field, to_text, unquote
+from plantel.http.instance import Instance
+from plantel.http.ops import ANSWERS
+from plantel.http.problems import headers, statuses, to_header
+from plantel.http.request import Disconnected, Receive, Scope, Send, drain, header, read_body, respond
+from plantel.roster import Member, parse_member
+
+PREFIX = "/Integra/resources/"
+
+_TEXT = b"text/plain; charset=utf-8"
+_JSON = b"application/json; charset=utf-8"
+_ONE = b"1"
+_ZERO = b"0"
+
+BIG_BODY = 64 * 1024
+"""Bytes from which a body is taken apart in a thread, so that a large batch does not hold up the small ones."""
+
+log = structlog.get_logger()
+
+Headers = list[tuple[bytes, bytes]]
+Answer = tuple[bytes, bytes, Headers]
+"""Body, content type, headers; the status is 200."""
+
+
+class Integra:
+    """The wire dialect, as a plain ASGI handler for every path below PREFIX."""
+
+    def __init__(
+        self, *, body_limit: int, body_timeout: float, confirm: Literal["stored", "live"], deadline: float
+    ) -> None:
+        self._limit = body_limit
+        self._timeout = body_timeout
+        self._confirm = confirm
+        self._deadline = deadline
+        self._calls: dict[str, Callable[[Instance, str, Scope, Receive], Awaitable[Answer]]] = {
+            "queues/addqueuemember": self._add,
+            "queues/getqueuemembersofqueue": self._members,
+            "auth/getUserToken": self._log_in,
+            "auth/EndSession": self._log_out,
+        }
+
+    async def __call__(self, instance: Instance, address: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request of `instance` that came from `address`."""
+        try:
+            call = self._calls.get(scope["path"].removeprefix(PREFIX))
+            if call is None:
+                raise errors.NotFound
+            if scope["method"] != "POST":
+                raise errors.MethodNotAllowed(allowed="POST")
+            body, content_type, extra = await call(instance, address, scope, receive)
+        except Disconnected:
+            return
+        except errors.PlantelError as error:
+            status = statuses(error).integra
+            if status in _UNREAD:
+                await drain(scope, receive, self._limit)
+            ANSWERS.labels("0").inc()
+            log.warning("refused", path=scope["path"], address=address, code=error.code, reason=str(error))
+            await respond(send, status, _ZERO, _TEXT, headers(error))
+            return
+        ANSWERS.labels("1").inc()
+        await respond(send, 200, body, content_type, extra)
+
+    # --- addqueuemember ----------------------------------------------------------------------------------------------
+
+    async def _add(self, instance: Instance, address: str, scope: Scope, receive: Receive) -> Answer:
+        actor = await instance.authenticator.actor(header(scope, b"authorization"), address)
+        body = await self._form(scope, receive)
+        try:
+            items = await asyncio.to_thread(read_items, body) if len(body) > BIG_BODY else read_items(body)
+        except errors.InvalidBatch as error:
+            await instance.service.refuse(actor, Source.WIRE, error)
+            raise
+        receipt = await instance.service.add(actor, items, Source.WIRE)
+        confirm, deadline = preference(header(scope, b"prefer"), self._confirm, self._deadline)
+        if not instance.delivery.reconcilers:
+            return _ONE, _TEXT, [(b"plantel-batch", receipt.batch.encode()), (b"plantel-delivery", b"none")]
+        if confirm == "live":
+            behind = await instance.delivery.live(receipt.campaigns, deadline)
+        else:
+            behind = instance.delivery.behind(receipt.campaigns)
+        extra = [(b"plantel-batch", receipt.batch.encode())]
+        if behind is None:
+            extra.append((b"plantel-delivery", b"live"))
+        else:
+            extra += [(b"plantel-delivery", b"pending"), (b"plantel-reason", to_header(str(behind)))]
+        return _ONE, _TEXT, extra
+
+    # --- its neighbours ----------------------------------------------------------------------------------------------
+
+    async def _members(self, instance: Instance, address: str, scope: Scope, receive: Receive) -> Answer:
+        actor = await instance.authenticator.actor(header(scope, b"authorization"), address)
+        body = await read_body(scope, receive, self._limit, self._timeout)
+        for name in queue_names(scope["query_string"], body):
+            try:
+                members = await instance.service.members(actor, name)
+            except errors.UnknownCampaign as error:
+                unknown = error
+                continue
+            return msgspec.json.encode([_wire(member) for member in members]), _JSON, []
+        raise unknown
+
+    async def _log_in(self, instance: Instance, address: str, scope: Scope, receive: Receive) -> Answer:
+        body = await self._form(scope, receive)
+        user, password = _field(body, "user"), _field(body, "password")
+        try:
+            token = await instance.authenticator.log_in(user, password, address)
+        except errors.NotAuthenticated as error:
+            # the published answer to wrong credentials is a bare 0, not a status
+            return _ZERO, _TEXT, [pair for pair in headers(error) if pair[0] != b"www-authenticate"]
+        return msgspec.json.encode([user, instance.name, token]), _JSON, []
+
+    async def _log_out(self, instance: Instance, address: str, scope: Scope, receive: Receive) -> Answer:
+        body = await self._form(scope, receive)
+        user, token = _field(body, "user"), _field(body, "token")
+        if await instance.authenticator.log_out(user, token, address):
+            return _ONE, _TEXT, []
+        return _ZERO, _TEXT, headers(errors.NoSuchThing(name="session"))
+
+    async def _form(self, scope: Scope, receive: Receive) -> bytes:
+        kind = header(scope, b"content-type").partition(b";")[0].strip().lower()
+        if kind != b"application/x-www-form-urlencoded":
+            raise errors.NotAForm
+        return await read_body(scope, receive, self._limit, self._timeout)
+
+
+_UNREAD = frozenset({401, 404, 405, 413, 415, 429})
+"""Statuses that are answered before the body was read."""
+
+
+def _field(body: bytes, name: str) -> str:
+    value = decode_field(body, name)
+    if value is None:
+        raise errors.FieldMissing(field=name)
+    return value
+
+
+def read_items(body: bytes) -> list[Member | errors.InvalidItem]:
+    """The items of the form's `queuemember`, in order; each a Member, or the error that says why it is none.
+
+    Raises InvalidBatch where there is no array of at least one item.
+    """
+    text = decode_json_field(body, "queuemember")
+    if text is None:
+        raise errors.FieldMissing(field="queuemember")
+    try:
+        array = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        if "truncated" in str(error):
+            raise errors.BodyCutShort(size=len(body)) from None
+        raise errors.NotJson(detail=str(error)) from None
+    except (RecursionError, UnicodeError) as error:
+        raise errors.NotJson(detail=type(error).__name__) from None
+    if not isinstance(array, list):
+        raise errors.NotAnArray
+    if not array:
+        raise errors.EmptyBatch
+    return [_read_item(number, item) for number, item in enumerate(array, 1)]
+
+
+def _read_item(number: int, item: object) -> Member | errors.InvalidItem:
+    try:
+        return parse_member(item)
+    except errors.InvalidItem as error:
+        return error.at(number)
+
+
+def queue_names(query: bytes, body: bytes) -> Sequence[str]:
+    """What a client may have meant by `queue=NAME`, in the query string or the form: best guess first.
+
+    The name is often sent unencoded, so that `A+B` or `Ventas & Cobros` read by the form rules say something else.
+    Raises FieldMissing.
+    """
+    names: list[str] = []
+    for form in (query, body):
+        strict = decode_field(form, "queue")
+        if strict is None:
+            continue
+        raw = form[form.index(b"queue=") + len(b"queue=") :] if b"queue=" in form else b""
+        for name in (strict, to_text(unquote(raw.partition(b"&")[0])), to_text(unquote(raw)), to_text(raw)):
+            if name.strip() and name.strip() not in names:
+                names.append(name.strip())
+    if not names:
+        raise errors.FieldMissing(field="queue")
+    return names
+
+
+def _wire(member: Member) -> dict[str, Any]:
+    return {
+        "membername": member.membername,
+        "queueName": member.campaign,
+        "interface1": member.interface,
+        "penalty": member.penalty,
+        "paused": int(member.paused),
+    }
+
+
+_WAIT = re.compile(rb"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,3})\"?(?:$|[,;\s])")
+
+
+def preference(
+    prefer: bytes, confirm: Literal["stored", "live"], deadline: float
+) -> tuple[Literal["stored", "live"], float]:
+    """What the Prefer header (RFC 7240) makes of the configured choice: `respond-async` stored, `wait=SECONDS` live.
+
+    Nobody waits longer than 60 s.
+    """
+    if not prefer:
+        return confirm, deadline
+    if match := _WAIT.search(prefer.lower()):
+        return "live", min(float(match[1]), 60.0)
+    return ("stored", deadline) if b"respond-async" in prefer.lower() else (confirm, deadline)

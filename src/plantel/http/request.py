@@ -1,0 +1,89 @@
+"""One ASGI request as the wire call needs it: headers once, and a body that is bounded in size and in time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from plantel import errors
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+DRAIN_TIME = 2.0
+"""Seconds in which an early answer still swallows the body, so that the client gets to read the answer."""
+
+
+class Disconnected(Exception):
+    """The client went away before its body was complete."""
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """The first header of that (lower-case) name, b"" where there is none."""
+    for key, value in scope["headers"]:
+        if key == name:
+            found: bytes = value
+            return found
+    return b""
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) -> bytes:
+    """The whole body. Raises BodyTooLarge, BodyTooLate, and Disconnected where it ends before its announced length."""
+    announced = header(scope, b"content-length")
+    expected = int(announced) if announced.isdigit() else None
+    if expected is not None and expected > limit:
+        raise errors.BodyTooLarge(most=limit)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Disconnected
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > limit:
+                    raise errors.BodyTooLarge(most=limit)
+                if not message.get("more_body", False):
+                    if expected is not None and size < expected:
+                        raise Disconnected
+                    return b"".join((*chunks, chunk)) if chunks else chunk
+                chunks.append(chunk)
+    except TimeoutError:
+        raise errors.BodyTooLate(seconds=round(seconds), received=size) from None
+
+
+async def drain(scope: Scope, receive: Receive, limit: int) -> None:
+    """Swallow a body that nobody will read, within `limit` bytes and DRAIN_TIME.
+
+    Without it HTTP/1.1 clients that are still sending may see a reset instead of the early answer, and HTTP/2 streams a
+    protocol error. A client that waits for `100 Continue` has sent nothing and needs nothing.
+    """
+    if header(scope, b"expect").lower() == b"100-continue":
+        return
+    size = 0
+    try:
+        async with asyncio.timeout(DRAIN_TIME):
+            while size <= limit:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+                size += len(message.get("body", b""))
+    except TimeoutError:
+        return
+
+
+async def respond(
+    send: Send, status: int, body: bytes, content_type: bytes, headers: list[tuple[bytes, bytes]]
+) -> None:
+    """One whole answer."""
+    start: list[tuple[bytes, bytes]] = [
+        (b"content-type", content_type),
+        (b"content-length", str(len(body)).encode()),
+        *headers,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,210 @@
+"""What the domain needs from the outside, as Protocols. Each has more than one implementation and one contract suite.
+
+Store    the durable roster (plantel.store, plantel.testing.MemoryStore)
+Switch   one Asterisk (plantel.ami, plantel.testing.FakeSwitch)
+Clock    the time of day
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from plantel.access import Token, User
+from plantel.batch import Batch, Change
+from plantel.errors import SwitchRefused
+from plantel.plan import Action, Claim, Snapshot
+from plantel.roster import Campaign, Member
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """The time of day, in UTC and aware of it."""
+
+    def now(self) -> datetime: ...
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One line of the journal. `revision` counts up over the whole store: later commits have higher ones."""
+
+    revision: int
+    batch: str
+    actor: str
+    at: datetime
+    change: Change
+
+
+class Transaction(Protocol):
+    """What can be read and changed within one unit of work; valid only during it. All methods are synchronous.
+
+    Reads see the writes made before them in the same unit. Names of campaigns compare as `roster.fold` does. All raise
+    StoreError, and nothing else, when the database fails.
+    """
+
+    def campaigns(self, instance: str) -> Mapping[str, Campaign]:
+        """Every campaign of the instance, by folded name. Must not be changed by the caller."""
+        ...
+
+    def add_campaign(self, campaign: Campaign) -> None:
+        """Raises NameTaken where the instance has one of that name."""
+        ...
+
+    def remove_campaign(self, instance: str, name: str) -> None:
+        """Remove an empty campaign. Raises NoSuchThing; the caller removes its members first (they are journalled)."""
+        ...
+
+    def members(self, instance: str, campaigns: Collection[str] | None = None) -> list[Member]:
+        """The members of these campaigns (None: of all), ordered by campaign and membername."""
+        ...
+
+    def members_like(self, instance: str, items: Sequence[Member]) -> list[Member]:
+        """At least the present members that share the agent or the phone with one of `items`, in its campaign."""
+        ...
+
+    def record(self, batch: Batch, changes: Sequence[Change]) -> int:
+        """Store the batch, its changes and their journal lines; returns the store's revision after it.
+
+        `changes` are as `batch.decide_add` makes them: consistent with the members present, each campaign existing.
+        A refused batch (with problems, without changes) is stored for its reasons and leaves the revision as it is.
+        """
+        ...
+
+    def revision(self) -> int:
+        """The revision of the newest journal line; 0 at first."""
+        ...
+
+    def batch(self, instance: str, batch: str) -> Batch | None: ...
+
+    def batches(self, instance: str, limit: int) -> list[Batch]:
+        """The newest `limit` batches, newest first."""
+        ...
+
+    def journal(
+        self,
+        instance: str,
+        *,
+        batch: str | None = None,
+        campaign: str | None = None,
+        membername: str | None = None,
+        limit: int = 1000,
+    ) -> list[Entry]:
+        """The newest `limit` lines that match every given filter, oldest first."""
+        ...
+
+    def members_at(self, instance: str, moment: datetime, campaign: str | None = None) -> list[Member]:
+        """The roster as the journal says it was at `moment` (batches at or before it), ordered as `members`."""
+        ...
+
+    def token(self, instance: str, name: str, digest: bytes) -> Token | None:
+        """The token of that name with exactly that digest; expired ones too (the caller knows the time)."""
+        ...
+
+    def tokens(self, instance: str) -> list[Token]:
+        """All tokens of the instance, by name and time of making."""
+        ...
+
+    def add_token(self, token: Token) -> None:
+        """A login may add many of one name. Raises NameTaken for an operator's token (no `user`) of a name in use."""
+        ...
+
+    def remove_tokens(self, instance: str, name: str, digest: bytes | None = None) -> int:
+        """Remove the tokens of that name (and digest, if given); returns how many there were."""
+        ...
+
+    def token_key(self) -> bytes:
+        """32 random bytes made with the store: the key under which token secrets are hashed."""
+        ...
+
+    def user(self, instance: str, name: str) -> User | None: ...
+
+    def users(self, instance: str) -> list[User]: ...
+
+    def put_user(self, user: User) -> None:
+        """Add the user, or replace the one of that name."""
+        ...
+
+    def remove_user(self, instance: str, name: str) -> bool:
+        """Remove the user and the user's tokens; False where there was none."""
+        ...
+
+    def claims(self, instance: str, server: str, queues: Collection[str] | None = None) -> list[Claim]:
+        """The ledger of one server, for these queues (None: all)."""
+        ...
+
+    def put_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
+        """Insert or replace ledger lines (by folded queue and interface)."""
+        ...
+
+    def drop_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
+        """Remove ledger lines (by folded queue and interface); absent ones are no error."""
+        ...
+
+
+class Store(Protocol):
+    """The durable roster. Safe to use from several tasks; `write` units run one after another, in the order submitted.
+
+    Units are plain functions, run off the event loop; they must not block on anything else.
+    """
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction of its own and return its result once that is durable.
+
+        Whatever `work` raises is raised here, and nothing it wrote remains. Units that wait at the same time share a
+        commit. Raises StoreUnavailable or StoreFull when the commit fails, ServerBusy when too many wait. A caller that
+        is cancelled meanwhile does not undo the unit: its outcome stands.
+        """
+        ...
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on a consistent view that holds all whose `write` has returned. Writes in it are an error."""
+        ...
+
+    async def changed_elsewhere(self) -> bool:
+        """Whether another process has committed to this store since the last call (the first call: False)."""
+        ...
+
+    async def close(self) -> None:
+        """Finish the units already submitted, then release everything. Later calls raise StoreUnavailable."""
+        ...
+
+
+Outcome = SwitchRefused | None
+"""What became of one action: None done, else the refusal."""
+
+
+class Switch(Protocol):
+    """One Asterisk. A lost connection is made again by the next call that needs it."""
+
+    @property
+    def name(self) -> str:
+        """The server's name in the configuration."""
+        ...
+
+    async def snapshot(self, queues: Collection[str] | None = None) -> Snapshot:
+        """The live members of these queues (None: of all). Raises SwitchError.
+
+        A queue that does not exist is simply absent. Members come in Asterisk's spelling.
+        """
+        ...
+
+    async def apply(self, actions: Sequence[Action]) -> list[Outcome]:
+        """Carry the actions out in order; one outcome for each.
+
+        An Add of an interface that is there already is refused (ActionRefused), as Asterisk does. Raises SwitchError
+        where the connection fails on the way: the fate of every action is then unknown, and only a snapshot tells.
+        """
+        ...
+
+    def listen(self, heard: Callable[[str | None], None]) -> None:
+        """Have `heard` called, on the event loop, when members change on the server.
+
+        It gets the queue's name, or None when anything may have changed (a new connection, a restart). Replaces an
+        earlier listener.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End the connection."""
+        ...

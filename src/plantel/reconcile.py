@@ -1,0 +1,362 @@
+"""Keeping one Asterisk in agreement with the roster: look, plan, apply, look again.
+
+`Reconciler.run_once` is one round; `run` is the loop around it. Commits and events only wake the loop. A server that is
+away or refuses is recorded lag, with a reason and a retry, never an exception that ends anything.
+"""
+
+import asyncio
+import random
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from plantel import errors
+from plantel.access import covers
+from plantel.plan import Action, Add, Blocked, Claim, Plan, Remove, Snapshot, plan
+from plantel.ports import Clock, Outcome, Store, Switch, Transaction
+from plantel.roster import Member, fold
+from plantel.service import Service
+
+CHUNK = 1000
+"""Actions sent between two writes of the ledger: a crash leaves at most this many additions unconfirmed."""
+
+ROUNDS = 4
+"""Looks within one `run_once`; what still disagrees then waits for the next wake."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+"""Seconds of back-off after a failure, doubled each time; the pause taken is a random half to whole of it."""
+
+
+class State(StrEnum):
+    """How it stands with one server."""
+
+    STARTING = "starting"
+    AGREED = "agreed"
+    LAGGING = "lagging"
+    """Reached, but something cannot be made true; see `reasons`."""
+    AWAY = "away"
+    """Not reached; see `reasons`."""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What is known of one server. `looked`: the last time that its members were seen."""
+
+    server: str
+    state: State
+    reasons: tuple[errors.PlantelError, ...] = ()
+    looked: datetime | None = None
+    queues: int = 0
+    members: int = 0
+
+
+class Reconciler:
+    """One server of one instance.
+
+    `campaigns`: patterns of those that it has to carry; without any, it carries those whose queues it has, and `sole`
+    says that no other server could carry the rest, so that a missing queue is a fault here.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        switch: Switch,
+        service: Service,
+        clock: Clock,
+        *,
+        campaigns: Sequence[str] = (),
+        sole: bool = True,
+        interval: float = 30.0,
+    ) -> None:
+        self._store = store
+        self._switch = switch
+        self._service = service
+        self._clock = clock
+        self._campaigns = tuple(campaigns)
+        self._sole = sole
+        self._interval = interval
+        self._woken = asyncio.Event()
+        self._dirty: set[str] | None = None
+        self._awaited: dict[str, int] = {}
+        self._blocked: dict[str, errors.PlantelError] = {}
+        self._present: frozenset[str] | None = None
+        self._new: list[str] = []
+        self._settled: set[asyncio.Future[None]] = set()
+        self._lock = asyncio.Lock()
+        self.status = Status(switch.name, State.STARTING)
+        switch.listen(self._heard)
+
+    @property
+    def name(self) -> str:
+        return self._switch.name
+
+    # --- what others ask ---------------------------------------------------------------------------------------------
+
+    def wake(self, campaigns: Collection[str] | None, revision: int = 0) -> None:
+        """Look again at these campaigns (folded; None: at everything), whose newest change is `revision`."""
+        for campaign in campaigns or ():
+            if self.carries(campaign):
+                self._awaited[campaign] = max(revision, self._awaited.get(campaign, 0))
+        self._mark(campaigns)
+
+    def carries(self, campaign: str) -> bool:
+        """Whether this server has to show the members of `campaign`, as far as is known."""
+        if self._campaigns:
+            return covers(self._campaigns, campaign)
+        return self._sole or self._present is None or fold(campaign) in self._present
+
+    def behind(self, campaigns: Collection[str]) -> errors.PlantelError | None:
+        """Why the server does not yet show these campaigns (folded) as the roster has them; None where it does."""
+        if self.status.state in (State.AWAY, State.STARTING):
+            return self.status.reasons[0] if self.status.reasons else errors.SwitchNotReady(server=self.name)
+        for campaign in campaigns:
+            if campaign in self._blocked:
+                return self._blocked[campaign]
+            if campaign in self._awaited:
+                return errors.SwitchBehind(server=self.name)
+        return None
+
+    async def settled(self) -> None:
+        """Return after the next round has ended, however it ended."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._settled.add(future)
+        try:
+            await future
+        finally:
+            self._settled.discard(future)
+
+    # --- one round ---------------------------------------------------------------------------------------------------
+
+    async def run_once(self, queues: Collection[str] | None = None) -> Plan:
+        """Bring these queues (None: all) into agreement; returns the last plan, `agreed` or telling what is in the way.
+
+        Raises SwitchError where the server fails, StoreError where the store does. Either way nothing is lost: the next
+        round starts from a fresh look.
+        """
+        async with self._lock:
+            refusals: dict[str, errors.PlantelError] = {}
+            tried: tuple[Action, ...] = ()
+            for _ in range(ROUNDS):
+                revision, found = await self.look(queues)
+                await self._discover()
+                await self._settle_ledger(found)
+                if found.observed:
+                    await self._service.observe(self.name, found.observed)
+                elif not found.actions:
+                    refusals = {}
+                    break
+                elif found.actions == tried:
+                    break  # nothing got through: what was refused will be refused again
+                refusals = await self._apply(found)
+                tried = found.actions
+            self._conclude(queues, revision, found, refusals)
+            return found
+
+    async def look(self, queues: Collection[str] | None = None) -> tuple[int, Plan]:
+        """The roster's revision and the plan that a look at the server gives now; changes nothing."""
+        snapshot = await self._switch.snapshot(queues)
+        if queues is None:
+            self._new = [queue for queue in snapshot.queues if self._shares(queue)]
+            self._present = frozenset(fold(queue) for queue in snapshot.queues)
+            self.status = msgspec.structs.replace(
+                self.status, queues=len(snapshot.queues), members=sum(map(len, snapshot.queues.values()))
+            )
+
+        def work(transaction: Transaction) -> tuple[int, list[Member], list[Claim]]:
+            return (
+                transaction.revision(),
+                transaction.members(self._service.instance, queues),
+                transaction.claims(self._service.instance, self.name, queues),
+            )
+
+        revision, members, claims = await self._store.read(work)
+        return revision, self._plan(members, snapshot, claims)
+
+    async def _discover(self) -> None:
+        """Make the queues that a full look has shown known as campaigns."""
+        if self._new:
+            await self._service.discover(self._new)
+            self._new = []
+
+    def _plan(self, members: Iterable[Member], snapshot: Snapshot, claims: Iterable[Claim]) -> Plan:
+        shared = [member for member in members if self._shares(member.campaign)]
+        return plan(shared, snapshot, claims, obliged=self.carries)
+
+    def _shares(self, queue: str) -> bool:
+        return not self._campaigns or covers(self._campaigns, queue)
+
+    async def _settle_ledger(self, found: Plan) -> None:
+        """Write the ledger lines that need no action: released ones, and members that were right already."""
+        touched = {(fold(action.queue), fold(action.interface)) for action in found.actions}
+        kept = [claim for claim in found.claims if claim.key not in touched]
+        if kept or found.released:
+
+            def work(transaction: Transaction) -> None:
+                transaction.put_claims(self._service.instance, self.name, kept)
+                transaction.drop_claims(self._service.instance, self.name, found.released)
+
+            await self._store.write(work)
+
+    async def _apply(self, found: Plan) -> dict[str, errors.PlantelError]:
+        """Carry out the actions, chunk by chunk, each chunk's ledger lines stored before it and confirmed after it.
+
+        Returns the first refusal of each queue (folded) that had one.
+        """
+        refusals: dict[str, errors.PlantelError] = {}
+        wanted = {claim.key: claim for claim in found.claims}
+        chunks = [found.actions[start : start + CHUNK] for start in range(0, len(found.actions), CHUNK)]
+        confirm: list[Claim] = []
+        drop: list[Claim] = []
+        for chunk in chunks:
+            intents = [Claim(action.queue, action.interface, added=True) for action in chunk if isinstance(action, Add)]
+            await self._write_ledger([*confirm, *intents], drop)
+            outcomes = await self._switch.apply(chunk)
+            confirm, drop = _lessons(chunk, outcomes, wanted)
+            for action, outcome in zip(chunk, outcomes, strict=True):
+                if outcome is not None:
+                    refusals.setdefault(fold(action.queue), outcome)
+        await self._write_ledger(confirm, drop)
+        return refusals
+
+    async def _write_ledger(self, put: Sequence[Claim], drop: Sequence[Claim]) -> None:
+        if not put and not drop:
+            return
+
+        def work(transaction: Transaction) -> None:
+            # dropping first: a phone given to another agent is removed and added in one chunk
+            transaction.drop_claims(self._service.instance, self.name, drop)
+            transaction.put_claims(self._service.instance, self.name, put)
+
+        await self._store.write(work)
+
+    def _conclude(
+        self,
+        queues: Collection[str] | None,
+        revision: int,
+        found: Plan,
+        refusals: dict[str, errors.PlantelError],
+    ) -> None:
+        blocked = {fold(one.member.campaign): _reason(one, self.name) for one in reversed(found.blocked)} | refusals
+        looked_at = None if queues is None else {fold(queue) for queue in queues}
+        if looked_at is None:
+            self._blocked = blocked
+        else:
+            self._blocked = {name: why for name, why in self._blocked.items() if name not in looked_at} | blocked
+        if not found.actions and not found.observed:
+            self._awaited = {
+                campaign: needed
+                for campaign, needed in self._awaited.items()
+                if needed > revision or (looked_at is not None and campaign not in looked_at)
+            }
+        reasons = tuple(self._blocked.values())
+        state = State.LAGGING if reasons or found.actions else State.AGREED
+        self.status = msgspec.structs.replace(self.status, state=state, reasons=reasons, looked=self._clock.now())
+        self._announce()
+
+    # --- the loop ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Reconcile at once, then whenever woken and every `interval`, until cancelled. Failures are waited out."""
+        pause = FIRST_PAUSE
+        self._mark(None)
+        while True:
+            try:
+                async with asyncio.timeout(self._interval):
+                    await self._woken.wait()
+                queues = self._dirty
+            except TimeoutError:
+                queues = None
+            self._woken.clear()
+            self._dirty = set()
+            try:
+                await self.run_once(queues)
+            except errors.PlantelError as error:
+                self.status = msgspec.structs.replace(self.status, state=State.AWAY, reasons=(error,))
+                self._announce()
+                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 -- spreads retries, guards nothing
+                pause = min(2 * pause, LONGEST_PAUSE)
+                self._mark(None)
+            else:
+                pause = FIRST_PAUSE
+
+    def _heard(self, queue: str | None) -> None:
+        self._mark(None if queue is None else {fold(queue)})
+
+    def _mark(self, campaigns: Collection[str] | None) -> None:
+        if campaigns is None or (self._dirty is None and self._woken.is_set()):
+            self._dirty = None
+        else:
+            self._dirty = (self._dirty or set()) | set(campaigns)
+        self._woken.set()
+
+    def _announce(self) -> None:
+        for future in self._settled:
+            if not future.done():
+                future.set_result(None)
+
+
+def _lessons(
+    actions: Sequence[Action], outcomes: Sequence[Outcome], wanted: dict[tuple[str, str], Claim]
+) -> tuple[list[Claim], list[Claim]]:
+    """The ledger lines that the outcomes confirm, and those that they end."""
+    confirm: dict[tuple[str, str], Claim] = {}
+    drop: dict[tuple[str, str], Claim] = {}
+    for action, outcome in zip(actions, outcomes, strict=True):
+        key = (fold(action.queue), fold(action.interface))
+        if isinstance(action, Remove):
+            if outcome is None:
+                drop[key] = Claim(action.queue, action.interface, added=True)
+        elif outcome is None:
+            if key in wanted:
+                confirm[key] = wanted[key]
+        elif isinstance(action, Add):
+            # refused, so it is not ours: somebody else put this phone there between the look and the action
+            drop[key] = Claim(action.queue, action.interface, added=True)
+        else:
+            confirm.pop(key, None)
+    return list(confirm.values()), list(drop.values())
+
+
+def _reason(blocked: Blocked, server: str) -> errors.PlantelError:
+    member = blocked.member
+    return blocked.error(server=server, queue=member.campaign, interface=member.interface)
+
+
+class Delivery:
+    """The servers of one instance together: where its campaigns stand."""
+
+    def __init__(self, reconcilers: Sequence[Reconciler]) -> None:
+        self.reconcilers = tuple(reconcilers)
+
+    def wake(self, campaigns: Collection[str] | None, revision: int = 0) -> None:
+        """A commit changed these campaigns (folded; None: any)."""
+        for reconciler in self.reconcilers:
+            reconciler.wake(campaigns, revision)
+
+    def behind(self, campaigns: Collection[str]) -> errors.PlantelError | None:
+        """Why some server does not yet show these campaigns (folded) as the roster has them; None where all do."""
+        for campaign in campaigns:
+            carriers = [one for one in self.reconcilers if one.carries(campaign)]
+            if self.reconcilers and not carriers:
+                servers = ", ".join(one.name for one in self.reconcilers)
+                return errors.QueueMissing(server=servers, queue=campaign)
+            for reconciler in carriers:
+                if (reason := reconciler.behind([campaign])) is not None:
+                    return reason
+        return None
+
+    async def live(self, campaigns: Collection[str], deadline: float) -> errors.PlantelError | None:
+        """Wait at most `deadline` seconds until `behind` gives None; returns what it gives in the end."""
+        try:
+            async with asyncio.timeout(deadline):
+                while (reason := self.behind(campaigns)) is not None:
+                    waits = [asyncio.ensure_future(one.settled()) for one in self.reconcilers]
+                    try:
+                        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                    finally:
+                        for wait in waits:
+                            wait.cancel()
+        except TimeoutError:
+            return self.behind(campaigns)
+        return reason

@@ -1,0 +1,214 @@
+"""Campaigns and their members: frozen values that are valid once they exist.
+
+The limits are Asterisk's own. `app_queue` keeps interface and member name in 80-byte buffers and cuts silently what is
+longer; `,` `;` and `|` corrupt the list in which it persists a queue's members, and `|` breaks `queue_log`; a control
+character would end an AMI header. An interface is a dial string, so its shape is narrow here and narrower still in
+`Interfaces`, the site's allow-list.
+"""
+
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+
+import msgspec
+
+from plantel import errors
+
+NAME_BYTES = 79
+"""The longest campaign name, member name or interface, in bytes of UTF-8."""
+
+PENALTY_MOST = 2**31 - 1
+"""Asterisk keeps the penalty in a C int."""
+
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff,;|]{1,79}")
+_NOT_IN_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff,;|]")
+_INTERFACE = re.compile(r"[A-Za-z0-9]{1,20}/[A-Za-z0-9_.@/:+*#~-]{1,77}")
+
+_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+
+def fold(name: str) -> str:
+    """The form in which Asterisk compares queue names and interfaces: ASCII letters without case (`strcasecmp`)."""
+    return name.lower() if name.isascii() else name.translate(_ASCII_LOWER)
+
+
+def check_name(name: str, key: str) -> None:
+    """Raise InvalidItem under `key` unless `name` is a usable campaign or member name.
+
+    1 to 79 bytes of UTF-8, no control character, none of `,` `;` `|`, no blank at either end.
+    """
+    if (
+        _NAME.fullmatch(name)
+        and (name.isascii() or len(name.encode()) <= NAME_BYTES)
+        and not name[0].isspace()
+        and not name[-1].isspace()
+    ):
+        return
+    if not name or name.isspace():
+        raise errors.EmptyValue(key=key)
+    if found := _NOT_IN_NAME.search(name):
+        raise errors.ForbiddenCharacter(key=key, character=_describe(found.group()))
+    if (size := len(name.encode())) > NAME_BYTES:
+        raise errors.NameTooLong(key=key, most=NAME_BYTES, size=size)
+    raise errors.ForbiddenCharacter(key=key, character=_describe(name[0] if name[0].isspace() else name[-1]))
+
+
+def check_interface(interface: str, key: str) -> None:
+    """Raise InvalidItem under `key` unless `interface` has the shape of a dial interface (`SIP/1001`)."""
+    if _INTERFACE.fullmatch(interface) and len(interface) <= NAME_BYTES:
+        return
+    if not interface or interface.isspace():
+        raise errors.EmptyValue(key=key)
+    if found := _NOT_IN_NAME.search(interface):
+        raise errors.ForbiddenCharacter(key=key, character=_describe(found.group()))
+    if (size := len(interface.encode())) > NAME_BYTES:
+        raise errors.NameTooLong(key=key, most=NAME_BYTES, size=size)
+    raise errors.InterfaceNotAllowed(key=key, interface=interface)
+
+
+def _describe(character: str) -> str:
+    return f'"{character}"' if character in ",;|" else f"U+{ord(character):04X}"
+
+
+class Interfaces:
+    """A site's allow-list of dial interfaces: whole-string regular expressions without regard to case.
+
+    The default admits a phone by its name in SIP, PJSIP, IAX2 and SCCP, an `Agent/`, a DAHDI channel, and `Local/` into
+    the contexts `agents` and `from-queue`. It admits no `@` elsewhere and no second `/`: `SIP/34900@trunk` and
+    `PJSIP/x/sip:...` would let whoever may add an agent place calls through a trunk.
+    """
+
+    DEFAULT = (
+        r"(SIP|PJSIP|IAX2|SCCP)/[A-Z0-9_.+-]+",
+        r"Agent/[A-Z0-9_.-]+",
+        r"DAHDI/[0-9]+(-1)?",
+        r"Local/[A-Z0-9_]+@(agents|from-queue)(/[nbj]{1,3})?",
+    )
+
+    def __init__(self, patterns: Iterable[str] = DEFAULT) -> None:
+        """Raises `re.error` where a pattern is not a regular expression."""
+        self._allowed = re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.ASCII | re.IGNORECASE)
+
+    def check(self, interface: str, key: str = "interface1") -> None:
+        """Raise InterfaceNotAllowed unless one of the patterns matches the whole of `interface`."""
+        if not self._allowed.fullmatch(interface):
+            raise errors.InterfaceNotAllowed(key=key, interface=interface)
+
+
+class Origin(StrEnum):
+    """How Plantel learned of a campaign."""
+
+    DECLARED = "declared"
+    DISCOVERED = "discovered"
+
+
+class Campaign(msgspec.Struct, frozen=True):
+    """A campaign of one instance: a queue of Asterisk by the same name. Names compare as `fold` does."""
+
+    instance: str
+    name: str
+    origin: Origin = Origin.DECLARED
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "queueName")
+
+
+class Member(msgspec.Struct, frozen=True, gc=False):
+    """An agent in a campaign.
+
+    Within one campaign both `membername` (by exact spelling) and `interface` (by `fold`) stand for one member only.
+    `campaign` is spelled as the campaign was declared. `penalty`: lower rings first. Raises InvalidItem when made with
+    values that Asterisk could not hold; the site's `Interfaces` are checked where a request comes in.
+    """
+
+    campaign: str
+    membername: str
+    interface: str
+    penalty: int = 0
+    paused: bool = False
+
+    def __post_init__(self) -> None:
+        check_name(self.campaign, "queueName")
+        check_name(self.membername, "membername")
+        check_interface(self.interface, "interface1")
+        if self.penalty < 0:
+            raise errors.NegativeValue(key="penalty")
+        if self.penalty > PENALTY_MOST:
+            raise errors.ValueTooLarge(key="penalty", most=PENALTY_MOST)
+
+
+def parse_member(item: object) -> Member:
+    """A Member from one decoded JSON object with the five keys of the wire call (CONTRACT: queueName and its kin).
+
+    Blanks around a text are dropped; penalty and paused may be numbers, numbers in a string, or empty (0); paused may
+    also be `true` or `false`. Other keys are ignored. Raises InvalidItem naming the key.
+    """
+    if not isinstance(item, dict):
+        raise errors.NotAnObject()
+    return Member(
+        campaign=_text(item, "queueName"),
+        membername=_text(item, "membername"),
+        interface=_text(item, "interface1"),
+        penalty=_penalty(item),
+        paused=_flag(item),
+    )
+
+
+WIRE_KEYS = frozenset({"membername", "queueName", "interface1", "penalty", "paused"})
+"""The keys of an item of the wire call; all of them have to be there."""
+
+
+def _text(item: dict[str, object], key: str) -> str:
+    try:
+        value = item[key]
+    except KeyError:
+        raise errors.MissingKey(key=key) from None
+    if isinstance(value, str):
+        return value.strip()
+    if value is None:
+        raise errors.EmptyValue(key=key)
+    raise errors.NotText(key=key)
+
+
+def _penalty(item: dict[str, object]) -> int:
+    try:
+        value = item["penalty"]
+    except KeyError:
+        raise errors.MissingKey(key="penalty") from None
+    if type(value) is int:
+        return value
+    if value is None:
+        return 0
+    if isinstance(value, str):
+        digits = value.strip()
+        if not digits:
+            return 0
+        sign, number = (digits[0], digits[1:]) if digits[0] in "+-" else ("", digits)
+        if number.isascii() and number.isdigit():
+            if sign == "-" and number.strip("0"):
+                raise errors.NegativeValue(key="penalty")
+            if len(number.lstrip("0")) > len(str(PENALTY_MOST)):
+                raise errors.ValueTooLarge(key="penalty", most=PENALTY_MOST)
+            return int(number)
+    raise errors.NotAnInteger(key="penalty")
+
+
+_FLAGS: dict[object, bool] = {"0": False, "1": True, "true": True, "false": False, "": False}
+
+
+def _flag(item: dict[str, object]) -> bool:
+    try:
+        value = item["paused"]
+    except KeyError:
+        raise errors.MissingKey(key="paused") from None
+    if isinstance(value, bool):
+        return value
+    if value is None:
+        return False
+    if type(value) is int and value in (0, 1):
+        return value == 1
+    if isinstance(value, str):
+        flag = _FLAGS.get(value.strip().lower())
+        if flag is not None:
+            return flag
+    raise errors.NotAFlag(key="paused")

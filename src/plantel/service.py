@@ -1,0 +1,308 @@
+"""The use cases of one instance. Each change is one transaction, decided inside it, journalled, and durable on return.
+
+Whoever calls gives an `Actor`; rights are checked here, once, for every door (wire call, JSON API, command line).
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from plantel import errors
+from plantel.access import Actor, Role
+from plantel.batch import Batch, Change, Kind, Problem, Source, decide_add, settle
+from plantel.plan import Claim, Observed
+from plantel.ports import Clock, Entry, Store, Transaction
+from plantel.roster import Campaign, Interfaces, Member, Origin, fold
+
+Heard = Callable[[frozenset[str], int], None]
+"""Told after a commit that changed members: the folded campaigns concerned, and the store's revision."""
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """A stored batch. `changes` is empty when everything was so already; `campaigns` (folded) are all that it named."""
+
+    batch: str
+    revision: int
+    changes: Sequence[Change]
+    campaigns: frozenset[str]
+
+
+class Service:
+    """The roster of one instance.
+
+    `interfaces` is the site's allow-list. `heard` is called on the event loop after each commit that changed members,
+    before the call returns. All methods raise StoreError where the store fails, and then nothing was changed.
+    """
+
+    def __init__(self, store: Store, instance: str, clock: Clock, interfaces: Interfaces, heard: Heard) -> None:
+        self._store = store
+        self.instance = instance
+        self._clock = clock
+        self._interfaces = interfaces
+        self._heard = heard
+
+    # --- members -----------------------------------------------------------------------------------------------------
+
+    async def add(self, actor: Actor, items: Sequence[Member | errors.InvalidItem], source: Source) -> Receipt:
+        """Put every item into its campaign, or none.
+
+        An item that could not even be read comes as its error. An agent already there is updated, moved to the phone
+        sent, and whoever else is on that phone in that campaign is replaced. Raises BatchRefused, once the refusal is
+        recorded, with every problem found; AccessRefused where the actor may not, recorded as well.
+        """
+        actor.check_write()
+        problems = [item for item in items if isinstance(item, errors.InvalidItem)]
+        members = [item for item in items if isinstance(item, Member)]
+        if not items:
+            return await self.refuse(actor, source, errors.EmptyBatch())
+        whole = not problems
+        allowed: set[str] = set()
+        for number, item in enumerate(items, 1):
+            if not isinstance(item, Member):
+                continue
+            try:
+                self._interfaces.check(item.interface)
+            except errors.InvalidItem as error:
+                problems.append(error.at(number))
+            if item.campaign not in allowed:
+                if not actor.reaches(item.campaign):
+                    return await self.refuse(
+                        actor, source, errors.CampaignForbidden(campaign=item.campaign), len(items)
+                    )
+                allowed.add(item.campaign)
+        if whole and len(members) > 1:
+            members, clashes = settle(members)
+            problems += clashes
+        batch = self._batch(actor, source, len(items))
+
+        def work(transaction: Transaction) -> Receipt | list[errors.InvalidItem]:
+            campaigns = transaction.campaigns(self.instance)
+            unknown = _unknown_campaigns(items, campaigns)
+            if problems or unknown:
+                found = sorted([*problems, *unknown], key=lambda error: error.item or 0)
+                transaction.record(_refused(batch, found), ())
+                return found
+            return _commit(transaction, batch, [_spelled(member, campaigns) for member in members])
+
+        result = await self._store.write(work)
+        if isinstance(result, list):
+            raise errors.BatchRefused(batch.id, list[errors.PlantelError](result))
+        return self._tell(result)
+
+    async def refuse(self, actor: Actor, source: Source, problem: errors.PlantelError, items: int = 0) -> Receipt:
+        """Record a batch that cannot even be decided, and raise BatchRefused. Returns never."""
+        batch = self._batch(actor, source, items)
+        await self._store.write(lambda transaction: transaction.record(_refused(batch, [problem]), ()))
+        raise errors.BatchRefused(batch.id, [problem])
+
+    async def remove(self, actor: Actor, campaign: str, agents: Sequence[str], source: Source) -> Receipt:
+        """Take these agents, named by membername or by interface, out of the campaign; all or none."""
+        return await self._change(actor, campaign, agents, source, lambda member: Change(Kind.REMOVED, member, None))
+
+    async def pause(
+        self, actor: Actor, campaign: str, agents: Sequence[str], source: Source, *, paused: bool
+    ) -> Receipt:
+        """Pause these agents, named by membername or by interface, in the campaign, or end their pause; all or none."""
+
+        def change(member: Member) -> Change | None:
+            if member.paused is paused:
+                return None
+            return Change(Kind.UPDATED, member, msgspec.structs.replace(member, paused=paused))
+
+        return await self._change(actor, campaign, agents, source, change)
+
+    async def _change(
+        self,
+        actor: Actor,
+        campaign: str,
+        agents: Sequence[str],
+        source: Source,
+        change: Callable[[Member], Change | None],
+    ) -> Receipt:
+        actor.check_write()
+        if not actor.reaches(campaign):
+            return await self.refuse(actor, source, errors.CampaignForbidden(campaign=campaign), len(agents))
+        batch = self._batch(actor, source, len(agents))
+
+        def work(transaction: Transaction) -> Receipt | list[errors.PlantelError]:
+            problems: list[errors.PlantelError] = []
+            chosen: dict[str, Member] = {}
+            if fold(campaign) not in transaction.campaigns(self.instance):
+                problems.append(errors.UnknownCampaign(campaign=campaign))
+            else:
+                present = transaction.members(self.instance, [campaign])
+                by_agent = {member.membername: member for member in present}
+                by_phone = {fold(member.interface): member for member in present}
+                for number, agent in enumerate(agents, 1):
+                    member = by_agent.get(agent) or by_phone.get(fold(agent))
+                    if member is None:
+                        problems.append(errors.UnknownMember(item=number, member=agent, campaign=campaign))
+                    else:
+                        chosen[member.membername] = member
+            if problems:
+                transaction.record(_refused(batch, problems), ())
+                return problems
+            changes = [made for member in chosen.values() if (made := change(member)) is not None]
+            return Receipt(batch.id, transaction.record(batch, changes), changes, frozenset({fold(campaign)}))
+
+        result = await self._store.write(work)
+        if isinstance(result, list):
+            raise errors.BatchRefused(batch.id, result)
+        return self._tell(result)
+
+    async def observe(self, server: str, seen: Sequence[Observed]) -> None:
+        """Take over pauses that were made or ended on `server`, together with the ledger lines that acknowledge them.
+
+        Journalled under the server's name. A member that the roster has changed meanwhile keeps what the roster says.
+        """
+        batch = self._batch(Actor(f"server:{server}", Role.INTEGRATOR), Source.SERVER, len(seen))
+
+        def work(transaction: Transaction) -> Receipt:
+            members = [one.member for one in seen]
+            present = {
+                (fold(member.campaign), member.membername): member
+                for member in transaction.members_like(self.instance, members)
+            }
+            changes: list[Change] = []
+            taken: list[Claim] = []
+            for one in seen:
+                before = present.get((fold(one.member.campaign), one.member.membername))
+                if before is None or msgspec.structs.replace(before, paused=one.member.paused) != one.member:
+                    continue
+                taken.append(one.claim)
+                if before != one.member:
+                    changes.append(Change(Kind.UPDATED, before, one.member))
+            transaction.put_claims(self.instance, server, taken)
+            revision = transaction.record(batch, changes) if changes else transaction.revision()
+            campaigns = frozenset(fold(change.member.campaign) for change in changes)
+            return Receipt(batch.id, revision, changes, campaigns)
+
+        self._tell(await self._store.write(work))
+
+    async def members(self, actor: Actor, campaign: str) -> list[Member]:
+        """The members of one campaign, by membername. Raises UnknownCampaign, CampaignForbidden."""
+        if not actor.reaches(campaign):
+            raise errors.CampaignForbidden(campaign=campaign)
+
+        def work(transaction: Transaction) -> list[Member]:
+            if fold(campaign) not in transaction.campaigns(self.instance):
+                raise errors.UnknownCampaign(campaign=campaign)
+            return transaction.members(self.instance, [campaign])
+
+        return await self._store.read(work)
+
+    async def members_at(self, actor: Actor, moment: datetime, campaign: str | None = None) -> list[Member]:
+        """The roster as it was at `moment` (aware), as far as the actor may see it."""
+        members = await self._store.read(lambda tx: tx.members_at(self.instance, moment, campaign))
+        return [member for member in members if actor.reaches(member.campaign)]
+
+    # --- campaigns ---------------------------------------------------------------------------------------------------
+
+    async def campaigns(self, actor: Actor) -> list[Campaign]:
+        """The campaigns that the actor may see, by name."""
+        known = await self._store.read(lambda transaction: list(transaction.campaigns(self.instance).values()))
+        return sorted((one for one in known if actor.reaches(one.name)), key=lambda one: one.name)
+
+    async def declare(self, actor: Actor, name: str) -> Campaign:
+        """Declare a campaign. Raises NameTaken, InvalidItem, ActionForbidden."""
+        actor.check_admin()
+        campaign = Campaign(self.instance, name)
+        await self._store.write(lambda transaction: transaction.add_campaign(campaign))
+        return campaign
+
+    async def discover(self, names: Iterable[str]) -> None:
+        """Make queues found on an Asterisk known as campaigns. Names that could not be campaigns are passed over."""
+        found = []
+        for name in names:
+            try:
+                found.append(Campaign(self.instance, name, Origin.DISCOVERED))
+            except errors.InvalidItem:
+                continue
+
+        def work(transaction: Transaction) -> None:
+            for campaign in found:
+                if fold(campaign.name) not in transaction.campaigns(self.instance):
+                    transaction.add_campaign(campaign)
+
+        known = await self._store.read(lambda transaction: set(transaction.campaigns(self.instance)))
+        if any(fold(campaign.name) not in known for campaign in found):
+            await self._store.write(work)
+
+    async def dissolve(self, actor: Actor, name: str, source: Source) -> Receipt:
+        """Remove a campaign with all its members, journalled. Raises NoSuchThing, ActionForbidden."""
+        actor.check_admin()
+        batch = self._batch(actor, source, 1)
+
+        def work(transaction: Transaction) -> Receipt:
+            changes = [Change(Kind.REMOVED, member, None) for member in transaction.members(self.instance, [name])]
+            revision = transaction.record(batch, changes) if changes else transaction.revision()
+            transaction.remove_campaign(self.instance, name)
+            return Receipt(batch.id, revision, changes, frozenset({fold(name)}))
+
+        return self._tell(await self._store.write(work))
+
+    # --- history -----------------------------------------------------------------------------------------------------
+
+    async def batch(self, actor: Actor, batch: str) -> tuple[Batch, list[Entry]]:
+        """A batch and its journal lines, as far as the actor may see them. Raises NoSuchThing."""
+
+        def work(transaction: Transaction) -> tuple[Batch | None, list[Entry]]:
+            return transaction.batch(self.instance, batch), transaction.journal(self.instance, batch=batch)
+
+        found, entries = await self._store.read(work)
+        visible = [entry for entry in entries if actor.reaches(entry.change.member.campaign)]
+        # who may not see every campaign sees the batches that are their own, or that touch what they may see
+        if found is None or (actor.campaigns and found.actor != actor.name and not visible):
+            raise errors.NoSuchThing(name=batch)
+        return found, visible
+
+    async def journal(
+        self, actor: Actor, *, campaign: str | None = None, membername: str | None = None, limit: int = 100
+    ) -> list[Entry]:
+        """The newest journal lines, oldest first, as far as the actor may see them."""
+        entries = await self._store.read(
+            lambda tx: tx.journal(self.instance, campaign=campaign, membername=membername, limit=limit)
+        )
+        return [entry for entry in entries if actor.reaches(entry.change.member.campaign)]
+
+    # --- helpers -----------------------------------------------------------------------------------------------------
+
+    def _batch(self, actor: Actor, source: Source, items: int) -> Batch:
+        now = self._clock.now()
+        # 48 bits of milliseconds, then 64 random ones: unique without asking anybody, and sorted by time
+        number = f"{int(now.timestamp() * 1000):012x}{os.urandom(8).hex()}"
+        return Batch(number, self.instance, actor.name, source, now, items)
+
+    def _tell(self, receipt: Receipt) -> Receipt:
+        if receipt.changes:
+            self._heard(receipt.campaigns, receipt.revision)
+        return receipt
+
+
+def _commit(transaction: Transaction, batch: Batch, members: Sequence[Member]) -> Receipt:
+    present = transaction.members_like(batch.instance, members)
+    changes = decide_add(members, present)
+    campaigns = frozenset(fold(member.campaign) for member in members)
+    return Receipt(batch.id, transaction.record(batch, changes), changes, campaigns)
+
+
+def _refused(batch: Batch, problems: Iterable[errors.PlantelError]) -> Batch:
+    return msgspec.structs.replace(batch, problems=tuple(Problem.of(problem) for problem in problems))
+
+
+def _unknown_campaigns(
+    items: Sequence[Member | errors.InvalidItem], campaigns: Mapping[str, Campaign]
+) -> list[errors.InvalidItem]:
+    return [
+        errors.UnknownCampaign(key="queueName", item=number, campaign=item.campaign)
+        for number, item in enumerate(items, 1)
+        if isinstance(item, Member) and fold(item.campaign) not in campaigns
+    ]
+
+
+def _spelled(member: Member, campaigns: Mapping[str, Campaign]) -> Member:
+    """`member` with its campaign spelled as declared."""
+    declared = campaigns[fold(member.campaign)].name
+    return member if declared == member.campaign else msgspec.structs.replace(member, campaign=declared)

@@ -1,0 +1,116 @@
+"""Between the values of the domain and the columns of `schema`."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row
+
+from plantel.batch import Batch, Change, Kind, Problem, Source
+from plantel.plan import Claim
+from plantel.ports import Entry, Token, User
+from plantel.roster import Campaign, Member, Origin
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+_problems = msgspec.json.Decoder(tuple[Problem, ...])
+_patterns = msgspec.json.Decoder(tuple[str, ...])
+
+CampaignRow = tuple[int, str, str]
+"""id, name, origin"""
+
+
+def microseconds(moment: datetime) -> int:
+    """Whole microseconds since 1970. Raises TypeError for a time without a zone: it would be a guess."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment(microseconds: int) -> datetime:
+    """The time, in UTC."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def json(value: object) -> str:
+    """`value` as JSON text."""
+    return msgspec.json.encode(value).decode()
+
+
+def campaign(instance: str, name: str, origin: str) -> Campaign:
+    return Campaign(instance, name, Origin(origin))
+
+
+def batch(row: Row[Any]) -> Batch:
+    return Batch(
+        id=row.id,
+        instance=row.instance,
+        actor=row.actor,
+        source=Source(row.source),
+        at=moment(row.at),
+        items=row.items,
+        problems=_problems.decode(row.problems),
+    )
+
+
+def entry(row: Row[Any]) -> Entry:
+    """From a journal line joined with its batch (`id`, `actor`, `at`) and its campaign (`name`)."""
+    before, after = (
+        None if interface is None else Member(row.name, row.membername, interface, penalty, bool(paused))
+        for interface, penalty, paused in (
+            (row.before_interface, row.before_penalty, row.before_paused),
+            (row.after_interface, row.after_penalty, row.after_paused),
+        )
+    )
+    return Entry(row.revision, row.id, row.actor, moment(row.at), Change(Kind(row.kind), before, after))
+
+
+def token_row(token: Token) -> dict[str, object]:
+    return {
+        "instance": token.instance,
+        "name": token.name,
+        "digest": token.digest,
+        "role": token.role,
+        "campaigns": json(token.campaigns),
+        "created": microseconds(token.created),
+        "expires": None if token.expires is None else microseconds(token.expires),
+        "user": token.user,
+    }
+
+
+def token(row: Row[Any]) -> Token:
+    return Token(
+        instance=row.instance,
+        name=row.name,
+        digest=row.digest,
+        role=row.role,
+        campaigns=_patterns.decode(row.campaigns),
+        created=moment(row.created),
+        expires=None if row.expires is None else moment(row.expires),
+        user=row.user,
+    )
+
+
+def user_row(user: User) -> dict[str, object]:
+    return {
+        "instance": user.instance,
+        "name": user.name,
+        "password": user.password,
+        "role": user.role,
+        "campaigns": json(user.campaigns),
+        "created": microseconds(user.created),
+    }
+
+
+def user(row: Row[Any]) -> User:
+    return User(
+        instance=row.instance,
+        name=row.name,
+        password=row.password,
+        role=row.role,
+        campaigns=_patterns.decode(row.campaigns),
+        created=moment(row.created),
+    )
+
+
+def claim(row: Row[Any]) -> Claim:
+    return Claim(row.queue, row.interface, row.added, row.paused)

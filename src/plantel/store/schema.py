@@ -1,0 +1,159 @@
+"""The tables, in one place. `migrations/versions` says how a store of an earlier release becomes one like this.
+
+Names that compare without ASCII case are kept twice: as they were written, and as `roster.fold` folds them. No database's
+own idea of case is relied on (SQLite's NOCASE, MariaDB's and PostgreSQL's collations all differ from Asterisk's).
+Times are whole microseconds since 1970 in UTC. Lists are JSON text.
+
+There are no foreign keys: rows of `campaigns` and `batches` are never deleted, so that nothing can dangle, and a look at
+the parent for every member and journal line would be paid on the hottest path.
+"""
+
+import secrets
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    insert,
+)
+
+from plantel.roster import NAME_BYTES
+
+VERSION = "0001"
+"""What a store made by this release is stamped with; the newest file of `migrations/versions`."""
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "uq": "%(table_name)s_%(column_0_name)s_key",
+        "ix": "%(column_0_label)s",
+    }
+)
+
+_Number = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY is SQLite's own row number
+_Name = String(NAME_BYTES)
+_Word = String(255)
+
+alembic_version = Table("alembic_version", metadata, Column("version_num", String(32), primary_key=True))
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("name", _Word, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("instance", _Word, nullable=False),
+    Column("name", _Name, nullable=False),
+    Column("folded", _Name, nullable=False),
+    Column("origin", String(20), nullable=False),
+    # 0 while the campaign lives, its own id afterwards: the journal keeps its name, and the name may come back.
+    Column("removed", Integer, nullable=False),
+    UniqueConstraint("instance", "folded", "removed"),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("campaign", Integer, primary_key=True, autoincrement=False),
+    Column("membername", _Name, primary_key=True),
+    Column("phone", _Name, nullable=False),  # the interface, folded
+    Column("interface", _Name, nullable=False),
+    Column("penalty", Integer, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    UniqueConstraint("campaign", "phone"),
+    sqlite_with_rowid=False,
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("number", _Number, primary_key=True),  # in the order of commits
+    Column("id", _Word, nullable=False, unique=True),
+    Column("instance", _Word, nullable=False, index=True),
+    Column("actor", _Word, nullable=False),
+    Column("source", String(20), nullable=False),
+    Column("at", _Number, nullable=False),
+    Column("items", Integer, nullable=False),
+    Column("problems", Text, nullable=False),
+    # Its journal lines are the `changes` ones that end with `revision`, so that the journal needs no index by batch.
+    Column("revision", _Number, nullable=False),
+    Column("changes", Integer, nullable=False),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("revision", _Number, primary_key=True),
+    Column("batch", _Number, nullable=False),
+    Column("campaign", Integer, nullable=False, index=True),
+    Column("membername", _Name, nullable=False, index=True),
+    Column("kind", String(20), nullable=False),
+    Column("after_interface", _Name),
+    Column("after_penalty", Integer),
+    Column("after_paused", Boolean),
+    Column("before_interface", _Name),
+    Column("before_penalty", Integer),
+    Column("before_paused", Boolean),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("instance", _Word, nullable=False),
+    Column("name", _Word, nullable=False),
+    Column("digest", LargeBinary(64), nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("campaigns", Text, nullable=False),
+    Column("created", _Number, nullable=False),
+    Column("expires", _Number),
+    Column("user", _Word, nullable=False),
+    UniqueConstraint("instance", "name", "digest"),
+    Index("tokens_user", "instance", "user"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("instance", _Word, primary_key=True),
+    Column("name", _Word, primary_key=True),
+    Column("password", _Word, nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("campaigns", Text, nullable=False),
+    Column("created", _Number, nullable=False),
+)
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("instance", _Word, primary_key=True),
+    Column("server", _Word, primary_key=True),
+    Column("folded_queue", _Name, primary_key=True),
+    Column("phone", _Name, primary_key=True),  # the interface, folded
+    Column("queue", _Name, nullable=False),
+    Column("interface", _Name, nullable=False),
+    Column("added", Boolean, nullable=False),
+    Column("paused", Boolean),
+    sqlite_with_rowid=False,
+)
+
+
+def create(connection: Connection) -> None:
+    """Make all tables in an empty database, and stamp it. The caller commits."""
+    metadata.create_all(connection, checkfirst=False)
+    connection.execute(insert(alembic_version).values(version_num=VERSION))
+    connection.execute(insert(keys).values(name="token", value=secrets.token_bytes(32)))

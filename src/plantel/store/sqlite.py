@@ -1,0 +1,222 @@
+"""What is particular to SQLite: connections, the words for its errors, and the statements on the hot paths.
+
+The hot statements take and give whole sets of rows as one JSON text. Python's `sqlite3` gives up the interpreter lock for
+every step of a statement and every row, and beside a busy event loop each time may cost 5 ms to get it back (the switch
+interval): row by row, 50,000 members could take minutes. As JSON a set of rows is one step, done without the lock.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from sqlalchemy import Engine, create_engine, exc
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
+
+from plantel import errors
+
+BUSY_SECONDS = 5.0
+"""How long to wait for the lock while another process writes."""
+
+CACHE_KIB = 32 * 1024
+"""A writer's page cache: a batch of 50,000 members fits, so that nothing is written twice."""
+
+LikeRow = tuple[int, str, str]
+"""campaign id, membername, folded interface"""
+
+MemberRow = tuple[int, str, str, int, int]
+"""campaign id, membername, interface, penalty, paused"""
+
+_member_rows = msgspec.json.Decoder(list[MemberRow])
+_json = msgspec.json.Encoder()
+
+_AS_JSON = "SELECT json_group_array(json_array(campaign, membername, interface, penalty, paused)) FROM "
+
+_LIKE = (
+    _AS_JSON
+    + """(
+    SELECT m.campaign, m.membername, m.interface, m.penalty, m.paused
+    FROM json_each(?1) AS item CROSS JOIN members AS m
+    WHERE m.campaign = json_extract(item.value, '$[0]') AND m.membername = json_extract(item.value, '$[1]')
+    UNION ALL
+    SELECT m.campaign, m.membername, m.interface, m.penalty, m.paused
+    FROM json_each(?1) AS item CROSS JOIN members AS m
+    WHERE m.campaign = json_extract(item.value, '$[0]') AND m.phone = json_extract(item.value, '$[2]')
+    AND m.membername <> json_extract(item.value, '$[1]'))"""
+)
+
+_FIRST = _AS_JSON + "(SELECT * FROM members WHERE campaign = ? LIMIT ?)"
+
+_OF = (
+    _AS_JSON
+    + "(SELECT * FROM members WHERE campaign IN (SELECT value FROM json_each(?)) ORDER BY campaign, membername)"
+)
+
+_VACATE = "DELETE FROM members WHERE campaign = ? AND membername IN (SELECT value FROM json_each(?))"
+
+
+def _insertion(table: str, columns: str, then: str = "") -> str:
+    names = columns.split()
+    values = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(len(names)))
+    return f"INSERT INTO {table} ({', '.join(names)}) SELECT {values} FROM json_each(?) WHERE true {then}"  # noqa: S608 - only the constants below
+
+
+_PLACE = _insertion("members", "campaign membername phone interface penalty paused")
+_BATCHES = _insertion("batches", "number id instance actor source at items problems revision changes")
+_JOURNAL = _insertion(
+    "journal",
+    "revision batch campaign membername kind after_interface after_penalty after_paused"
+    " before_interface before_penalty before_paused",
+)
+_CLAIM = _insertion(
+    "claims",
+    "instance server folded_queue phone queue interface added paused",
+    "ON CONFLICT DO UPDATE SET queue = excluded.queue, interface = excluded.interface, added = excluded.added,"
+    " paused = excluded.paused",
+)
+_DISCLAIM = """DELETE FROM claims WHERE instance = ? AND server = ? AND folded_queue = ?
+    AND phone IN (SELECT value FROM json_each(?))"""
+
+_FULL = sqlite3.SQLITE_FULL
+_CONSTRAINT = sqlite3.SQLITE_CONSTRAINT
+
+
+def translated(error: BaseException) -> errors.StoreError | None:
+    """The StoreError for a driver's (or SQLAlchemy's) error; None where `error` is something else."""
+    if isinstance(error, exc.DBAPIError) and error.orig is not None:
+        error = error.orig
+    if not isinstance(error, sqlite3.Error):
+        return None
+    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if primary == _FULL:
+        return errors.StoreFull(detail=str(error))
+    if primary == _CONSTRAINT:
+        return errors.StoreError(detail=str(error))
+    return errors.StoreUnavailable(detail=str(error))
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Raise StoreError where the block raises an error of the database."""
+    try:
+        yield
+    except (sqlite3.Error, exc.DBAPIError) as error:
+        raise translated(error) or error from error
+
+
+def engine(path: str) -> Engine:
+    """For connections to the file at `path`, without a pool. Transactions are begun and ended by hand."""
+    return create_engine(
+        URL.create("sqlite", database=path),
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        connect_args={
+            "isolation_level": None,
+            "check_same_thread": False,  # each is used by one thread at a time, but closed from another
+            "timeout": BUSY_SECONDS,
+            "cached_statements": 256,
+        },
+    )
+
+
+class SqliteConnection:
+    """One connection. For one thread at a time; every method raises what `translating` translates."""
+
+    def __init__(self, engine: Engine, *, writable: bool) -> None:
+        self.core = engine.connect()
+        """For statements of SQLAlchemy Core."""
+        driver = self.core.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        self._driver = driver
+        driver.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        driver.execute("PRAGMA synchronous = FULL")  # an answer means durable
+        driver.execute("PRAGMA temp_store = MEMORY")
+        if not writable:
+            driver.execute("PRAGMA query_only = ON")
+
+    def close(self) -> None:
+        self.core.close()
+
+    @property
+    def in_transaction(self) -> bool:
+        """False also where SQLite itself rolled back, as it may when the disk fails."""
+        return self._driver.in_transaction
+
+    def begin(self) -> None:
+        """A transaction that may write: waits for other processes now, so that no later statement has to."""
+        self._driver.execute("BEGIN IMMEDIATE")
+
+    def begin_reading(self) -> None:
+        self._driver.execute("BEGIN")
+
+    def commit(self) -> None:
+        self._driver.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Undo the transaction, if there is still one."""
+        if self._driver.in_transaction:
+            self._driver.execute("ROLLBACK")
+
+    def save(self, point: str) -> None:
+        self._driver.execute(f"SAVEPOINT {point}")
+
+    def release(self, point: str) -> None:
+        self._driver.execute(f"RELEASE {point}")
+
+    def undo(self, point: str) -> None:
+        """Undo and end the savepoint."""
+        self._driver.execute(f"ROLLBACK TO {point}")
+        self._driver.execute(f"RELEASE {point}")
+
+    def data_version(self) -> int:
+        """Another number than before where another connection has committed in between."""
+        return int(self._driver.execute("PRAGMA data_version").fetchone()[0])
+
+    def newest(self) -> tuple[int, int]:
+        """The highest batch number and revision; 0 where there is none."""
+        row = self._driver.execute("SELECT (SELECT max(number) FROM batches), (SELECT max(revision) FROM journal)")
+        number, revision = row.fetchone()
+        return number or 0, revision or 0
+
+    def members_like(self, rows: Sequence[LikeRow]) -> list[MemberRow]:
+        """The members that share agent or phone with one of `rows`; one may come twice."""
+        return self._members(_LIKE, _encoded(rows))
+
+    def first_members(self, campaign: int, most: int) -> list[MemberRow]:
+        return self._members(_FIRST, campaign, most)
+
+    def members(self, campaigns: Iterable[int]) -> list[MemberRow]:
+        """All members of these campaigns, by campaign id and then by membername in the order of its code points."""
+        return self._members(_OF, _encoded(list(campaigns)))
+
+    def _members(self, statement: str, *values: object) -> list[MemberRow]:
+        return _member_rows.decode(self._driver.execute(statement, values).fetchone()[0])
+
+    def vacate(self, campaign: int, membernames: Sequence[str]) -> None:
+        """Remove these members. Raises StoreError unless each of them was there."""
+        found = self._driver.execute(_VACATE, (campaign, _encoded(membernames))).rowcount
+        if found != len(membernames):
+            raise errors.StoreError(detail=f"{len(membernames) - found} members to change are not there")
+
+    def place(self, rows: Sequence[Sequence[object]]) -> None:
+        self._driver.execute(_PLACE, (_encoded(rows),))
+
+    def add_batches(self, rows: Sequence[Sequence[object]]) -> None:
+        self._driver.execute(_BATCHES, (_encoded(rows),))
+
+    def add_journal(self, rows: Sequence[Sequence[object]]) -> None:
+        """Values missing at the end of a row are NULL."""
+        self._driver.execute(_JOURNAL, (_encoded(rows),))
+
+    def claim(self, rows: Sequence[Sequence[object]]) -> None:
+        self._driver.execute(_CLAIM, (_encoded(rows),))
+
+    def disclaim(self, instance: str, server: str, queue: str, phones: Sequence[str]) -> None:
+        """`queue` and `phones` folded."""
+        self._driver.execute(_DISCLAIM, (instance, server, queue, _encoded(phones)))
+
+
+def _encoded(rows: Any) -> str:
+    return _json.encode(rows).decode()

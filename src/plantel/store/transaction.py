@@ -1,0 +1,316 @@
+"""Transactions over a SQL connection: everything but the recording of changes, which is `unit`'s."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Executable, Row, Select, delete, func, insert, select, update
+
+from plantel import errors
+from plantel.batch import Batch, Change
+from plantel.plan import Claim
+from plantel.ports import Entry, Token, User
+from plantel.roster import Campaign, Member, fold
+from plantel.store import rows, schema
+from plantel.store.sqlite import LikeRow, MemberRow, SqliteConnection, translating
+
+_SCAN_FROM = 16
+"""From so many items of one campaign on, its first members are read in one go before any are looked up one by one."""
+
+
+class Known(msgspec.Struct, frozen=True):
+    """The campaigns of one instance, and their ids in the store."""
+
+    campaigns: Mapping[str, Campaign]
+    ids: Mapping[str, int]
+    """By folded name."""
+    names: Mapping[int, str]
+
+
+class SqlTransaction(ABC):
+    """`ports.Transaction` over one connection, whose transaction is begun and ended elsewhere."""
+
+    def __init__(self, connection: SqliteConnection) -> None:
+        self._connection = connection
+        self._known: dict[str, Known] = {}
+
+    @abstractmethod
+    def record(self, batch: Batch, changes: Sequence[Change]) -> int: ...
+
+    @abstractmethod
+    def _before_reading(self) -> None:
+        """Called before statements that read."""
+
+    @abstractmethod
+    def _before_writing(self) -> None:
+        """Called before statements that write."""
+
+    def _before_members_like(self, wanted: Sequence[LikeRow]) -> None:
+        self._before_reading()
+
+    # --- campaigns ---------------------------------------------------------------------------------------------------
+
+    def campaigns(self, instance: str) -> Mapping[str, Campaign]:
+        return self._campaigns(instance).campaigns
+
+    def _campaigns(self, instance: str) -> Known:
+        known = self._known.get(instance)
+        if known is None:
+            c = schema.campaigns.c
+            found = self._rows(select(c.id, c.name, c.folded, c.origin).where(c.instance == instance, c.removed == 0))
+            known = self._known[instance] = Known(
+                {row.folded: rows.campaign(instance, row.name, row.origin) for row in found},
+                {row.folded: row.id for row in found},
+                {row.id: row.name for row in found},
+            )
+        return known
+
+    def add_campaign(self, campaign: Campaign) -> None:
+        if fold(campaign.name) in self.campaigns(campaign.instance):
+            raise errors.NameTaken(name=campaign.name)
+        self._change(
+            insert(schema.campaigns).values(
+                instance=campaign.instance,
+                name=campaign.name,
+                folded=fold(campaign.name),
+                origin=str(campaign.origin),
+                removed=0,
+            )
+        )
+        del self._known[campaign.instance]
+
+    def remove_campaign(self, instance: str, name: str) -> None:
+        id = self._campaigns(instance).ids.get(fold(name))
+        if id is None:
+            raise errors.NoSuchThing(name=name)
+        m, c = schema.members.c, schema.campaigns.c
+        if self._rows(select(m.membername).where(m.campaign == id).limit(1)):
+            raise ValueError(f"the campaign {name} has members")
+        self._change(update(schema.campaigns).where(c.id == id).values(removed=c.id))
+        del self._known[instance]
+
+    # --- members and their history -----------------------------------------------------------------------------------
+
+    def members(self, instance: str, campaigns: Collection[str] | None = None) -> list[Member]:
+        known = self._campaigns(instance)
+        folded = known.ids.keys() if campaigns is None else known.ids.keys() & {fold(name) for name in campaigns}
+        self._before_reading()
+        with translating():
+            found = self._connection.members(known.ids[name] for name in folded)
+        members = [_member(known, row) for row in found]
+        members.sort(key=lambda member: fold(member.campaign))  # stable: within one, they are in order
+        return members
+
+    def members_like(self, instance: str, items: Sequence[Member]) -> list[Member]:
+        known = self._campaigns(instance)
+        wanted = [
+            (id, item.membername, fold(item.interface))
+            for item in items
+            if (id := known.ids.get(fold(item.campaign))) is not None
+        ]
+        if not wanted:
+            return []
+        self._before_members_like(wanted)
+        with translating():
+            return [_member(known, row) for row in self._like(wanted)]
+
+    def _like(self, wanted: list[LikeRow]) -> Iterable[MemberRow]:
+        """A campaign with few members beside the items is read whole: much faster than looking each of them up."""
+        if len(wanted) < _SCAN_FROM:
+            return dict.fromkeys(self._connection.members_like(wanted))
+        by_campaign: dict[int, list[LikeRow]] = {}
+        for row in wanted:
+            by_campaign.setdefault(row[0], []).append(row)
+        found: list[MemberRow] = []
+        single: list[LikeRow] = []
+        for campaign, items in by_campaign.items():
+            if len(items) >= _SCAN_FROM:
+                most = 2 * len(items)
+                first = self._connection.first_members(campaign, most)
+                if len(first) < most:
+                    found += first
+                    continue
+            single += items
+        if single:
+            found += dict.fromkeys(self._connection.members_like(single))
+        return found
+
+    def revision(self) -> int:
+        return self._rows(select(func.coalesce(func.max(schema.journal.c.revision), 0)))[0][0]  # type: ignore[no-any-return] # a Row holds Any
+
+    def batch(self, instance: str, id: str) -> Batch | None:
+        b = schema.batches.c
+        found = self._rows(select(schema.batches).where(b.instance == instance, b.id == id))
+        return rows.batch(found[0]) if found else None
+
+    def batches(self, instance: str, limit: int) -> list[Batch]:
+        b = schema.batches.c
+        newest = select(schema.batches).where(b.instance == instance).order_by(b.number.desc()).limit(limit)
+        return [rows.batch(row) for row in self._rows(newest)]
+
+    def journal(
+        self,
+        instance: str,
+        *,
+        batch: str | None = None,
+        campaign: str | None = None,
+        membername: str | None = None,
+        limit: int = 1000,
+    ) -> list[Entry]:
+        j, b, c = schema.journal.c, schema.batches.c, schema.campaigns.c
+        lines = _lines(instance).order_by(j.revision.desc()).limit(limit)
+        if batch is not None:
+            found = self._rows(select(b.revision, b.changes).where(b.instance == instance, b.id == batch))
+            if not found:
+                return []
+            last, changes = found[0]
+            lines = lines.where(j.revision > last - changes, j.revision <= last)
+        if campaign is not None:
+            lines = lines.where(c.folded == fold(campaign))
+        if membername is not None:
+            lines = lines.where(j.membername == membername)
+        return [rows.entry(row) for row in reversed(self._rows(lines))]
+
+    def members_at(self, instance: str, moment: datetime, campaign: str | None = None) -> list[Member]:
+        j, b, c = schema.journal.c, schema.batches.c, schema.campaigns.c
+        last = (
+            select(func.max(j.revision))
+            .join_from(schema.journal, schema.batches, b.number == j.batch)
+            .join(schema.campaigns, c.id == j.campaign)
+            .where(c.instance == instance, b.at <= rows.microseconds(moment))
+            .group_by(j.campaign, j.membername)
+        )
+        if campaign is not None:
+            last = last.where(c.folded == fold(campaign))
+        lines = _lines(instance).where(j.revision.in_(last), j.after_interface.is_not(None))
+        members = [rows.entry(row).change.member for row in self._rows(lines)]
+        members.sort(key=lambda member: (fold(member.campaign), member.membername))
+        return members
+
+    # --- tokens and users --------------------------------------------------------------------------------------------
+
+    def token(self, instance: str, name: str, digest: bytes) -> Token | None:
+        t = schema.tokens.c
+        found = self._rows(
+            select(schema.tokens).where(t.instance == instance, t.name == name, t.digest == digest),
+        )
+        return rows.token(found[0]) if found else None
+
+    def tokens(self, instance: str) -> list[Token]:
+        t = schema.tokens.c
+        found = self._rows(select(schema.tokens).where(t.instance == instance).order_by(t.created, t.id))
+        return sorted((rows.token(row) for row in found), key=lambda token: token.name)
+
+    def add_token(self, token: Token) -> None:
+        t = schema.tokens.c
+        same = select(t.id).where(t.instance == token.instance, t.name == token.name).limit(1)
+        if token.user:
+            same = same.where(t.digest == token.digest)
+        if self._rows(same):
+            raise errors.NameTaken(name=token.name)
+        self._change(insert(schema.tokens).values(rows.token_row(token)))
+
+    def remove_tokens(self, instance: str, name: str, digest: bytes | None = None) -> int:
+        t = schema.tokens.c
+        those = delete(schema.tokens).where(t.instance == instance, t.name == name)
+        return self._change(those if digest is None else those.where(t.digest == digest))
+
+    def token_key(self) -> bytes:
+        k = schema.keys.c
+        return bytes(self._rows(select(k.value).where(k.name == "token"))[0][0])
+
+    def user(self, instance: str, name: str) -> User | None:
+        u = schema.users.c
+        found = self._rows(select(schema.users).where(u.instance == instance, u.name == name))
+        return rows.user(found[0]) if found else None
+
+    def users(self, instance: str) -> list[User]:
+        found = self._rows(select(schema.users).where(schema.users.c.instance == instance))
+        return sorted((rows.user(row) for row in found), key=lambda user: user.name)
+
+    def put_user(self, user: User) -> None:
+        u = schema.users.c
+        values = rows.user_row(user)
+        if not self._change(
+            update(schema.users).where(u.instance == user.instance, u.name == user.name).values(values)
+        ):
+            self._change(insert(schema.users).values(values))
+
+    def remove_user(self, instance: str, name: str) -> bool:
+        u, t = schema.users.c, schema.tokens.c
+        there = self._change(delete(schema.users).where(u.instance == instance, u.name == name)) == 1
+        self._change(delete(schema.tokens).where(t.instance == instance, t.user == name))
+        return there
+
+    # --- the ledger --------------------------------------------------------------------------------------------------
+
+    def claims(self, instance: str, server: str, queues: Collection[str] | None = None) -> list[Claim]:
+        c = schema.claims.c
+        lines = select(schema.claims).where(c.instance == instance, c.server == server)
+        if queues is not None:
+            wanted = func.json_each(rows.json([fold(queue) for queue in queues])).table_valued("value")
+            lines = lines.where(c.folded_queue.in_(select(wanted.c.value)))
+        return [rows.claim(row) for row in self._rows(lines.order_by(c.folded_queue, c.phone))]
+
+    def put_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
+        self._before_writing()
+        lines = [
+            (instance, server, *claim.key, claim.queue, claim.interface, claim.added, claim.paused) for claim in claims
+        ]
+        with translating():
+            self._connection.claim(lines)
+
+    def drop_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
+        self._before_writing()
+        phones: dict[str, list[str]] = {}
+        for claim in claims:
+            queue, phone = claim.key
+            phones.setdefault(queue, []).append(phone)
+        with translating():
+            for queue, those in phones.items():
+                self._connection.disclaim(instance, server, queue, those)
+
+    # --- statements --------------------------------------------------------------------------------------------------
+
+    def _rows(self, statement: Executable) -> Sequence[Row[Any]]:
+        self._before_reading()
+        with translating():
+            return self._connection.core.execute(statement).all()
+
+    def _change(self, statement: Executable) -> int:
+        """The number of rows changed."""
+        self._before_writing()
+        with translating():
+            return self._connection.core.execute(statement).rowcount
+
+
+class ReadTransaction(SqlTransaction):
+    """A consistent view. Its writing methods raise RuntimeError: to call one is a mistake in the program."""
+
+    def record(self, batch: Batch, changes: Sequence[Change]) -> int:
+        self._before_writing()
+        raise AssertionError
+
+    def _before_reading(self) -> None:
+        pass
+
+    def _before_writing(self) -> None:
+        raise RuntimeError("a write within Store.read")
+
+
+def _lines(instance: str) -> Select[Any]:
+    """Journal lines with what `rows.entry` needs of their batch and campaign."""
+    j, b, c = schema.journal.c, schema.batches.c, schema.campaigns.c
+    return (
+        select(schema.journal, b.id, b.actor, b.at, c.name)
+        .join_from(schema.journal, schema.batches, b.number == j.batch)
+        .join(schema.campaigns, c.id == j.campaign)
+        .where(c.instance == instance)
+    )
+
+
+def _member(known: Known, row: MemberRow) -> Member:
+    campaign, membername, interface, penalty, paused = row
+    return Member(known.names[campaign], membername, interface, penalty, paused == 1)

@@ -1,0 +1,246 @@
+"""Units of work that share one database transaction.
+
+Recording is buffered: the rows of a unit are kept until the unit has ended, and sent together with those of the other
+units of the group, a few statements for all of them. So a unit that fails has usually nothing to undo, and only one that
+reads its own writes, or writes something other than a batch, pays for a savepoint of its own. Rows are sent earlier
+when a unit is about to read, or to change, what may be among them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from plantel import errors
+from plantel.batch import Batch, Change
+from plantel.roster import fold
+from plantel.store import rows
+from plantel.store.sqlite import LikeRow, SqliteConnection, translated, translating
+from plantel.store.transaction import Known, SqlTransaction
+
+_LARGE = 500
+"""A unit with so many changes goes to the database by itself: telling which keys it touches would cost more."""
+
+_Key = tuple[int, str]
+
+
+class Rows:
+    """What units have recorded: rows to write, in the form in which `SqliteConnection` takes them."""
+
+    __slots__ = ("batches", "journal", "placed", "vacated")
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[Any, ...]] = []
+        self.vacated: dict[int, list[str]] = {}
+        self.placed: list[tuple[int, str, str, str, int, bool]] = []
+        self.journal: list[tuple[Any, ...]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.batches)
+
+    def extend(self, more: "Rows") -> None:
+        self.batches += more.batches
+        self.placed += more.placed
+        self.journal += more.journal
+        for campaign, membernames in more.vacated.items():
+            self.vacated.setdefault(campaign, []).extend(membernames)
+
+    def send(self, connection: SqliteConnection) -> None:
+        """Whoever leaves a phone leaves before anybody arrives, so agents may swap phones within one batch."""
+        for campaign, membernames in self.vacated.items():
+            connection.vacate(campaign, membernames)
+        if self.placed:
+            connection.place(self.placed)
+        connection.add_batches(self.batches)
+        if self.journal:
+            connection.add_journal(self.journal)
+
+
+class Group:
+    """The writer's connection, and the units of the transaction under way. Used by the writer's thread only."""
+
+    def __init__(self, connection: SqliteConnection) -> None:
+        self.connection = connection
+        self.known: dict[str, Known] = {}
+        """Campaigns by instance, as this transaction sees them; kept from one to the next while nobody changes them."""
+        self.number = 0
+        """The newest batch's."""
+        self.revision = 0
+        self.elsewhere = 0
+        """How many times another process was seen to have committed."""
+        self._version = connection.data_version()
+        self._stale = True
+        self._waiting: list[Unit] = []
+        self._touched: set[_Key] = set()
+
+    def begin(self) -> None:
+        """Start the transaction. Raises an error of the database."""
+        self.connection.begin()
+        version = self.connection.data_version()
+        if version != self._version:
+            self._version = version
+            self.elsewhere += 1
+            self._stale = True
+        if self._stale:
+            self.known.clear()
+            self.number, self.revision = self.connection.newest()
+            self._stale = False
+
+    def commit(self) -> None:
+        """Make durable what the units wrote. Raises an error of the database; then nothing of it remains."""
+        self.send()
+        self.connection.commit()
+
+    def rollback(self) -> None:
+        """Forget the transaction."""
+        self._waiting.clear()
+        self._touched.clear()
+        self._stale = True
+        self.connection.rollback()
+
+    def touches(self, keys: Sequence[_Key]) -> bool:
+        """Whether rows not yet sent have to do with one of these agents or phones."""
+        return not self._touched.isdisjoint(keys)
+
+    def wait(self, unit: "Unit") -> None:
+        """Keep the rows of `unit`, which has ended."""
+        self._waiting.append(unit)
+        if unit.touched is None:
+            self.send()
+        else:
+            self._touched.update(unit.touched)
+
+    def send(self) -> None:
+        """Send all rows that wait. A unit whose rows the database refuses has failed; the others have not."""
+        waiting = self._waiting
+        if waiting:
+            self._waiting = []
+            self._touched.clear()
+            self._send(waiting)
+
+    def _send(self, units: "list[Unit]") -> None:
+        all_rows = units[0].rows
+        if len(units) > 1:
+            all_rows = Rows()
+            for unit in units:
+                all_rows.extend(unit.rows)
+        self.connection.save("sending")
+        try:
+            all_rows.send(self.connection)
+        except Exception as error:
+            if not self.connection.in_transaction:
+                raise
+            self.connection.undo("sending")
+            if len(units) == 1:
+                units[0].failure = translated(error) or error
+                self._stale = True
+            else:
+                for unit in units:
+                    self._send([unit])
+        else:
+            self.connection.release("sending")
+
+
+class Unit(SqlTransaction):
+    """The transaction that one unit of work sees, within its group's."""
+
+    def __init__(self, group: Group) -> None:
+        self._connection = group.connection
+        self._known = group.known
+        self._group = group
+        self._start = group.number, group.revision
+        self._saved = False
+        self.rows = Rows()
+        self.touched: list[_Key] | None = []
+        """The agents and phones that `rows` have to do with; None for too many to tell."""
+        self.failure: Exception | None = None
+        """Why the unit's rows could not be sent."""
+
+    def finish(self) -> None:
+        """The work is done: what it wrote becomes part of the group's transaction. Raises an error of the database."""
+        if self._saved:
+            self.rows.send(self._connection)
+            self._connection.release("unit")
+        elif self.rows:
+            self._group.wait(self)
+
+    def abandon(self) -> None:
+        """The work has failed: nothing that it wrote remains. Raises an error of the database."""
+        self._group.number, self._group.revision = self._start
+        if self._saved:
+            self._known.clear()
+            if self._connection.in_transaction:
+                self._connection.undo("unit")
+
+    def record(self, batch: Batch, changes: Sequence[Change]) -> int:
+        if self.rows:
+            self._before_writing()  # what a unit records next may change what it recorded first
+        group = self._group
+        ids = self._campaigns(batch.instance).ids
+        id_of: dict[str, int] = {}
+        number, revision = group.number + 1, group.revision
+        recorded = Rows()
+        placed, vacated, journal = recorded.placed, recorded.vacated, recorded.journal
+        touched: list[_Key] = []
+        for kind, before, after in ((change.kind, change.before, change.after) for change in changes):
+            one = after or before
+            assert one is not None
+            name, agent = one.campaign, one.membername
+            campaign = id_of.get(name)
+            if campaign is None:
+                if (campaign := ids.get(fold(name))) is None:
+                    raise errors.NoSuchThing(name=name)
+                id_of[name] = campaign
+            revision += 1
+            touched.append((campaign, agent))
+            line: tuple[Any, ...] = (revision, number, campaign, agent, kind)
+            if after is None:
+                line += (None, None, None)
+            else:
+                phone = fold(after.interface)
+                touched.append((campaign, phone))
+                placed.append((campaign, agent, phone, after.interface, after.penalty, after.paused))
+                line += (after.interface, after.penalty, after.paused)
+            if before is not None:
+                touched.append((campaign, fold(before.interface)))
+                vacated.setdefault(campaign, []).append(agent)
+                line += (before.interface, before.penalty, before.paused)
+            journal.append(line)
+        recorded.batches.append(
+            (
+                number,
+                batch.id,
+                batch.instance,
+                batch.actor,
+                batch.source,
+                rows.microseconds(batch.at),
+                batch.items,
+                rows.json(batch.problems) if batch.problems else "[]",
+                revision,
+                len(changes),
+            )
+        )
+        if group.touches(touched):
+            self._before_reading()
+        self.rows, self.touched = recorded, touched
+        group.number, group.revision = number, revision
+        return revision
+
+    def _before_members_like(self, wanted: Sequence[LikeRow]) -> None:
+        if self.rows or self._group.touches(
+            [key for campaign, agent, phone in wanted for key in ((campaign, agent), (campaign, phone))]
+        ):
+            self._before_reading()
+
+    def _before_reading(self) -> None:
+        self._group.send()
+        if self.rows:
+            self._before_writing()
+
+    def _before_writing(self) -> None:
+        with translating():
+            self._group.send()
+            if not self._saved:
+                self._connection.save("unit")
+                self._saved = True
+            if self.rows:
+                recorded, self.rows = self.rows, Rows()
+                recorded.send(self._connection)

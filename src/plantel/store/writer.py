@@ -1,0 +1,143 @@
+"""The one thread that writes: whoever waits at the same time shares a commit."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from plantel import errors
+from plantel.ports import Transaction
+from plantel.store.sqlite import SqliteConnection, translated
+from plantel.store.unit import Group, Unit
+
+WAITING_MOST = 10_000
+"""So many units may wait; more are refused at once, which is kinder than a late answer."""
+
+GROUP_MOST = 1_000
+"""So many units share a commit: more would hardly be cheaper, and all would wait for the last."""
+
+
+class _Job:
+    """A unit of work and whoever waits for it."""
+
+    __slots__ = ("error", "future", "loop", "result", "unit", "work")
+
+    def __init__(self, work: Callable[[Transaction], Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.work = work
+        self.loop = loop
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.unit: Unit | None = None
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class Writer:
+    """Runs units of work one after another, in the order submitted, in transactions of as many as are waiting."""
+
+    def __init__(self, connection: SqliteConnection) -> None:
+        """Takes `connection` over, and closes it at the end."""
+        self._connection = connection
+        self._group = Group(connection)
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._submitting = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="plantel-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[Transaction], Any]) -> asyncio.Future[Any]:
+        """The future of what `work` returns. Raises ServerBusy, and StoreUnavailable after `close`."""
+        job = _Job(work, asyncio.get_running_loop())
+        with self._submitting:
+            if self._closed:
+                raise errors.StoreUnavailable(detail="closed")
+            if self._jobs.qsize() >= WAITING_MOST:
+                raise errors.ServerBusy()
+            self._jobs.put(job)
+        return job.future
+
+    def close(self) -> None:
+        """Wait until all that was submitted is done, then end the thread."""
+        with self._submitting:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
+        self._thread.join()
+
+    @property
+    def elsewhere(self) -> int:
+        """How many times another process was seen to have committed, up to the last group."""
+        return self._group.elsewhere
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            jobs, closing = self._next()
+            if jobs:
+                self._carry_out(jobs)
+                _answer(jobs)
+        self._connection.close()
+
+    def _next(self) -> tuple[list[_Job], bool]:
+        """Wait for a job; it and all others that wait by then, and whether they are the last."""
+        jobs: list[_Job] = []
+        job = self._jobs.get()
+        with suppress(Empty):
+            while job is not None:
+                jobs.append(job)
+                if len(jobs) == GROUP_MOST:
+                    return jobs, False
+                job = self._jobs.get_nowait()
+            return jobs, True
+        return jobs, False
+
+    def _carry_out(self, jobs: list[_Job]) -> None:
+        group = self._group
+        try:
+            group.begin()
+            for job in jobs:
+                self._work(job)
+            group.commit()
+        except Exception as error:  # noqa: BLE001 - whatever a dying disk brings, this thread has to go on
+            failure = translated(error) or error
+            with suppress(Exception):
+                group.rollback()
+            for job in jobs:
+                job.error = failure
+            return
+        for job in jobs:
+            if job.unit is not None and job.unit.failure is not None:
+                job.error = job.unit.failure
+
+    def _work(self, job: _Job) -> None:
+        """Run one unit. Raises where the transaction of the whole group is lost."""
+        unit = job.unit = Unit(self._group)
+        try:
+            job.result = job.work(unit)
+            unit.finish()
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever submitted the unit
+            job.error = translated(error) or error
+            unit.abandon()
+        if not self._connection.in_transaction:
+            raise job.error or errors.StoreUnavailable(detail="the transaction was lost")
+
+
+def _answer(jobs: list[_Job]) -> None:
+    """Hand the outcomes over to the event loops, one call for each loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+    for job in jobs:
+        by_loop.setdefault(job.loop, []).append(job)
+    for loop, those in by_loop.items():
+        with suppress(RuntimeError):  # that loop has been closed: nobody waits there any more
+            loop.call_soon_threadsafe(_settle, those)
+
+
+def _settle(jobs: list[_Job]) -> None:
+    for job in jobs:
+        if job.future.done():
+            continue  # cancelled: the unit's outcome stands all the same
+        if job.error is None:
+            job.future.set_result(job.result)
+        else:
+            job.future.set_exception(job.error)

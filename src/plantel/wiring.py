@@ -1,0 +1,251 @@
+"""The only place that knows every part: makes them from the settings, runs them, and takes them down in order."""
+
+import asyncio
+import contextlib
+import getpass
+import os
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+from granian.constants import HTTPModes, SSLProtocols
+from granian.constants import Interfaces as GranianInterface
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from plantel import errors
+from plantel.access import Actor, Role
+from plantel.ami.switch import AmiSwitch
+from plantel.config import AsteriskSettings, LogSettings, Settings
+from plantel.http.app import FrontDoor
+from plantel.http.auth import Authenticator
+from plantel.http.instance import Instance
+from plantel.http.integra import Integra
+from plantel.ports import Store
+from plantel.reconcile import Delivery, Reconciler
+from plantel.roster import Interfaces
+from plantel.service import Service
+from plantel.store import open_store
+
+ELSEWHERE = 0.5
+"""Seconds between two looks for commits of other processes (the command line)."""
+
+CONNECTIONS = 16_384
+"""Open connections at most; idle keep-alive ones count, so this is far above what works at one time."""
+
+log = structlog.get_logger()
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class Plantel(NamedTuple):
+    """A running roster: the store and every instance with its servers' reconcilers."""
+
+    settings: Settings
+    store: Store
+    instances: dict[str, Instance]
+
+    @property
+    def reconcilers(self) -> list[tuple[Instance, Reconciler]]:
+        return [(instance, one) for instance in self.instances.values() for one in instance.delivery.reconcilers]
+
+
+def make_switch(settings: AsteriskSettings) -> AmiSwitch:
+    """The switch of one configured server; connects when first used."""
+    tls = None
+    if settings.tls:
+        tls = ssl.create_default_context(cafile=settings.tls_ca or None)
+    return AmiSwitch(settings.name, settings.host, settings.port, settings.username, settings.secret, tls=tls)
+
+
+@contextlib.asynccontextmanager
+async def assembled(settings: Settings) -> AsyncIterator[Plantel]:
+    """Everything made and open, nothing running yet; closed on the way out. Raises StoreError."""
+    store = await asyncio.to_thread(open_store, settings.store.url)
+    clock = SystemClock()
+    interfaces = Interfaces((*Interfaces.DEFAULT, *settings.roster.interfaces))
+    switches: list[AmiSwitch] = []
+    instances: dict[str, Instance] = {}
+    try:
+        for one in settings.instance:
+            servers = [server for server in settings.asterisk if server.instance == one.name]
+            delivery = Delivery([])
+            service = Service(store, one.name, clock, interfaces, delivery.wake)
+            reconcilers = []
+            for server in servers:
+                switch = make_switch(server)
+                switches.append(switch)
+                reconcilers.append(
+                    Reconciler(
+                        store,
+                        switch,
+                        service,
+                        clock,
+                        campaigns=server.campaigns,
+                        sole=len(servers) == 1,
+                        interval=settings.delivery.interval,
+                    )
+                )
+            delivery.reconcilers = tuple(reconcilers)
+            authenticator = Authenticator(store, one.name, clock, settings.roster.session)
+            instances[one.name] = Instance(one.name, service, authenticator, delivery)
+        yield Plantel(settings, store, instances)
+    finally:
+        for switch in switches:
+            await switch.close()
+        await store.close()
+
+
+def front_door(plantel: Plantel) -> FrontDoor:
+    """The ASGI application of these instances."""
+    settings = plantel.settings
+    hosts = {host.lower(): plantel.instances[one.name] for one in settings.instance for host in one.hosts}
+    default = next((plantel.instances[one.name] for one in settings.instance if not one.hosts), None)
+    integra = Integra(
+        body_limit=settings.http.body_limit,
+        body_timeout=settings.http.body_timeout,
+        confirm=settings.delivery.confirm,
+        deadline=settings.delivery.deadline,
+    )
+    return FrontDoor(
+        hosts,
+        default,
+        integra,
+        body_limit=settings.http.body_limit,
+        trusted=settings.http.trusted_proxies,
+        origins=settings.http.cors_origins,
+    )
+
+
+async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain: accepted requests are answered before anything closes.
+
+    `ready` is called once connections are accepted. Raises AddressInUse, StoreError.
+    """
+    configure_logging(settings.log)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    _check_address(settings.http.host, settings.http.port)
+    async with assembled(settings) as plantel, asyncio.TaskGroup() as background:
+        running = [background.create_task(reconciler.run()) for _, reconciler in plantel.reconcilers]
+        running.append(background.create_task(_watch_elsewhere(plantel)))
+        server = _server(settings, front_door(plantel))
+        serving = background.create_task(server.serve())
+        await _accepting(settings, serving)
+        ready(plantel)
+        await _first(asyncio.create_task(stop.wait()), serving)
+        log.info("draining")
+        # the server stops accepting at once and ends when the last request has been answered
+        server.interrupt_signal = True
+        server.main_loop_interrupt.set()
+        _, late = await asyncio.wait([serving], timeout=settings.http.drain_timeout)
+        for task in (*late, *running):
+            task.cancel()
+    log.info("stopped")
+
+
+async def _first(stop: asyncio.Task[bool], serving: asyncio.Task[None]) -> None:
+    await asyncio.wait([stop, serving], return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+
+
+def _server(settings: Settings, app: FrontDoor) -> Server:
+    http = settings.http
+    return Server(
+        app,
+        address=http.host,
+        port=http.port,
+        interface=GranianInterface.ASGINL,
+        http=HTTPModes.auto,
+        http1_settings=HTTP1Settings(header_read_timeout=int(http.header_timeout * 1000)),
+        websockets=False,
+        backlog=1024,
+        backpressure=CONNECTIONS,
+        log_enabled=False,
+        ssl_cert=Path(http.tls_cert) if http.tls_cert else None,
+        ssl_key=Path(http.tls_key) if http.tls_key else None,
+        ssl_protocol_min=SSLProtocols.tls12,
+    )
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raise AddressInUse where somebody listens there: the server shares ports (SO_REUSEPORT) and would not notice."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise errors.AddressInUse(address=f"{host}:{port}", detail=error.strerror or str(error)) from error
+
+
+async def _accepting(settings: Settings, serving: asyncio.Task[None]) -> None:
+    """Return once a connection is accepted. Raises AddressInUse where the server ended instead."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.http.host, settings.http.host)  # noqa: S104  # to connect
+    async with asyncio.timeout(10):
+        while not serving.done():
+            try:
+                _, writer = await asyncio.open_connection(host, settings.http.port)
+            except OSError:
+                await asyncio.sleep(0.01)  # nothing announces that the socket listens
+                continue
+            writer.close()
+            return
+    raise errors.AddressInUse(address=settings.http.bind, detail=str(serving.exception()))
+
+
+async def _watch_elsewhere(plantel: Plantel) -> None:
+    """Wake everything when another process, such as the command line, has changed the store."""
+    while True:
+        await asyncio.sleep(ELSEWHERE)
+        try:
+            changed = await plantel.store.changed_elsewhere()
+        except errors.StoreError as error:
+            log.warning("store", code=error.code, reason=str(error))
+            continue
+        if changed:
+            for instance in plantel.instances.values():
+                instance.authenticator.forget()
+                instance.delivery.wake(None)
+
+
+def configure_logging(settings: LogSettings) -> None:
+    """Lines on standard error, for people or as JSON."""
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if settings.format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def operator() -> Actor:
+    """Whoever runs the command line on this machine."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = str(os.getuid())
+    return Actor(f"cli:{name}", Role.ADMIN)
