@@ -1,8 +1,31 @@
 """What every test may use."""
 
+from collections.abc import Iterator
+
 import pytest
+
+from tests.support.server import PlantelServer, served
+from tests.support.tls import Certificate, make_certificate
+
+HARD_NAMES = ("José Ñandú", "Ventas & Cobros", "Línea 100%", "A+B", "POWER<-")
+"""Names that the usual clients encode each in its own way."""
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """A throw-away authority and a server certificate for the loopback names."""
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def plantel_server(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) -> Iterator[PlantelServer]:
+    """A Plantel over TLS with the hard names as campaigns, open to browsers of any origin; shared, so leave it tidy."""
+    server = PlantelServer(tmp_path_factory.mktemp("server"), certificate=certificate, http={"cors_origins": ["*"]})
+    server.declare(HARD_NAMES)
+    with served(server):
+        yield server

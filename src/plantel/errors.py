@@ -28,7 +28,7 @@ it), the text is for people. `docs/errors.md` and `docs/errores.md` explain each
     ├── AddressInUse            the server cannot listen
     ├── NameTaken, NoSuchThing  registering or looking up a campaign, a user or a token
     └── ClientError             a server as plantel.client meets it
-        ├── UrlNotUsable, UrlNotSafe, TokenNotUsable, MembersInvalid        before anything is sent
+        ├── UrlNotUsable, UrlNotSafe, TokenNotUsable, CredentialsMissing, MembersInvalid   before anything is sent
         ├── FileUnreadable, FileTooLarge, FileNotRoster, ColumnMissing, ColumnRepeated, RowTooLong   the same
         ├── ServerRefused: CredentialsRefused, RightRefused, RequestTooLarge
         └── ServerUnavailable, ServerUntrusted, AnswerUnexpected, AnswerRedirected
@@ -506,6 +506,14 @@ class TokenNotUsable(ClientError):
     text = Text(
         "the token must be one word of printable ASCII: base64 of user:secret",
         "el token debe ser una palabra de ASCII imprimible: base64 de usuario:secreto",
+    )
+
+
+class CredentialsMissing(ClientError):
+    code = "credentials_missing"
+    text = Text(
+        "give a token (--token or PLANTEL_TOKEN), or --user with its password in PLANTEL_PASSWORD or at the prompt",
+        "indique un token (--token o PLANTEL_TOKEN), o --user con su contraseña en PLANTEL_PASSWORD o al pedirla",
     )
 
 

@@ -3,9 +3,9 @@
 import getpass
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from cyclopts import Parameter, validators
 from rich.console import Console
@@ -14,10 +14,11 @@ from rich.progress import Progress
 from plantel import errors
 from plantel.cli.options import AsJson
 from plantel.cli.output import json, note, tell
-from plantel.client import Integra, Member, Stored, check
+from plantel.client import Integra, Stored, check
+from plantel.client.address import parse_address
 from plantel.client.integra import BATCH_ITEMS
-from plantel.client.roster_file import FILE_BYTES, Format, Row, read_roster
-from plantel.language import Language, Text, current
+from plantel.client.roster_file import FILE_BYTES, Format, RosterFile, read_roster
+from plantel.language import Text, current
 
 ALL_STORED, REFUSED, USAGE, UNAVAILABLE, CREDENTIALS = range(5)
 """The exit codes."""
@@ -25,21 +26,21 @@ ALL_STORED, REFUSED, USAGE, UNAVAILABLE, CREDENTIALS = range(5)
 _SHOWN = 100
 """Problems shown to a person; `--json` holds all."""
 
-_LINE, _ITEM = Text("line {number}", "línea {number}"), Text("item {number}", "elemento {number}")
-_LINES, _ITEMS = Text("lines {first} to {last}", "líneas {first} a {last}"), Text("items {first} to {last}", "elementos {first} a {last}")
-_CONTRADICTS_LINE = Text("contradicts line {other}", "contradice a la línea {other}")
-
 
 def send(
     roster: Annotated[
         str,
         Parameter(
-            help=tell("CSV, JSON or JSON lines; - is standard input.", "CSV, JSON o líneas JSON; - es la entrada estándar.")
+            help=tell(
+                "CSV, JSON or JSON lines; - is standard input.", "CSV, JSON o líneas JSON; - es la entrada estándar."
+            )
         ),
     ],
     /,
     *,
-    url: Annotated[str, Parameter(help=tell("The server: https://host[:port].", "El servidor: https://servidor[:puerto]."))],
+    url: Annotated[
+        str, Parameter(help=tell("The server: https://host[:port].", "El servidor: https://servidor[:puerto]."))
+    ],
     token: Annotated[
         str | None,
         Parameter(
@@ -60,7 +61,11 @@ def send(
     ] = None,
     ca_file: Annotated[
         Path | None,
-        Parameter(help=tell("PEM file of the only authorities to trust.", "Archivo PEM de las únicas autoridades de confianza.")),
+        Parameter(
+            help=tell(
+                "PEM file of the only authorities to trust.", "Archivo PEM de las únicas autoridades de confianza."
+            )
+        ),
     ] = None,
     batch_size: Annotated[
         int,
@@ -73,7 +78,8 @@ def send(
         ),
     ] = BATCH_ITEMS,
     format: Annotated[  # noqa: A002  # the option's name
-        Format | None, Parameter(help=tell("What the file is; found out by default.", "Qué es el archivo; por defecto se averigua."))
+        Format | None,
+        Parameter(help=tell("What the file is; found out by default.", "Qué es el archivo; por defecto se averigua.")),
     ] = None,
     dry_run: Annotated[
         bool, Parameter(negative=(), help=tell("Check everything, send nothing.", "Comprobar todo, no enviar nada."))
@@ -95,20 +101,231 @@ def send(
     """
     outcome = _Outcome()
     try:
-        for row in _read(roster, format, outcome):
-            outcome.rows.append(row)
-        members = check(row.item for row in outcome.rows)
-        if dry_run:
-            # Made and never used: the same look at URL, credentials and CA file as before sending.
-            _connection(url, token or "-", None, None, ca_file, batch_size, insecure_http).close()
-        else:
-            secret = _credentials(token, user)
-            with _connection(url, *secret, ca_file, batch_size, insecure_http) as integra:
-                outcome.sent(_add(integra, members))
+        outcome.file = read_roster(_read(roster), format)
+        members = check(row.item for row in outcome.file.rows)
+        parse_address(url, insecure_http=insecure_http)
+        if not dry_run:
+            token, user, password = _credentials(token, user, may_ask=roster != "-")
+            with (
+                Integra(
+                    url,
+                    token=token,
+                    user=user,
+                    password=password,
+                    ca_file=ca_file,
+                    insecure_http=insecure_http,
+                    batch_items=batch_size,
+                ) as integra,
+                Progress(console=_console(), transient=True, disable=not _console().is_terminal) as progress,
+            ):
+                task = progress.add_task(tell("sending", "enviando"), total=len(members))
+
+                def stored(batch: Stored) -> None:
+                    outcome.batches.append(batch)
+                    progress.update(task, completed=batch.last)
+
+                integra.add(members, stored)
     except (errors.ClientError, errors.InvalidBatch) as error:
-        outcome.failed(error)
+        outcome.error = error
     if as_json:
         json(outcome.summary())
     else:
-        outcome.show(current())
+        outcome.show()
     return outcome.exit_code
+
+
+def _console() -> Console:
+    return Console(stderr=True)
+
+
+def _read(roster: str) -> bytes:
+    try:
+        if roster == "-":
+            data = sys.stdin.buffer.read(FILE_BYTES + 1)
+        else:
+            with Path(roster).open("rb") as file:
+                data = file.read(FILE_BYTES + 1)
+    except OSError as error:
+        raise errors.FileUnreadable(file=roster, detail=error.strerror or str(error)) from None
+    if len(data) > FILE_BYTES:
+        raise errors.FileTooLarge(file=roster, most=FILE_BYTES)
+    return data
+
+
+def _credentials(token: str | None, user: str | None, *, may_ask: bool) -> tuple[str | None, str | None, str | None]:
+    """Token, user and password, as `Integra` takes them. An option counts for more than the environment."""
+    if user is None:
+        token = token or os.environ.get("PLANTEL_TOKEN")
+        if token:
+            return token, None, None
+    elif token is None:
+        password = os.environ.get("PLANTEL_PASSWORD")
+        if password is None and may_ask and sys.stdin.isatty():
+            password = getpass.getpass(tell("Password of {user}: ", "Contraseña de {user}: ", user=user))
+        if password is not None:
+            return None, user, password
+    raise errors.CredentialsMissing
+
+
+class _Outcome:
+    """What became of the file, for people and for programs."""
+
+    def __init__(self) -> None:
+        self.file = RosterFile("csv", [])
+        self.batches: list[Stored] = []
+        self.error: errors.ClientError | errors.InvalidBatch | None = None
+
+    @property
+    def exit_code(self) -> int:
+        match self.error:
+            case None:
+                return ALL_STORED
+            case errors.CredentialsRefused() | errors.RightRefused():
+                return CREDENTIALS
+            case errors.ServerRefused():
+                return REFUSED
+            case (
+                errors.ServerUnavailable()
+                | errors.ServerUntrusted()
+                | errors.AnswerUnexpected()
+                | errors.AnswerRedirected()
+            ):
+                return UNAVAILABLE
+        return USAGE
+
+    def summary(self) -> dict[str, Any]:
+        """For programs: figures count members, `first`, `last` and `at` are lines or items of the file (`unit`)."""
+        stored, tried = self._reach()
+        return {
+            "exit_code": self.exit_code,
+            "unit": self._unit,
+            "members": len(self.file.rows),
+            "stored": stored,
+            "tried": tried,
+            "batches": [
+                {
+                    "batch": batch.batch,
+                    "delivery": batch.delivery,
+                    "first": self._number(batch.first),
+                    "last": self._number(batch.last - 1),
+                }
+                for batch in self.batches
+            ],
+            "refused_batch": self.error.batch if isinstance(self.error, errors.ServerRefused) else "",
+            "problems": [
+                {
+                    "code": error.code,
+                    "key": error.key if isinstance(error, errors.InvalidItem) else "",
+                    "at": at,
+                    "message": text.en,
+                    **({"server_code": error.reason_code} if isinstance(error, errors.ServerRefused) else {}),
+                }
+                for error, at, text in self._problems()
+            ],
+        }
+
+    def show(self) -> None:
+        """For people: problems always, success to a terminal only."""
+        if self.error is None:
+            if _console().is_terminal:
+                self._praise()
+            return
+        for count, (error, at, text) in enumerate(self._problems()):
+            if count == _SHOWN:
+                note("... and more; --json shows all", "... y más; --json los muestra todos")
+                break
+            place = f"{self._places(at, at)}: " if at is not None else ""
+            print(f"plantel: {place}{text.say(current())} [{error.code}]", file=sys.stderr)
+        stored, tried = self._reach()
+        if not tried:
+            note("Nothing was sent.", "No se envió nada.")
+            return
+        if isinstance(self.error, errors.ServerRefused) and self.error.batch:
+            note("refused batch: {batch}", "lote rechazado: {batch}", batch=self.error.batch)
+        self._say_range(Text("stored: {where}", "guardado: {where}"), 0, stored)
+        if isinstance(self.error, errors.ServerRefused):
+            self._say_range(Text("not stored: {where}", "no guardado: {where}"), stored, tried)
+        else:
+            self._say_range(
+                Text("stored or not, unknown: {where}", "guardado o no, se desconoce: {where}"), stored, tried
+            )
+        self._say_range(Text("not sent: {where}", "no enviado: {where}"), tried, len(self.file.rows))
+        note(
+            "Sending the whole file again is safe: what is stored is set to the same values.",
+            "Enviar de nuevo todo el archivo es seguro: lo ya guardado recibe los mismos valores.",
+        )
+
+    def _praise(self) -> None:
+        members = len(self.file.rows)
+        if not self.batches:
+            note("{members} in order, nothing sent", "{members} en orden, no se envió nada", members=members)
+        elif any(batch.delivery == "pending" for batch in self.batches):
+            note(
+                "{members} stored; Asterisk follows as soon as it can",
+                "{members} guardados; Asterisk seguirá en cuanto pueda",
+                members=members,
+            )
+        else:
+            note("{members} stored", "{members} guardados", members=members)
+
+    def _reach(self) -> tuple[int, int]:
+        """How many members were stored, and up to which one it was tried."""
+        if isinstance(self.error, errors.ClientError):
+            return self.error.stored, self.error.tried
+        done = self.batches[-1].last if self.batches else 0
+        return done, done
+
+    def _problems(self) -> Iterator[tuple[errors.PlantelError, int | None, Text]]:
+        """Each error, where in the file it is, and what it says without that."""
+        match self.error:
+            case errors.MembersInvalid(problems=problems):
+                for error in problems:
+                    yield error, self._at(error.item), self._unplaced(error)
+            case errors.ServerRefused() as error:
+                yield error, self._at(error.item), _texts(error, {**error.params, "item": None})
+            case errors.PlantelError() as error:
+                yield error, None, _texts(error)
+
+    def _unplaced(self, error: errors.InvalidItem) -> Text:
+        params = {**error.params, "key": error.key}
+        if isinstance(error, errors.Contradiction):
+            other = self._at(error.params["other"])
+            if self._unit == "line":
+                text = Text("contradicts line {other}", "contradice a la línea {other}")
+                return Text(*(f"{error.key}: {each.format(other=other)}" for each in text))
+            params["other"] = other
+        return _texts(error, params)
+
+    @property
+    def _unit(self) -> str:
+        return "item" if self.file.format == "json" else "line"
+
+    def _number(self, index: int) -> int:
+        """Where in the file the member at `index` (from 0) is."""
+        return self.file.rows[index].number
+
+    def _at(self, item: int | None) -> int | None:
+        return self._number(item - 1) if item is not None and item <= len(self.file.rows) else None
+
+    def _say_range(self, text: Text, first: int, last: int) -> None:
+        if first < last:
+            print(text.say(current(), where=self._places(self._number(first), self._number(last - 1))), file=sys.stderr)
+
+    def _places(self, first: int | None, last: int | None) -> str:
+        if self._unit == "line":
+            one, many = (
+                Text("line {first}", "línea {first}"),
+                Text("lines {first} to {last}", "líneas {first} a {last}"),
+            )
+        else:
+            one, many = (
+                Text("item {first}", "elemento {first}"),
+                Text("items {first} to {last}", "elementos {first} a {last}"),
+            )
+        return (one if first == last else many).say(current(), first=first, last=last)
+
+
+def _texts(error: errors.PlantelError, params: dict[str, Any] | None = None) -> Text:
+    """What an error says in both languages; with `params`, what it would say if made with these."""
+    made = error if params is None else type(error)(**params)
+    return Text(made.say("en"), made.say("es"))

@@ -5,7 +5,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, select
+from sqlalchemy import Connection, inspect, select
 
 from plantel import errors
 from plantel.store import schema
@@ -103,4 +103,4 @@ def _found(connection: Connection) -> str | None:
         return None
     if schema.alembic_version.name not in tables:
         raise errors.StoreUnavailable(detail="this database holds something else, not a store of Plantel")
-    return connection.execute(select(schema.alembic_version.c.version_num)).scalar_one()
+    return str(connection.execute(select(schema.alembic_version.c.version_num)).scalar_one())

@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row
 
+from plantel.access import Role, Token, User
 from plantel.batch import Batch, Change, Kind, Problem, Source
 from plantel.plan import Claim
-from plantel.ports import Entry, Token, User
+from plantel.ports import Entry
 from plantel.roster import Campaign, Member, Origin
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -16,9 +17,6 @@ _MICROSECOND = timedelta(microseconds=1)
 
 _problems = msgspec.json.Decoder(tuple[Problem, ...])
 _patterns = msgspec.json.Decoder(tuple[str, ...])
-
-CampaignRow = tuple[int, str, str]
-"""id, name, origin"""
 
 
 def microseconds(moment: datetime) -> int:
@@ -69,7 +67,7 @@ def token_row(token: Token) -> dict[str, object]:
         "instance": token.instance,
         "name": token.name,
         "digest": token.digest,
-        "role": token.role,
+        "role": str(token.role),
         "campaigns": json(token.campaigns),
         "created": microseconds(token.created),
         "expires": None if token.expires is None else microseconds(token.expires),
@@ -82,7 +80,7 @@ def token(row: Row[Any]) -> Token:
         instance=row.instance,
         name=row.name,
         digest=row.digest,
-        role=row.role,
+        role=Role(row.role),
         campaigns=_patterns.decode(row.campaigns),
         created=moment(row.created),
         expires=None if row.expires is None else moment(row.expires),
@@ -95,7 +93,7 @@ def user_row(user: User) -> dict[str, object]:
         "instance": user.instance,
         "name": user.name,
         "password": user.password,
-        "role": user.role,
+        "role": str(user.role),
         "campaigns": json(user.campaigns),
         "created": microseconds(user.created),
     }
@@ -106,7 +104,7 @@ def user(row: Row[Any]) -> User:
         instance=row.instance,
         name=row.name,
         password=row.password,
-        role=row.role,
+        role=Role(row.role),
         campaigns=_patterns.decode(row.campaigns),
         created=moment(row.created),
     )

@@ -1,11 +1,11 @@
 """The tables, in one place. `migrations/versions` says how a store of an earlier release becomes one like this.
 
-Names that compare without ASCII case are kept twice: as they were written, and as `roster.fold` folds them. No database's
-own idea of case is relied on (SQLite's NOCASE, MariaDB's and PostgreSQL's collations all differ from Asterisk's).
+Names that compare without ASCII case are kept twice: as they were written, and as `roster.fold` folds them. No
+database's own idea of case is relied on: NOCASE and the collations of MariaDB and PostgreSQL all differ from Asterisk's.
 Times are whole microseconds since 1970 in UTC. Lists are JSON text.
 
-There are no foreign keys: rows of `campaigns` and `batches` are never deleted, so that nothing can dangle, and a look at
-the parent for every member and journal line would be paid on the hottest path.
+There are no foreign keys: rows of `campaigns` and `batches` are never deleted, so that nothing can dangle, and a look
+at the parent for every member and journal line would be paid on the hottest path.
 """
 
 import secrets
@@ -19,6 +19,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -35,7 +36,7 @@ metadata = MetaData(
     naming_convention={
         "pk": "%(table_name)s_pk",
         "uq": "%(table_name)s_%(column_0_name)s_key",
-        "ix": "%(column_0_label)s",
+        "ix": "%(table_name)s_%(column_0_name)s",
     }
 )
 
@@ -43,7 +44,12 @@ _Number = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY K
 _Name = String(NAME_BYTES)
 _Word = String(255)
 
-alembic_version = Table("alembic_version", metadata, Column("version_num", String(32), primary_key=True))
+alembic_version = Table(
+    "alembic_version",
+    metadata,
+    Column("version_num", String(32)),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),  # as Alembic itself would make it
+)
 
 keys = Table(
     "keys",

@@ -1,8 +1,8 @@
 """What is particular to SQLite: connections, the words for its errors, and the statements on the hot paths.
 
-The hot statements take and give whole sets of rows as one JSON text. Python's `sqlite3` gives up the interpreter lock for
-every step of a statement and every row, and beside a busy event loop each time may cost 5 ms to get it back (the switch
-interval): row by row, 50,000 members could take minutes. As JSON a set of rows is one step, done without the lock.
+The hot statements take and give whole sets of rows as one JSON text. Python's `sqlite3` gives up the interpreter lock
+for every row, and beside a busy event loop each time may cost 5 ms to get it back (the switch interval): row by row,
+50,000 members could take minutes. As JSON a set of rows is one step, done without the lock.
 """
 
 import sqlite3
@@ -32,11 +32,7 @@ MemberRow = tuple[int, str, str, int, int]
 _member_rows = msgspec.json.Decoder(list[MemberRow])
 _json = msgspec.json.Encoder()
 
-_AS_JSON = "SELECT json_group_array(json_array(campaign, membername, interface, penalty, paused)) FROM "
-
-_LIKE = (
-    _AS_JSON
-    + """(
+_LIKE = """SELECT json_group_array(json_array(campaign, membername, interface, penalty, paused)) FROM (
     SELECT m.campaign, m.membername, m.interface, m.penalty, m.paused
     FROM json_each(?1) AS item CROSS JOIN members AS m
     WHERE m.campaign = json_extract(item.value, '$[0]') AND m.membername = json_extract(item.value, '$[1]')
@@ -45,14 +41,12 @@ _LIKE = (
     FROM json_each(?1) AS item CROSS JOIN members AS m
     WHERE m.campaign = json_extract(item.value, '$[0]') AND m.phone = json_extract(item.value, '$[2]')
     AND m.membername <> json_extract(item.value, '$[1]'))"""
-)
 
-_FIRST = _AS_JSON + "(SELECT * FROM members WHERE campaign = ? LIMIT ?)"
+_FIRST = """SELECT json_group_array(json_array(campaign, membername, interface, penalty, paused)) FROM (
+    SELECT * FROM members WHERE campaign = ? LIMIT ?)"""
 
-_OF = (
-    _AS_JSON
-    + "(SELECT * FROM members WHERE campaign IN (SELECT value FROM json_each(?)) ORDER BY campaign, membername)"
-)
+_OF = """SELECT json_group_array(json_array(campaign, membername, interface, penalty, paused)) FROM (
+    SELECT * FROM members WHERE campaign IN (SELECT value FROM json_each(?)) ORDER BY campaign, membername)"""
 
 _VACATE = "DELETE FROM members WHERE campaign = ? AND membername IN (SELECT value FROM json_each(?))"
 

@@ -31,7 +31,7 @@ class SqliteStore:
         return await self._readers.read(work)
 
     async def changed_elsewhere(self) -> bool:
-        await self._writer.submit(lambda transaction: None)
+        await self._writer.submit(lambda _: None)
         before, self._elsewhere = self._elsewhere, self._writer.elsewhere
         return self._elsewhere != before
 

@@ -3,15 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 from sqlalchemy import Executable, Row, Select, delete, func, insert, select, update
 
 from plantel import errors
+from plantel.access import Token, User
 from plantel.batch import Batch, Change
 from plantel.plan import Claim
-from plantel.ports import Entry, Token, User
+from plantel.ports import Entry
 from plantel.roster import Campaign, Member, fold
 from plantel.store import rows, schema
 from plantel.store.sqlite import LikeRow, MemberRow, SqliteConnection, translating
@@ -47,8 +48,9 @@ class SqlTransaction(ABC):
     def _before_writing(self) -> None:
         """Called before statements that write."""
 
+    @abstractmethod
     def _before_members_like(self, wanted: Sequence[LikeRow]) -> None:
-        self._before_reading()
+        """Called in place of `_before_reading` before the members like `wanted` are read."""
 
     # --- campaigns ---------------------------------------------------------------------------------------------------
 
@@ -82,13 +84,13 @@ class SqlTransaction(ABC):
         del self._known[campaign.instance]
 
     def remove_campaign(self, instance: str, name: str) -> None:
-        id = self._campaigns(instance).ids.get(fold(name))
-        if id is None:
+        number = self._campaigns(instance).ids.get(fold(name))
+        if number is None:
             raise errors.NoSuchThing(name=name)
         m, c = schema.members.c, schema.campaigns.c
-        if self._rows(select(m.membername).where(m.campaign == id).limit(1)):
+        if self._rows(select(m.membername).where(m.campaign == number).limit(1)):
             raise ValueError(f"the campaign {name} has members")
-        self._change(update(schema.campaigns).where(c.id == id).values(removed=c.id))
+        self._change(update(schema.campaigns).where(c.id == number).values(removed=c.id))
         del self._known[instance]
 
     # --- members and their history -----------------------------------------------------------------------------------
@@ -106,9 +108,9 @@ class SqlTransaction(ABC):
     def members_like(self, instance: str, items: Sequence[Member]) -> list[Member]:
         known = self._campaigns(instance)
         wanted = [
-            (id, item.membername, fold(item.interface))
+            (campaign, item.membername, fold(item.interface))
             for item in items
-            if (id := known.ids.get(fold(item.campaign))) is not None
+            if (campaign := known.ids.get(fold(item.campaign))) is not None
         ]
         if not wanted:
             return []
@@ -138,11 +140,11 @@ class SqlTransaction(ABC):
         return found
 
     def revision(self) -> int:
-        return self._rows(select(func.coalesce(func.max(schema.journal.c.revision), 0)))[0][0]  # type: ignore[no-any-return] # a Row holds Any
+        return int(self._rows(select(func.coalesce(func.max(schema.journal.c.revision), 0)))[0][0])
 
-    def batch(self, instance: str, id: str) -> Batch | None:
+    def batch(self, instance: str, batch: str) -> Batch | None:
         b = schema.batches.c
-        found = self._rows(select(schema.batches).where(b.instance == instance, b.id == id))
+        found = self._rows(select(schema.batches).where(b.instance == instance, b.id == batch))
         return rows.batch(found[0]) if found else None
 
     def batches(self, instance: str, limit: int) -> list[Batch]:
@@ -165,8 +167,8 @@ class SqlTransaction(ABC):
             found = self._rows(select(b.revision, b.changes).where(b.instance == instance, b.id == batch))
             if not found:
                 return []
-            last, changes = found[0]
-            lines = lines.where(j.revision > last - changes, j.revision <= last)
+            last, first = found[0].revision, found[0].revision - found[0].changes + 1
+            lines = lines.where(j.revision.between(first, last))
         if campaign is not None:
             lines = lines.where(c.folded == fold(campaign))
         if membername is not None:
@@ -290,14 +292,20 @@ class ReadTransaction(SqlTransaction):
     """A consistent view. Its writing methods raise RuntimeError: to call one is a mistake in the program."""
 
     def record(self, batch: Batch, changes: Sequence[Change]) -> int:
-        self._before_writing()
-        raise AssertionError
+        return _refuse_writing(batch, changes)
+
+    def _before_members_like(self, wanted: Sequence[LikeRow]) -> None:
+        pass
 
     def _before_reading(self) -> None:
         pass
 
     def _before_writing(self) -> None:
-        raise RuntimeError("a write within Store.read")
+        _refuse_writing()
+
+
+def _refuse_writing(*_: object) -> NoReturn:
+    raise RuntimeError("a write within Store.read")
 
 
 def _lines(instance: str) -> Select[Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from datetime import datetime
@@ -19,10 +20,11 @@ T = TypeVar("T")
 _Pair = tuple[str, str]
 
 
-class _Data:
-    """What is stored: dictionaries by instance first, of values that never change."""
+class _State:
+    """What is stored, in containers of values that never change."""
 
     def __init__(self) -> None:
+        self.token_key = secrets.token_bytes(32)
         self.revision = 0
         self.campaigns: dict[_Pair, Campaign] = {}
         """By instance and folded name."""
@@ -37,61 +39,61 @@ class _Data:
         self.claims: dict[_Pair, dict[_Pair, Claim]] = {}
         """By instance and server, then by the claim's key."""
 
-    def copied(self) -> "_Data":
+    def copied(self) -> "_State":
         """A copy that can be changed without changing this one."""
         other = copy(self)
-        for name, value in vars(self).items():
-            if isinstance(value, dict | list):
-                setattr(other, name, value.copy())
-        for nested in (other.rosters, other.claims):
-            for key, inner in nested.items():
-                nested[key] = inner.copy()
+        other.campaigns = self.campaigns.copy()
+        other.rosters = {key: roster.copy() for key, roster in self.rosters.items()}
+        other.batches = self.batches.copy()
+        other.journal = self.journal.copy()
+        other.tokens = self.tokens.copy()
+        other.users = self.users.copy()
+        other.claims = {key: lines.copy() for key, lines in self.claims.items()}
         return other
 
 
-class _Shared:
-    """What several stores on the same data have in common."""
+class MemoryData:
+    """The data of one or several stores; several on the same data are like several processes on one database."""
 
     def __init__(self) -> None:
-        self.data = _Data()
-        self.token_key = secrets.token_bytes(32)
-        self.writers: list[MemoryStore] = []
-        """Whoever committed, in order."""
+        self.state = _State()
+        self.commits: Counter[int] = Counter()
+        """How often each store has committed, by its `id()`."""
 
 
 class MemoryStore:
-    """`ports.Store` that forgets all when it is dropped. Units run on the event loop itself."""
+    """`ports.Store` that forgets all when its data is dropped. Units run on the event loop itself."""
 
-    def __init__(self, beside: "MemoryStore | None" = None) -> None:
-        """`beside`: a store whose data this one shares, as if it were that of another process."""
-        self._shared = _Shared() if beside is None else beside._shared
-        self._seen = len(self._shared.writers)
+    def __init__(self, data: MemoryData | None = None) -> None:
+        self._data = data or MemoryData()
+        self._elsewhere = self._commits_elsewhere()
         self._closed = False
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         self._check_open()
-        before = self._shared.data
-        transaction = _MemoryTransaction(before.copied(), self._shared.token_key, writable=True)
+        transaction = _MemoryTransaction(self._data.state.copied(), writable=True)
         result = work(transaction)
-        self._shared.data = transaction.data
-        self._shared.writers.append(self)
+        self._data.state = transaction.state
+        self._data.commits[id(self)] += 1
         await asyncio.sleep(0)  # others get their turn, as they do while a real store writes
         return result
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         self._check_open()
-        result = work(_MemoryTransaction(self._shared.data, self._shared.token_key, writable=False))
+        result = work(_MemoryTransaction(self._data.state, writable=False))
         await asyncio.sleep(0)
         return result
 
     async def changed_elsewhere(self) -> bool:
         self._check_open()
-        commits = self._shared.writers[self._seen :]
-        self._seen += len(commits)
-        return any(writer is not self for writer in commits)
+        before, self._elsewhere = self._elsewhere, self._commits_elsewhere()
+        return self._elsewhere != before
 
     async def close(self) -> None:
         self._closed = True
+
+    def _commits_elsewhere(self) -> int:
+        return self._data.commits.total() - self._data.commits[id(self)]
 
     def _check_open(self) -> None:
         if self._closed:
@@ -99,35 +101,34 @@ class MemoryStore:
 
 
 class _MemoryTransaction:
-    def __init__(self, data: _Data, token_key: bytes, *, writable: bool) -> None:
-        self.data = data
-        self._token_key = token_key
+    def __init__(self, state: _State, *, writable: bool) -> None:
+        self.state = state
         self._writable = writable
 
-    def _writing(self) -> _Data:
+    def _writing(self) -> _State:
         if not self._writable:
             raise RuntimeError("a write within Store.read")
-        return self.data
+        return self.state
 
     # --- campaigns ---------------------------------------------------------------------------------------------------
 
     def campaigns(self, instance: str) -> Mapping[str, Campaign]:
-        return {folded: campaign for (owner, folded), campaign in self.data.campaigns.items() if owner == instance}
+        return {folded: campaign for (owner, folded), campaign in self.state.campaigns.items() if owner == instance}
 
     def add_campaign(self, campaign: Campaign) -> None:
-        data, key = self._writing(), (campaign.instance, fold(campaign.name))
-        if key in data.campaigns:
+        state, key = self._writing(), (campaign.instance, fold(campaign.name))
+        if key in state.campaigns:
             raise errors.NameTaken(name=campaign.name)
-        data.campaigns[key] = campaign
-        data.rosters[key] = {}
+        state.campaigns[key] = campaign
+        state.rosters[key] = {}
 
     def remove_campaign(self, instance: str, name: str) -> None:
-        data, key = self._writing(), (instance, fold(name))
-        if key not in data.campaigns:
+        state, key = self._writing(), (instance, fold(name))
+        if key not in state.campaigns:
             raise errors.NoSuchThing(name=name)
-        if data.rosters[key]:
+        if state.rosters[key]:
             raise ValueError(f"the campaign {name} has members")
-        del data.campaigns[key], data.rosters[key]
+        del state.campaigns[key], state.rosters[key]
 
     # --- members and their history -----------------------------------------------------------------------------------
 
@@ -135,7 +136,7 @@ class _MemoryTransaction:
         wanted = None if campaigns is None else {fold(name) for name in campaigns}
         return _ordered(
             member
-            for (owner, folded), roster in self.data.rosters.items()
+            for (owner, folded), roster in self.state.rosters.items()
             if owner == instance and (wanted is None or folded in wanted)
             for member in roster.values()
         )
@@ -144,41 +145,37 @@ class _MemoryTransaction:
         return self.members(instance, [item.campaign for item in items])
 
     def record(self, batch: Batch, changes: Sequence[Change]) -> int:
-        data = self._writing()
-        if batch.id in data.batches:
+        state = self._writing()
+        if batch.id in state.batches:
             raise errors.StoreError(detail=f"the batch {batch.id} is there already")
-        data.batches[batch.id] = batch
-        arriving: list[tuple[dict[str, Member], Member]] = []
+        state.batches[batch.id] = batch
+        arriving: dict[_Pair, list[Member]] = {}
         for change in changes:
             key = (batch.instance, fold(change.member.campaign))
-            if key not in data.campaigns:
+            if key not in state.campaigns:
                 raise errors.NoSuchThing(name=change.member.campaign)
-            name, roster = data.campaigns[key].name, data.rosters[key]
-            if change.before is not None and roster.pop(change.before.membername, None) is None:
-                raise errors.StoreError(detail=f"{change.before.membername} is not there")
-            if change.after is not None:
-                arriving.append((roster, _in(name, change.after)))
-            data.revision += 1
-            stored = Change(
-                change.kind, change.before and _in(name, change.before), change.after and _in(name, change.after)
-            )
-            data.journal.append((batch.instance, Entry(data.revision, batch.id, batch.actor, batch.at, stored)))
-        for roster, member in arriving:
-            phone = fold(member.interface)
-            if member.membername in roster or any(fold(other.interface) == phone for other in roster.values()):
-                raise errors.StoreError(detail=f"{member.membername} or {member.interface} is there already")
-            roster[member.membername] = member
-        return data.revision
+            name = state.campaigns[key].name
+            before, after = change.before and _in(name, change.before), change.after and _in(name, change.after)
+            if before is not None and state.rosters[key].pop(before.membername, None) is None:
+                raise errors.StoreError(detail=f"{before.membername} is not there")
+            if after is not None:
+                arriving.setdefault(key, []).append(after)
+            state.revision += 1
+            line = Entry(state.revision, batch.id, batch.actor, batch.at, Change(change.kind, before, after))
+            state.journal.append((batch.instance, line))
+        for key, members in arriving.items():
+            _arrive(state.rosters[key], members)
+        return state.revision
 
     def revision(self) -> int:
-        return self.data.revision
+        return self.state.revision
 
     def batch(self, instance: str, batch: str) -> Batch | None:
-        found = self.data.batches.get(batch)
+        found = self.state.batches.get(batch)
         return found if found is not None and found.instance == instance else None
 
     def batches(self, instance: str, limit: int) -> list[Batch]:
-        those = [batch for batch in reversed(self.data.batches.values()) if batch.instance == instance]
+        those = [batch for batch in reversed(self.state.batches.values()) if batch.instance == instance]
         return those[:limit]
 
     def journal(
@@ -192,7 +189,7 @@ class _MemoryTransaction:
     ) -> list[Entry]:
         lines = [
             entry
-            for owner, entry in self.data.journal
+            for owner, entry in self.state.journal
             if owner == instance
             and (batch is None or entry.batch == batch)
             and (campaign is None or fold(entry.change.member.campaign) == fold(campaign))
@@ -202,7 +199,7 @@ class _MemoryTransaction:
 
     def members_at(self, instance: str, moment: datetime, campaign: str | None = None) -> list[Member]:
         last: dict[_Pair, Member | None] = {}
-        for owner, entry in self.data.journal:
+        for owner, entry in self.state.journal:
             if owner == instance and entry.at <= moment:
                 member = entry.change.member
                 last[fold(member.campaign), member.membername] = entry.change.after
@@ -218,48 +215,48 @@ class _MemoryTransaction:
         return next((token for token in self._tokens(instance, name) if token.digest == digest), None)
 
     def tokens(self, instance: str) -> list[Token]:
-        those = (token for token in self.data.tokens if token.instance == instance)
+        those = (token for token in self.state.tokens if token.instance == instance)
         return sorted(those, key=lambda token: (token.name, token.created))
 
     def add_token(self, token: Token) -> None:
-        data = self._writing()
+        state = self._writing()
         same = self._tokens(token.instance, token.name)
         if any(not token.user or other.digest == token.digest for other in same):
             raise errors.NameTaken(name=token.name)
-        data.tokens.append(token)
+        state.tokens.append(token)
 
     def remove_tokens(self, instance: str, name: str, digest: bytes | None = None) -> int:
-        data = self._writing()
+        state = self._writing()
         those = [token for token in self._tokens(instance, name) if digest is None or token.digest == digest]
-        data.tokens = [token for token in data.tokens if token not in those]
+        state.tokens = [token for token in state.tokens if token not in those]
         return len(those)
 
     def _tokens(self, instance: str, name: str) -> list[Token]:
-        return [token for token in self.data.tokens if (token.instance, token.name) == (instance, name)]
+        return [token for token in self.state.tokens if (token.instance, token.name) == (instance, name)]
 
     def token_key(self) -> bytes:
-        return self._token_key
+        return self.state.token_key
 
     def user(self, instance: str, name: str) -> User | None:
-        return self.data.users.get((instance, name))
+        return self.state.users.get((instance, name))
 
     def users(self, instance: str) -> list[User]:
-        those = (user for user in self.data.users.values() if user.instance == instance)
+        those = (user for user in self.state.users.values() if user.instance == instance)
         return sorted(those, key=lambda user: user.name)
 
     def put_user(self, user: User) -> None:
         self._writing().users[user.instance, user.name] = user
 
     def remove_user(self, instance: str, name: str) -> bool:
-        data = self._writing()
-        data.tokens = [token for token in data.tokens if (token.instance, token.user) != (instance, name)]
-        return data.users.pop((instance, name), None) is not None
+        state = self._writing()
+        state.tokens = [token for token in state.tokens if (token.instance, token.user) != (instance, name)]
+        return state.users.pop((instance, name), None) is not None
 
     # --- the ledger --------------------------------------------------------------------------------------------------
 
     def claims(self, instance: str, server: str, queues: Collection[str] | None = None) -> list[Claim]:
         wanted = None if queues is None else {fold(queue) for queue in queues}
-        lines = self.data.claims.get((instance, server), {})
+        lines = self.state.claims.get((instance, server), {})
         return [claim for (queue, _), claim in sorted(lines.items()) if wanted is None or queue in wanted]
 
     def put_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
@@ -270,6 +267,16 @@ class _MemoryTransaction:
         lines = self._writing().claims.setdefault((instance, server), {})
         for claim in claims:
             lines.pop(claim.key, None)
+
+
+def _arrive(roster: dict[str, Member], members: list[Member]) -> None:
+    phones = {fold(member.interface) for member in roster.values()}
+    for member in members:
+        phone = fold(member.interface)
+        if member.membername in roster or phone in phones:
+            raise errors.StoreError(detail=f"{member.membername} or {member.interface} is there already")
+        roster[member.membername] = member
+        phones.add(phone)
 
 
 def _ordered(members: Iterable[Member]) -> list[Member]:

@@ -1,0 +1,16 @@
+"""From the schema of an earlier release to the present one. Imports Alembic, so import it only where that is needed."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+
+_HERE = Path(__file__).parent
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the store at `connection` to the newest version, within the transaction under way."""
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(_HERE).replace("%", "%%"))
+    command.upgrade(config, "head")

@@ -1,0 +1,125 @@
+"""The first schema."""
+
+import secrets
+
+from alembic import op
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    String,
+    Text,
+    UniqueConstraint,
+)
+
+revision = "0001"
+down_revision = None
+
+_Number = BigInteger().with_variant(Integer, "sqlite")
+
+
+def upgrade() -> None:
+    keys = op.create_table(
+        "keys",
+        Column("name", String(255), nullable=False),
+        Column("value", LargeBinary, nullable=False),
+        PrimaryKeyConstraint("name", name="keys_pk"),
+    )
+    op.create_table(
+        "campaigns",
+        Column("id", Integer, nullable=False),
+        Column("instance", String(255), nullable=False),
+        Column("name", String(79), nullable=False),
+        Column("folded", String(79), nullable=False),
+        Column("origin", String(20), nullable=False),
+        Column("removed", Integer, nullable=False),
+        PrimaryKeyConstraint("id", name="campaigns_pk"),
+        UniqueConstraint("instance", "folded", "removed", name="campaigns_instance_key"),
+    )
+    op.create_table(
+        "members",
+        Column("campaign", Integer, nullable=False, autoincrement=False),
+        Column("membername", String(79), nullable=False),
+        Column("phone", String(79), nullable=False),
+        Column("interface", String(79), nullable=False),
+        Column("penalty", Integer, nullable=False),
+        Column("paused", Boolean, nullable=False),
+        PrimaryKeyConstraint("campaign", "membername", name="members_pk"),
+        UniqueConstraint("campaign", "phone", name="members_campaign_key"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "batches",
+        Column("number", _Number, nullable=False),
+        Column("id", String(255), nullable=False),
+        Column("instance", String(255), nullable=False),
+        Column("actor", String(255), nullable=False),
+        Column("source", String(20), nullable=False),
+        Column("at", _Number, nullable=False),
+        Column("items", Integer, nullable=False),
+        Column("problems", Text, nullable=False),
+        Column("revision", _Number, nullable=False),
+        Column("changes", Integer, nullable=False),
+        PrimaryKeyConstraint("number", name="batches_pk"),
+        UniqueConstraint("id", name="batches_id_key"),
+    )
+    op.create_index("batches_instance", "batches", ["instance"])
+    op.create_table(
+        "journal",
+        Column("revision", _Number, nullable=False),
+        Column("batch", _Number, nullable=False),
+        Column("campaign", Integer, nullable=False),
+        Column("membername", String(79), nullable=False),
+        Column("kind", String(20), nullable=False),
+        Column("after_interface", String(79)),
+        Column("after_penalty", Integer),
+        Column("after_paused", Boolean),
+        Column("before_interface", String(79)),
+        Column("before_penalty", Integer),
+        Column("before_paused", Boolean),
+        PrimaryKeyConstraint("revision", name="journal_pk"),
+    )
+    op.create_index("journal_campaign", "journal", ["campaign"])
+    op.create_index("journal_membername", "journal", ["membername"])
+    op.create_table(
+        "tokens",
+        Column("id", Integer, nullable=False),
+        Column("instance", String(255), nullable=False),
+        Column("name", String(255), nullable=False),
+        Column("digest", LargeBinary(64), nullable=False),
+        Column("role", String(20), nullable=False),
+        Column("campaigns", Text, nullable=False),
+        Column("created", _Number, nullable=False),
+        Column("expires", _Number),
+        Column("user", String(255), nullable=False),
+        PrimaryKeyConstraint("id", name="tokens_pk"),
+        UniqueConstraint("instance", "name", "digest", name="tokens_instance_key"),
+    )
+    op.create_index("tokens_user", "tokens", ["instance", "user"])
+    op.create_table(
+        "users",
+        Column("instance", String(255), nullable=False),
+        Column("name", String(255), nullable=False),
+        Column("password", String(255), nullable=False),
+        Column("role", String(20), nullable=False),
+        Column("campaigns", Text, nullable=False),
+        Column("created", _Number, nullable=False),
+        PrimaryKeyConstraint("instance", "name", name="users_pk"),
+    )
+    op.create_table(
+        "claims",
+        Column("instance", String(255), nullable=False),
+        Column("server", String(255), nullable=False),
+        Column("folded_queue", String(79), nullable=False),
+        Column("phone", String(79), nullable=False),
+        Column("queue", String(79), nullable=False),
+        Column("interface", String(79), nullable=False),
+        Column("added", Boolean, nullable=False),
+        Column("paused", Boolean),
+        PrimaryKeyConstraint("instance", "server", "folded_queue", "phone", name="claims_pk"),
+        sqlite_with_rowid=False,
+    )
+    op.bulk_insert(keys, [{"name": "token", "value": secrets.token_bytes(32)}])

@@ -1,0 +1,169 @@
+"""A real Plantel, as a real process, for tests to talk to."""
+
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.tls import Certificate
+
+PROGRAM = Path(sys.executable).with_name("plantel")
+START = 20.0
+"""Seconds within which a server must accept connections."""
+
+
+def free_port() -> int:
+    """A loopback port that nobody uses just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class PlantelServer:
+    """One configuration in one folder, with as many starts of `plantel serve` as a test likes.
+
+    `config` is TOML appended to the sections that this makes itself ([http] bind and TLS, [store]); keys of `http` are
+    added to its [http]. `url` and `token` are what an integrator is given.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        certificate: Certificate | None = None,
+        http: Mapping[str, Any] | None = None,
+        config: str = "",
+    ) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.certificate = certificate
+        keys: dict[str, Any] = {"bind": f"127.0.0.1:{self.port}", **(http or {})}
+        if certificate is not None:
+            keys |= {"tls_cert": str(certificate.cert), "tls_key": str(certificate.key)}
+        lines = ["[http]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
+        lines += ["[store]", f"url = {json.dumps(f'sqlite:///{folder}/plantel.db')}", config]
+        self.config = folder / "plantel.toml"
+        self.config.write_text("\n".join(lines), encoding="utf-8")
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = folder / "plantel.log"
+        self._token = ""
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.certificate else 'http'}://localhost:{self.port}"
+
+    @property
+    def ca(self) -> Path:
+        assert self.certificate is not None
+        return self.certificate.ca
+
+    @property
+    def token(self) -> str:
+        """A token with every right, made when first asked for."""
+        if not self._token:
+            self._token = self.run("token", "create", "tests", "--role", "admin").splitlines()[-1]
+        return self._token
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.ca))
+
+    def run(self, *arguments: str, code: int = 0, stdin: str = "", lang: str = "en") -> str:
+        """Run the command line on this configuration; its standard output. Fails on another exit code."""
+        done = self.outcome(*arguments, stdin=stdin, lang=lang)
+        assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def outcome(self, *arguments: str, stdin: str = "", lang: str = "en") -> subprocess.CompletedProcess[str]:
+        """The same, whatever the exit code."""
+        return subprocess.run(
+            [PROGRAM, "--config", self.config, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+            env=self._environ(lang),
+        )
+
+    def start(self) -> None:
+        """Start serving; returns once connections are accepted."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [PROGRAM, "--config", self.config, "serve"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environ("en"),
+            )
+        deadline = time.monotonic() + START
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log.read_text(encoding="utf-8")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        raise AssertionError(self.log.read_text(encoding="utf-8"))
+
+    def stop(self) -> int:
+        """SIGTERM, and wait; the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self._end()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self.process is not None
+        self.process.kill()
+        self._end()
+
+    def _end(self) -> int:
+        assert self.process is not None
+        code = self.process.wait(timeout=40)
+        self.process = None
+        return code
+
+    def members(self, campaign: str) -> list[dict[str, Any]]:
+        """The roster of one campaign as `plantel member list --json` has it, under the keys of the wire."""
+        return [
+            {
+                "membername": one["membername"],
+                "queueName": one["campaign"],
+                "interface1": one["interface"],
+                "penalty": one["penalty"],
+                "paused": int(one["paused"]),
+            }
+            for one in json.loads(self.run("member", "list", campaign, "--json"))
+        ]
+
+    def declare(self, campaigns: Sequence[str]) -> None:
+        for campaign in campaigns:
+            self.run("campaign", "add", campaign)
+
+    @staticmethod
+    def _environ(lang: str) -> dict[str, str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PLANTEL_")}
+        return clean | {"PLANTEL_LANG": lang, "PYTHONUTF8": "1"}
+
+
+@contextmanager
+def served(server: PlantelServer) -> Iterator[PlantelServer]:
+    """`server`, running within the block, ended however the block ends."""
+    server.start()
+    try:
+        yield server
+    finally:
+        if server.process is not None:
+            server.kill()
