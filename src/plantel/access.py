@@ -52,8 +52,8 @@ class Actor(msgspec.Struct, frozen=True):
 class Token(msgspec.Struct, frozen=True):
     """A right to act. Its secret is not here: only `digest`, a keyed hash of it, is ever stored.
 
-    `campaigns` are patterns (`*` and `?`) compared without ASCII case; empty means every campaign. `user` is empty for a
-    token made by an operator, the user's name for one made by logging in. `expires` None means never.
+    `campaigns` are patterns (`*` and `?`) compared without ASCII case; empty means every campaign. `user` is empty for
+    a token made by an operator, the user's name for one made by logging in. `expires` None means never.
     """
 
     instance: str
@@ -120,7 +120,8 @@ def token_text(name: str, secret: str) -> str:
 def read_token_text(text: str | bytes) -> tuple[str, str] | None:
     """`(name, secret)` from what `token_text` makes, or None where it is no such thing.
 
-    A client that logs in receives a whole token as its secret; one that wraps it once more (`user:TOKEN`) is understood.
+    A client that logs in receives a whole token as its secret; one that wraps it once more (`user:TOKEN`) is
+    understood.
     """
     pair = _split(text)
     if pair is None:

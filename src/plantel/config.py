@@ -1,11 +1,12 @@
 """The settings: TOML file and environment, read once, every mistake named."""
 
 import difflib
+import ipaddress
 import os
 import re
 import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,8 @@ from plantel.language import Language
 from plantel.roster import Interfaces
 
 DEFAULT_PATHS = (Path("plantel.toml"), Path("/etc/plantel/plantel.toml"))
+
+PORT_MOST = 65535
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZES = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -90,7 +93,7 @@ class AsteriskSettings(msgspec.Struct, frozen=True):
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]
     host: str = "127.0.0.1"
-    port: Annotated[int, Meta(ge=1, le=65535)] = 5038
+    port: Annotated[int, Meta(ge=1, le=PORT_MOST)] = 5038
     username: str = "plantel"
     secret: str = ""
     secret_env: str = ""
@@ -168,7 +171,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
             raise errors.ConfigUnreadable(path=str(path), detail=str(error)) from error
     mistakes: list[errors.ConfigError] = []
     _overlay(raw, environ, mistakes)
-    settings = _read(Settings, raw, "", mistakes)
+    settings: Settings | None = _read(Settings, raw, "", mistakes)
     if settings is not None and not mistakes:
         settings = _resolve(settings, environ, mistakes)
     if mistakes or settings is None:
@@ -277,40 +280,62 @@ def _resolve(settings: Settings, environ: Mapping[str, str], mistakes: list[erro
 
     if bool(settings.http.tls_cert) != bool(settings.http.tls_key):
         wrong("http", "tls_cert and tls_key go together")
-    if settings.http.port > 65535:
-        wrong("http.bind", "the port must be at most 65535")
+    if settings.http.port > PORT_MOST:
+        wrong("http.bind", f"the port must be at most {PORT_MOST}")
+    _check_parsable(settings, wrong)
+    _check_instances(settings.instance, wrong)
+    names = {one.name for one in settings.instance}
+    servers = []
+    for place, server in enumerate(settings.asterisk, 1):
+        if server.delivery == "realtime":
+            wrong(f"asterisk[{place}].delivery", 'this version delivers "dynamic" members only')
+        if server.instance not in names:
+            wrong(f"asterisk[{place}].instance", f"there is no instance {server.instance}")
+        servers.append(_with_secret(server, f"asterisk[{place}]", environ, wrong))
+    if len({(one.instance, one.name) for one in servers}) != len(servers):
+        wrong("asterisk", "two servers of one instance have the same name")
+    return msgspec.structs.replace(settings, asterisk=tuple(servers))
+
+
+def _check_parsable(settings: Settings, wrong: Callable[[str, str], None]) -> None:
+    for proxy in settings.http.trusted_proxies:
+        try:
+            ipaddress.ip_network(proxy, strict=False)
+        except ValueError as error:
+            wrong("http.trusted_proxies", str(error))
     try:
         Interfaces((*Interfaces.DEFAULT, *settings.roster.interfaces))
     except re.error as error:
         wrong("roster.interfaces", f"is not a regular expression: {error}")
-    names = [one.name for one in settings.instance]
+
+
+def _check_instances(instances: tuple[InstanceSettings, ...], wrong: Callable[[str, str], None]) -> None:
+    names = [one.name for one in instances]
     if len(set(names)) != len(names):
         wrong("instance", "two instances have the same name")
-    hosts = [host.lower() for one in settings.instance for host in one.hosts]
+    hosts = [host.lower() for one in instances for host in one.hosts]
     if len(set(hosts)) != len(hosts):
         wrong("instance", "two instances have the same host")
-    if sum(not one.hosts for one in settings.instance) > 1:
+    if sum(not one.hosts for one in instances) > 1:
         wrong("instance", "only one instance may be without hosts")
-    servers = []
-    for place, server in enumerate(settings.asterisk, 1):
-        where = f"asterisk[{place}]"
-        if server.delivery == "realtime":
-            wrong(f"{where}.delivery", 'this version delivers "dynamic" members only')
-        if server.instance not in names:
-            wrong(f"{where}.instance", f"there is no instance {server.instance}")
-        given = [key for key in ("secret", "secret_env", "secret_file") if getattr(server, key)]
-        if len(given) != 1:
-            wrong(where, "needs exactly one of secret, secret_env and secret_file")
-        elif given == ["secret_env"]:
-            if server.secret_env not in environ:
-                wrong(f"{where}.secret_env", f"the environment has no {server.secret_env}")
-            server = msgspec.structs.replace(server, secret=environ.get(server.secret_env, ""))
-        elif given == ["secret_file"]:
-            try:
-                server = msgspec.structs.replace(server, secret=Path(server.secret_file).read_text("utf-8").strip())
-            except (OSError, UnicodeDecodeError) as error:
-                wrong(f"{where}.secret_file", str(error))
-        servers.append(server)
-    if len({(one.instance, one.name) for one in servers}) != len(servers):
-        wrong("asterisk", "two servers of one instance have the same name")
-    return msgspec.structs.replace(settings, asterisk=tuple(servers))
+
+
+def _with_secret(
+    server: AsteriskSettings, where: str, environ: Mapping[str, str], wrong: Callable[[str, str], None]
+) -> AsteriskSettings:
+    """`server` with its secret, wherever that is kept."""
+    given = [key for key in ("secret", "secret_env", "secret_file") if getattr(server, key)]
+    if len(given) != 1:
+        wrong(where, "needs exactly one of secret, secret_env and secret_file")
+    elif given == ["secret_env"]:
+        if server.secret_env not in environ:
+            wrong(f"{where}.secret_env", f"the environment has no {server.secret_env}")
+        return msgspec.structs.replace(server, secret=environ.get(server.secret_env, ""))
+    elif given == ["secret_file"]:
+        try:
+            secret = Path(server.secret_file).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            wrong(f"{where}.secret_file", str(error))
+        else:
+            return msgspec.structs.replace(server, secret=secret)
+    return server

@@ -1,7 +1,8 @@
 """Every way in which Plantel says no.
 
-Each class below `PlantelError` with a `code` of its own is one kind of refusal: the code is stable (programs may compare
-it), the text is for people. `docs/errors.md` and `docs/errores.md` explain each of them, and a test holds them to it.
+Each class below `PlantelError` with a `code` of its own is one kind of refusal: the code is stable (programs may
+compare it), the text is for people. `docs/errors.md` and `docs/errores.md` explain each of them, and a test holds them
+to it.
 
     PlantelError
     ├── InvalidItem             one item of a batch is wrong; carries `item` (from 1) and `key`
@@ -41,7 +42,10 @@ from plantel.language import Language, Text
 
 
 class PlantelError(Exception):
-    """Base of all. `params` fill the text's placeholders and are JSON-serialisable; `str()` gives the English wording."""
+    """Base of all.
+
+    `params` fill the text's placeholders and are JSON-serialisable; `str()` gives the English wording.
+    """
 
     code: ClassVar[str] = "error"
     text: ClassVar[Text] = Text("something went wrong", "algo ha fallado")
@@ -69,7 +73,10 @@ def _rebuild(kind: type[PlantelError], params: dict[str, Any]) -> PlantelError:
 
 
 class InvalidItem(PlantelError):
-    """One item is wrong. `item` counts from 1 (None outside a batch); `key` is the wire key at fault ("" for the whole)."""
+    """One item is wrong.
+
+    `item` counts from 1 (None outside a batch); `key` is the wire key at fault ("" for the whole).
+    """
 
     code = "invalid_item"
     text = Text("is not valid", "no es válido")
@@ -212,7 +219,10 @@ class EmptyBatch(InvalidBatch):
 
 
 class BatchRefused(PlantelError):
-    """Nothing of the batch was stored. `batch` is its id; `problems` holds every reason, at least one, in item order."""
+    """Nothing of the batch was stored.
+
+    `batch` is its id; `problems` holds every reason, at least one, in item order.
+    """
 
     code = "batch_refused"
     text = Text("the batch was refused: {reason}", "el lote fue rechazado: {reason}")
@@ -401,7 +411,7 @@ class MemberNotDynamic(SwitchRefused):
     code = "member_not_dynamic"
     text = Text(
         "{server}: {interface} in {queue} is declared in Asterisk's own configuration and cannot be changed from here",
-        "{server}: {interface} en {queue} está declarado en la configuración de Asterisk y no se puede cambiar desde aquí",
+        "{server}: {interface} en {queue} está en la configuración de Asterisk y no se puede cambiar desde aquí",
     )
 
 
@@ -417,7 +427,7 @@ class PrivilegeMissing(SwitchRefused):
     code = "privilege_missing"
     text = Text(
         "{server}: the AMI user lacks a privilege for {action}: it needs read = agent,system and write = agent",
-        "{server}: al usuario de AMI le falta un privilegio para {action}: necesita read = agent,system y write = agent",
+        "{server}: al usuario de AMI le falta permiso para {action}: necesita read = agent,system y write = agent",
     )
 
 

@@ -1,11 +1,12 @@
 """What has to change on one Asterisk so that it agrees with the roster: a pure function.
 
 `plan(desired, snapshot, claims)` looks at the members that the roster wants, at those that the server has, and at the
-ledger of claims (what Plantel put there, and which pause it last asserted). Whatever Plantel did not add is never removed.
+ledger of claims (what Plantel put there, and which pause it last asserted). Whatever Plantel did not add is never
+removed.
 
 Pause belongs to both sides, so it is a three-way comparison. The claim remembers what was asserted last: where the
-roster says something else, the roster changed and the server follows; where only the server says something else, somebody
-paused the phone there, and that is *observed* into the roster.
+roster says something else, the roster changed and the server follows; where only the server says something else,
+somebody paused the phone there, and that is *observed* into the roster.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -42,7 +43,8 @@ class LiveMember(msgspec.Struct, frozen=True, gc=False):
 class Snapshot(msgspec.Struct, frozen=True):
     """The queues of one Asterisk at one moment: every member by queue name, in the server's spelling.
 
-    A queue that is not in `queues` was not asked for or does not exist; `asked` (folded names) tells which, None being all.
+    A queue that is not in `queues` was not asked for or does not exist; `asked` (folded names) tells which, None being
+    all.
     """
 
     queues: Mapping[str, tuple[LiveMember, ...]]
@@ -53,7 +55,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     """One line of a server's ledger: Plantel has to do with this interface in this queue.
 
     `added`: Plantel put it there, so Plantel may remove it. `paused`: the pause last asserted and confirmed, None when
-    an attempt has not been confirmed. `queue` and `interface` are spelled as the roster spells them; they compare folded.
+    an attempt has not been confirmed. `queue` and `interface` are spelled as the roster spells them; they compare
+    folded.
     """
 
     queue: str
@@ -103,7 +106,10 @@ Action = Add | Remove | Penalise | Pause
 
 
 class Blocked(msgspec.Struct, frozen=True):
-    """A member that cannot be made true on this server, and why. `error` lacks the `server`, which a plan does not know."""
+    """A member that cannot be made true on this server, and why.
+
+    `error` lacks the `server`, which a plan does not know.
+    """
 
     member: Member
     error: type[SwitchRefused]

@@ -53,28 +53,17 @@ class Service:
         recorded, with every problem found; AccessRefused where the actor may not, recorded as well.
         """
         actor.check_write()
-        problems = [item for item in items if isinstance(item, errors.InvalidItem)]
-        members = [item for item in items if isinstance(item, Member)]
         if not items:
             return await self.refuse(actor, source, errors.EmptyBatch())
-        whole = not problems
-        allowed: set[str] = set()
-        for number, item in enumerate(items, 1):
-            if not isinstance(item, Member):
-                continue
-            try:
-                self._interfaces.check(item.interface)
-            except errors.InvalidItem as error:
-                problems.append(error.at(number))
-            if item.campaign not in allowed:
-                if not actor.reaches(item.campaign):
-                    return await self.refuse(
-                        actor, source, errors.CampaignForbidden(campaign=item.campaign), len(items)
-                    )
-                allowed.add(item.campaign)
-        if whole and len(members) > 1:
+        forbidden = self._forbidden(actor, items)
+        if forbidden is not None:
+            return await self.refuse(actor, source, forbidden, len(items))
+        problems = [item for item in items if isinstance(item, errors.InvalidItem)]
+        members = [item for item in items if isinstance(item, Member)]
+        if not problems and len(members) > 1:
             members, clashes = settle(members)
             problems += clashes
+        problems += self._not_allowed(items)
         batch = self._batch(actor, source, len(items))
 
         def work(transaction: Transaction) -> Receipt | list[errors.InvalidItem]:
@@ -90,6 +79,24 @@ class Service:
         if isinstance(result, list):
             raise errors.BatchRefused(batch.id, list[errors.PlantelError](result))
         return self._tell(result)
+
+    def _forbidden(self, actor: Actor, items: Iterable[Member | errors.InvalidItem]) -> errors.CampaignForbidden | None:
+        """The first campaign out of the actor's reach. Asked before all else: it must not tell what exists."""
+        if actor.campaigns:
+            for campaign in dict.fromkeys(item.campaign for item in items if isinstance(item, Member)):
+                if not actor.reaches(campaign):
+                    return errors.CampaignForbidden(campaign=campaign)
+        return None
+
+    def _not_allowed(self, items: Iterable[Member | errors.InvalidItem]) -> list[errors.InvalidItem]:
+        found: list[errors.InvalidItem] = []
+        for number, item in enumerate(items, 1):
+            if isinstance(item, Member):
+                try:
+                    self._interfaces.check(item.interface)
+                except errors.InvalidItem as error:
+                    found.append(error.at(number))
+        return found
 
     async def refuse(self, actor: Actor, source: Source, problem: errors.PlantelError, items: int = 0) -> Receipt:
         """Record a batch that cannot even be decided, and raise BatchRefused. Returns never."""

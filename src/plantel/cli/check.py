@@ -28,8 +28,8 @@ class Finding(NamedTuple):
 
 _REMEDIES: dict[type[errors.PlantelError], Text] = {
     errors.SwitchUnreachable: Text(
-        "is Asterisk running there, with enabled = yes and this bindaddr and port in manager.conf, and no firewall between?",
-        "¿está Asterisk en marcha allí, con enabled = yes y este bindaddr y port en manager.conf, y sin cortafuegos en medio?",
+        "is Asterisk running there, with enabled = yes and this port in manager.conf, and no firewall between?",
+        "¿está Asterisk en marcha allí, con enabled = yes y este port en manager.conf, y sin cortafuegos en medio?",
     ),
     errors.SwitchLoginRefused: Text(
         "compare username and secret with the section [{username}] of manager.conf, and its permit and deny lines; then"
@@ -38,8 +38,8 @@ _REMEDIES: dict[type[errors.PlantelError], Text] = {
         " ejecute: asterisk -rx 'manager reload'",
     ),
     errors.SwitchTimeout: Text(
-        "something listens there but does not answer as Asterisk does: is it overloaded, or is the port another service's?",
-        "algo escucha allí pero no responde como Asterisk: ¿está sobrecargado, o el puerto es de otro servicio?",
+        "something listens there but does not answer: is it overloaded, or is the port another service's?",
+        "algo escucha allí pero no responde: ¿está sobrecargado, o el puerto es de otro servicio?",
     ),
     errors.SwitchNotReady: Text(
         "wait until it has started; if it lasts, look at Asterisk's own log",
@@ -215,10 +215,10 @@ def _missing(campaigns: Iterable[Campaign], queues: set[str]) -> Iterator[Findin
                 good=False,
                 what=tell("no server has a queue of this name", "ningún servidor tiene una cola con este nombre"),
                 remedy=tell(
-                    "add a section [{name}] to queues.conf and run: asterisk -rx 'queue reload all'; or: plantel campaign"
-                    " remove '{name}'",
-                    "agregue una sección [{name}] a queues.conf y ejecute: asterisk -rx 'queue reload all'; o: plantel"
-                    " campaign remove '{name}'",
+                    "add a section [{name}] to queues.conf and run: asterisk -rx 'queue reload all'; or:"
+                    " plantel campaign remove '{name}'",
+                    "agregue una sección [{name}] a queues.conf y ejecute: asterisk -rx 'queue reload all'; o:"
+                    " plantel campaign remove '{name}'",
                     name=campaign.name,
                 ),
             )

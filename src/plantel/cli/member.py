@@ -90,6 +90,5 @@ def _report(receipt: Receipt, *, as_json: bool) -> None:
         note("Nothing to change: it was so already.", "Nada que cambiar: ya estaba así.")
     for change in receipt.changes:
         member = change.member
-        print(
-            f"{change.kind}: {member.membername} {member.interface} penalty={member.penalty} paused={int(member.paused)}"
-        )
+        values = f"penalty={member.penalty} paused={int(member.paused)}"
+        print(f"{change.kind}: {member.membername} {member.interface} {values}")

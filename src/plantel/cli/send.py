@@ -93,8 +93,8 @@ def send(
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Returns the exit code: 0 all stored (or, with `dry_run`, in order), 1 refused by the server, 2 wrong usage or file
-    and nothing sent, 3 the server cannot be used, 4 the credentials are wrong or do not reach that far.
+    """Returns the exit code: 0 all stored (or, with `dry_run`, in order), 1 refused by the server, 2 wrong usage or
+    file and nothing sent, 3 the server cannot be used, 4 the credentials are wrong or do not reach that far.
 
     People read standard error: problems by line of the file and, after a failure on the way, what is stored and what is
     not. Success is said to a terminal only. `as_json` gives programs one object on standard output instead.

@@ -125,7 +125,9 @@ class Dialogue:
                 answer = yield from self._ask(ADD, form.body)
                 batch = read_stored(answer, form)
             except errors.ClientError as error:
-                error.stored, error.tried = form.first, form.last
+                error.stored = form.first
+                # Without trust there was no connection to send anything over.
+                error.tried = form.first if isinstance(error, errors.ServerUntrusted) else form.last
                 if isinstance(error, errors.ServerRefused) and error.item is not None:
                     error.params["item"] = form.first + error.item
                 raise

@@ -22,7 +22,10 @@ FILE_BYTES = 64 * 2**20
 
 
 class Row(NamedTuple):
-    """One item of the file, not yet checked. `number`, from 1: the line it begins on, or the element of a JSON array."""
+    """One item of the file, not yet checked.
+
+    `number`, from 1: the line it begins on, or the element of a JSON array.
+    """
 
     number: int
     item: Any

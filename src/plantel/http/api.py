@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.router import Router
 
 from plantel import __version__, errors
@@ -30,6 +30,8 @@ from plantel.roster import Member, Origin, parse_member
 from plantel.service import Receipt
 
 AnyRequest = Request[Any, Any, State]
+Here = NamedDependency[Instance]
+Who = NamedDependency[Actor]
 
 
 class CampaignView(msgspec.Struct):
@@ -149,7 +151,7 @@ async def provide_instance(request: AnyRequest) -> Instance:
     return instance
 
 
-async def provide_actor(request: AnyRequest, instance: Instance) -> Actor:
+async def provide_actor(request: AnyRequest, instance: Here) -> Actor:
     authorization = request.headers.get("authorization", "").encode("iso-8859-1")
     return await instance.authenticator.actor(authorization, request.scope["state"]["plantel_address"])
 
@@ -164,27 +166,27 @@ def _receipt(receipt: Receipt, instance: Instance, language: Language) -> Receip
 
 
 @get("/campaigns", summary="The campaigns that this token may see")
-async def list_campaigns(instance: Instance, actor: Actor) -> list[CampaignView]:
+async def list_campaigns(instance: Here, actor: Who) -> list[CampaignView]:
     return [CampaignView(one.name, one.origin) for one in await instance.service.campaigns(actor)]
 
 
 @post("/campaigns", summary="Declare a campaign")
-async def declare_campaign(instance: Instance, actor: Actor, data: CampaignName) -> CampaignView:
+async def declare_campaign(instance: Here, actor: Who, data: JSONBody[CampaignName]) -> CampaignView:
     campaign = await instance.service.declare(actor, data.name)
     return CampaignView(campaign.name, campaign.origin)
 
 
 @post("/campaigns/remove", status_code=200, summary="Remove a campaign and its members")
-async def remove_campaign(request: AnyRequest, instance: Instance, actor: Actor, data: CampaignName) -> ReceiptView:
+async def remove_campaign(request: AnyRequest, instance: Here, actor: Who, data: JSONBody[CampaignName]) -> ReceiptView:
     return _receipt(await instance.service.dissolve(actor, data.name, Source.API), instance, _language(request))
 
 
 @get("/members", summary="The members of a campaign, now or at a past moment")
 async def list_members(
-    instance: Instance,
-    actor: Actor,
-    campaign: str,
-    at: Annotated[datetime | None, Parameter(description="ISO 8601; UTC where it has no offset")] = None,
+    instance: Here,
+    actor: Who,
+    campaign: FromQuery[str],
+    at: Annotated[datetime | None, QueryParameter(description="ISO 8601; UTC where it has no offset")] = None,
 ) -> list[MemberView]:
     if at is None:
         return [_member(member) for member in await instance.service.members(actor, campaign)]
@@ -193,7 +195,9 @@ async def list_members(
 
 
 @post("/members", status_code=200, summary="Add members: the array of the wire call, as JSON")
-async def add_members(request: AnyRequest, instance: Instance, actor: Actor, data: list[dict[str, Any]]) -> ReceiptView:
+async def add_members(
+    request: AnyRequest, instance: Here, actor: Who, data: JSONBody[list[dict[str, Any]]]
+) -> ReceiptView:
     items: list[Member | errors.InvalidItem] = []
     for number, item in enumerate(data, 1):
         try:
@@ -204,19 +208,19 @@ async def add_members(request: AnyRequest, instance: Instance, actor: Actor, dat
 
 
 @post("/members/remove", status_code=200, summary="Take agents out of a campaign")
-async def remove_members(request: AnyRequest, instance: Instance, actor: Actor, data: Chosen) -> ReceiptView:
+async def remove_members(request: AnyRequest, instance: Here, actor: Who, data: JSONBody[Chosen]) -> ReceiptView:
     receipt = await instance.service.remove(actor, data.campaign, data.agents, Source.API)
     return _receipt(receipt, instance, _language(request))
 
 
 @post("/members/pause", status_code=200, summary="Pause agents in a campaign, or end their pause")
-async def pause_members(request: AnyRequest, instance: Instance, actor: Actor, data: PauseOrder) -> ReceiptView:
+async def pause_members(request: AnyRequest, instance: Here, actor: Who, data: JSONBody[PauseOrder]) -> ReceiptView:
     receipt = await instance.service.pause(actor, data.campaign, data.agents, Source.API, paused=data.paused)
     return _receipt(receipt, instance, _language(request))
 
 
 @get("/batches/{batch:str}", summary="What became of a batch: its problems, or its changes")
-async def show_batch(request: AnyRequest, instance: Instance, actor: Actor, batch: str) -> BatchView:
+async def show_batch(request: AnyRequest, instance: Here, actor: Who, batch: FromPath[str]) -> BatchView:
     found, entries = await instance.service.batch(actor, batch)
     problems = [_problem(problem.error(), _language(request)) for problem in found.problems]
     changes = [_change(entry) for entry in entries]
@@ -225,18 +229,18 @@ async def show_batch(request: AnyRequest, instance: Instance, actor: Actor, batc
 
 @get("/journal", summary="The newest changes, oldest first")
 async def show_journal(
-    instance: Instance,
-    actor: Actor,
-    campaign: str | None = None,
-    agent: str | None = None,
-    limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
+    instance: Here,
+    actor: Who,
+    campaign: FromQuery[str | None] = None,
+    agent: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> list[ChangeView]:
     entries = await instance.service.journal(actor, campaign=campaign, membername=agent, limit=limit)
     return [_change(entry) for entry in entries]
 
 
 @get("/servers", summary="How it stands with every Asterisk")
-async def list_servers(request: AnyRequest, instance: Instance, actor: Actor) -> list[ServerView]:
+async def list_servers(request: AnyRequest, instance: Here, actor: Who) -> list[ServerView]:
     actor.check_write()
     language = _language(request)
     return [
@@ -295,7 +299,7 @@ def make_api(body_limit: int) -> Litestar:
     return Litestar(
         [router],
         request_max_body_size=body_limit,
-        exception_handlers={errors.PlantelError: _refused, HTTPException: _http_error},  # type: ignore[dict-item]  # Litestar types a handler by Exception only
+        exception_handlers={errors.PlantelError: _refused, HTTPException: _http_error},
         openapi_config=OpenAPIConfig(
             title="Plantel",
             version=__version__,

@@ -43,8 +43,8 @@ def decode_field(form: bytes, name: str) -> str | None:
 def decode_json_field(form: bytes, name: str) -> str | None:
     """The value of field `name`, which should be JSON; None where the form has no such field.
 
-    By the form rules where the value is well encoded. Where it plainly is not (it begins like JSON and holds a raw quote
-    or brace, which no encoder leaves), everything up to the end of `form` is the text, taken as it stands.
+    By the form rules where the value is well encoded. Where it plainly is not (it begins like JSON and holds a raw
+    quote or brace, which no encoder leaves), everything up to the end of `form` is the text, taken as it stands.
     """
     start = _value_start(form, name.encode() + b"=")
     if start is not None:

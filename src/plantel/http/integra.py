@@ -71,7 +71,8 @@ class Integra:
             if status in _UNREAD:
                 await drain(scope, receive, self._limit)
             ANSWERS.labels("0").inc()
-            log.warning("refused", path=scope["path"], address=address, code=error.code, reason=str(error))
+            refusal = {name.decode(): value.decode() for name, value in headers(error) if name in _LOGGED}
+            log.warning("refused", path=scope["path"], address=address, **refusal)
             await respond(send, status, _ZERO, _TEXT, headers(error))
             return
         ANSWERS.labels("1").inc()
@@ -140,6 +141,8 @@ class Integra:
         return await read_body(scope, receive, self._limit, self._timeout)
 
 
+_LOGGED = frozenset({b"plantel-batch", b"plantel-code", b"plantel-reason"})
+
 _UNREAD = frozenset({401, 404, 405, 413, 415, 429})
 """Statuses that are answered before the body was read."""
 
@@ -157,12 +160,12 @@ def read_items(body: bytes) -> list[Member | errors.InvalidItem]:
     Raises InvalidBatch where there is no array of at least one item.
     """
     text = decode_json_field(body, "queuemember")
-    if text is None:
+    if not text:
         raise errors.FieldMissing(field="queuemember")
     try:
         array = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        if "truncated" in str(error):
+        if "truncated" in str(error) and not text.rstrip().endswith("]"):
             raise errors.BodyCutShort(size=len(body)) from None
         raise errors.NotJson(detail=str(error)) from None
     except (RecursionError, UnicodeError) as error:

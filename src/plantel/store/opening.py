@@ -73,11 +73,12 @@ def _use_wal(connection: Connection) -> None:
 
 def _agree_on_schema(connection: Connection, *, migrate: bool) -> None:
     """Make, or migrate, what has to be, under the lock, so that of two processes only one does."""
-    if _found(connection) == schema.VERSION:
+    found = _found(connection)
+    connection.rollback()  # a read alone has begun a transaction, as SQLAlchemy sees it
+    if found == schema.VERSION:
         return
-    driver = _driver(connection)
-    driver.execute("BEGIN IMMEDIATE")
-    try:
+    with connection.begin():
+        _driver(connection).execute("BEGIN IMMEDIATE")
         found = _found(connection)
         if found is None:
             schema.create(connection)
@@ -90,10 +91,6 @@ def _agree_on_schema(connection: Connection, *, migrate: bool) -> None:
             from plantel.store.migrations import upgrade  # noqa: PLC0415
 
             upgrade(connection)
-        driver.execute("COMMIT")
-    finally:
-        if driver.in_transaction:
-            driver.execute("ROLLBACK")
 
 
 def _found(connection: Connection) -> str | None:

@@ -1,8 +1,8 @@
 """The tables, in one place. `migrations/versions` says how a store of an earlier release becomes one like this.
 
 Names that compare without ASCII case are kept twice: as they were written, and as `roster.fold` folds them. No
-database's own idea of case is relied on: NOCASE and the collations of MariaDB and PostgreSQL all differ from Asterisk's.
-Times are whole microseconds since 1970 in UTC. Lists are JSON text.
+database's own idea of case is relied on: NOCASE and the collations of MariaDB and PostgreSQL all differ from
+Asterisk's. Times are whole microseconds since 1970 in UTC. Lists are JSON text.
 
 There are no foreign keys: rows of `campaigns` and `batches` are never deleted, so that nothing can dangle, and a look
 at the parent for every member and journal line would be paid on the hottest path.

@@ -1,9 +1,9 @@
 """Units of work that share one database transaction.
 
-Recording is buffered: the rows of a unit are kept until it has ended, and sent together with those of the other units of
-the group, a few statements for all of them. So a unit that fails has usually nothing to undo, and only one that reads
-its own writes, or writes something other than a batch, pays for a savepoint of its own. Rows are sent earlier when a
-unit is about to read, or to change, what may be among them.
+Recording is buffered: the rows of a unit are kept until it has ended, and sent together with those of the other units
+of the group, a few statements for all of them. So a unit that fails has usually nothing to undo, and only one that
+reads its own writes, or writes something other than a batch, pays for a savepoint of its own. Rows are sent earlier
+when a unit is about to read, or to change, what may be among them.
 """
 
 from collections.abc import Sequence

@@ -100,8 +100,8 @@ class PrivateAsterisk:
     phones    SIP peers (`SIP/1001` for `1001`), each a fixed port on loopback where `sipp.Phone` answers
     users     AMI users besides `user`, which has what the documentation asks for
 
-    As a context manager it is started and stopped. Methods block; from a coroutine, call them in a thread. A file written
-    here is rewritten by `configure` only, so a test may add to one and `restart`.
+    As a context manager it is started and stopped. Methods block; from a coroutine, call them in a thread. A file
+    written here is rewritten by `configure` only, so a test may add to one and `restart`.
     """
 
     def __init__(

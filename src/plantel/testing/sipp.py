@@ -1,19 +1,22 @@
 """SIPp as an agent's phone and as a caller, so that a call into a queue of a `PrivateAsterisk` can be proved to ring.
 
-The scenarios log what happens into a pipe, so nothing here polls. Needs the program (Debian: `sip-tester`), no root.
+The scenarios log what happens into a pipe, read as it comes. Needs the program (Debian: `sip-tester`), no root.
 """
 
 import asyncio
 import contextlib
 import os
 import shutil
-from importlib.resources import as_file, files
+import signal
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
 from plantel.testing.asterisk import PrivateAsterisk
+
+_SCENARIOS = Path(__file__).with_name("sipp_scenarios")
 
 
 class SippMissing(Exception):
@@ -30,58 +33,58 @@ class _Scenario:
     def __init__(self, name: str, *arguments: str) -> None:
         self._name = name
         self._arguments = arguments
-        self._log: asyncio.StreamReader | None = None
+        self._log = asyncio.StreamReader()
         self._pipe: asyncio.ReadTransport | None = None
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Start, and return once the scenario listens on its port. Raises SippMissing, SippFailed."""
+        """Start the process. Raises SippMissing."""
         program = shutil.which("sipp")
         if program is None:
             raise SippMissing("there is no sipp on this machine: scripts/debian-packages demo installs it")
         reading, writing = os.pipe()
         try:
-            log = asyncio.StreamReader()
             self._pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
-                lambda: asyncio.StreamReaderProtocol(log), os.fdopen(reading, "rb", buffering=0)
+                lambda: asyncio.StreamReaderProtocol(self._log), os.fdopen(reading, "rb", buffering=0)
             )
-            self._log = log
-            with as_file(files("plantel.testing") / "sipp_scenarios" / f"{self._name}.xml") as scenario:
-                self._process = await asyncio.create_subprocess_exec(
-                    program,
-                    *("-sf", str(scenario), "-i", "127.0.0.1", "-nostdin"),
-                    *("-trace_logs", "-log_file", f"/dev/fd/{writing}"),
-                    *self._arguments,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.DEVNULL,
-                    stderr=asyncio.subprocess.PIPE,
-                    pass_fds=[writing],
-                    start_new_session=True,
-                    env={**os.environ, "TERM": "dumb"},
-                )
-                os.close(writing)
-                writing = -1
-                async with asyncio.timeout(10):
-                    if await self.word() != "ready":
-                        raise SippFailed((await self._read_errors()).strip())
+            self._process = await asyncio.create_subprocess_exec(
+                program,
+                *("-sf", str(_SCENARIOS / f"{self._name}.xml"), "-i", "127.0.0.1", "-nostdin"),
+                *("-trace_logs", "-log_file", f"/dev/fd/{writing}"),
+                *self._arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=[writing],
+                start_new_session=True,
+                env={**os.environ, "TERM": "dumb"},
+            )
         except BaseException:
             await self.stop()
             raise
         finally:
-            if writing >= 0:
-                os.close(writing)
+            os.close(writing)
+
+    async def listen(self, port: int, seconds: float = 10.0) -> None:
+        """Return once it listens on `port`. Raises SippFailed, TimeoutError."""
+        async with asyncio.timeout(seconds):
+            # SIPp does not tell, and to try the port would be to take it.
+            while not _bound(port):
+                if self._log.at_eof():
+                    raise SippFailed((await self._read_errors()).strip())
+                await asyncio.sleep(0.005)
 
     async def word(self) -> str:
         """The next word that the scenario logs; empty once SIPp has ended."""
-        assert self._log is not None
         return (await self._log.readline()).decode().strip()
 
     async def stop(self) -> None:
         """End the process, if it still runs."""
         if self._process is not None:
             if self._process.returncode is None:
+                # Not Process.kill, which reaps one that has just ended behind the back of asyncio's own watcher.
                 with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()
+                    os.kill(self._process.pid, signal.SIGKILL)
             await self._read_errors()
             await self._process.wait()
         if self._pipe is not None:
@@ -91,6 +94,10 @@ class _Scenario:
         assert self._process is not None
         assert self._process.stderr is not None
         return (await self._process.stderr.read()).decode(errors="replace")
+
+
+def _bound(port: int) -> bool:
+    return f"0100007F:{port:04X} " in Path("/proc/net/udp").read_text()
 
 
 class Phone:
@@ -103,7 +110,8 @@ class Phone:
         self.name = name
         self.rings = 0
         self.answers = 0
-        self._scenario = _Scenario("phone", "-p", str(asterisk.phones[name]))
+        self._port = asterisk.phones[name]
+        self._scenario = _Scenario("phone", "-p", str(self._port))
         self._news = asyncio.Condition()
         self._listener: asyncio.Task[None] | None = None
 
@@ -120,6 +128,11 @@ class Phone:
         """Listen on the phone's port."""
         await self._scenario.start()
         self._listener = asyncio.create_task(self._listen())
+        try:
+            await self._scenario.listen(self._port)
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Go off, in the middle of a call too."""

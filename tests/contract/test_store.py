@@ -1,0 +1,719 @@
+"""What every Store does. One more kind of store needs one more entry in KINDS."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from plantel import errors
+from plantel.access import Role, Token, User
+from plantel.batch import Change, Kind, Problem
+from plantel.plan import Claim
+from plantel.ports import Store, Transaction
+from plantel.roster import Campaign, Member, Origin
+from plantel.store import open_store
+from plantel.testing.memory_store import MemoryData, MemoryStore
+from tests.support.rosters import NOON, a_batch, added, declared, removed
+
+pytestmark = pytest.mark.anyio
+
+Opener = Callable[[], Store]
+"""Opens a store; each time the same data, as another process would."""
+
+
+def _memory(folder: Path) -> Opener:
+    data = MemoryData()
+    return lambda: MemoryStore(data)
+
+
+def _sqlite(folder: Path) -> Opener:
+    return lambda: open_store(f"sqlite:///{folder}/plantel.db")
+
+
+KINDS: dict[str, Callable[[Path], Opener]] = {"memory": _memory, "sqlite": _sqlite}
+
+
+@pytest.fixture(params=KINDS)
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    return KINDS[request.param](tmp_path)
+
+
+@pytest.fixture
+async def store(opener: Opener) -> AsyncIterator[Store]:
+    store = opener()
+    yield store
+    await store.close()
+
+
+ANA = Member("Ventas->", "Ana", "SIP/1001")
+BEA = Member("Ventas->", "Bea", "SIP/1002")
+CID = Member("Ventas->", "Cid", "SIP/1003")
+
+
+def with_phone(member: Member, interface: str) -> Member:
+    return Member(member.campaign, member.membername, interface, member.penalty, member.paused)
+
+
+async def roster(store: Store, instance: str = "acme") -> list[Member]:
+    return await store.read(lambda transaction: transaction.members(instance))
+
+
+async def last_changes(store: Store, count: int) -> list[Change]:
+    entries = await store.read(lambda transaction: transaction.journal("acme", limit=count))
+    return [entry.change for entry in entries]
+
+
+class Refusal(Exception):
+    """What a unit of these tests raises."""
+
+
+# --- campaigns -------------------------------------------------------------------------------------------------------
+
+
+async def test_campaigns_by_folded_name(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    discovered = Campaign("acme", "SOPORTE", Origin.DISCOVERED)
+    await store.write(lambda transaction: transaction.add_campaign(discovered))
+    assert dict(await store.read(lambda transaction: transaction.campaigns("acme"))) == {
+        "ventas->": Campaign("acme", "Ventas->"),
+        "soporte": discovered,
+    }
+
+
+async def test_a_campaign_is_there_once_whatever_its_case(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    with pytest.raises(errors.NameTaken, match="VENTAS->"):
+        await store.write(declared("VENTAS->"))
+
+
+async def test_only_ascii_letters_are_without_case(store: Store) -> None:
+    await store.write(declared("Ñandú", "ñandú", "STRASSE", "straße", "K", "\N{KELVIN SIGN}"))  # noqa: RUF001 - meant
+    assert len(await store.read(lambda transaction: transaction.campaigns("acme"))) == 6
+
+
+async def test_a_campaign_declared_in_a_unit_is_seen_in_it(store: Store) -> None:
+    def work(transaction: Transaction) -> list[Member]:
+        assert not transaction.campaigns("acme")
+        declared("Ventas->")(transaction)
+        added(ANA)(transaction)
+        return transaction.members("acme")
+
+    assert await store.write(work) == [ANA]
+    assert await roster(store) == [ANA]
+
+
+async def test_removing_a_campaign(store: Store) -> None:
+    await store.write(declared("Ventas->", "Cobros"))
+    await store.write(lambda transaction: transaction.remove_campaign("acme", "VENTAS->"))
+    assert set(await store.read(lambda transaction: transaction.campaigns("acme"))) == {"cobros"}
+    with pytest.raises(errors.NoSuchThing, match="Ventas->"):
+        await store.write(lambda transaction: transaction.remove_campaign("acme", "Ventas->"))
+    with pytest.raises(errors.NoSuchThing):
+        await store.write(added(batch=a_batch()) and (lambda t: t.record(a_batch(), [Change(Kind.ADDED, None, ANA)])))
+
+
+async def test_a_campaign_with_members_stays(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    await store.write(added(ANA))
+    with pytest.raises(ValueError, match="has members"):
+        await store.write(lambda transaction: transaction.remove_campaign("acme", "Ventas->"))
+    assert await roster(store) == [ANA]
+
+
+# --- members ---------------------------------------------------------------------------------------------------------
+
+
+async def test_members_come_by_campaign_and_membername(store: Store) -> None:
+    await store.write(declared("Ventas->", "cobros", "Soporte"))
+    members = [
+        Member("cobros", "Zoe", "SIP/1"),
+        Member("cobros", "ana", "SIP/2", 3, True),
+        Member("Soporte", "José Ñandú", "PJSIP/3"),
+        Member("Ventas->", "Ana", "SIP/1"),
+        Member("Ventas->", "Bea", "Local/1001@agents/n", 2**31 - 1, False),
+    ]
+    await store.write(added(*reversed(members)))
+    assert await roster(store) == members
+    assert await store.read(lambda t: t.members("acme", ["COBROS", "ventas->", "nowhere"])) == [
+        *members[:2],
+        *members[3:],
+    ]
+    assert await store.read(lambda t: t.members("acme", [])) == []
+
+
+async def test_a_members_campaign_is_spelled_as_it_was_declared(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    await store.write(added(Member("VENTAS->", "Ana", "SIP/1001")))
+    assert await roster(store) == [ANA]
+    assert await last_changes(store, 1) == [Change(Kind.ADDED, None, ANA)]
+
+
+@pytest.mark.parametrize("others", [0, 100, 2000])
+@pytest.mark.parametrize("items", [1, 3, 40])
+async def test_members_like(store: Store, others: int, items: int) -> None:
+    await store.write(declared("Ventas->", "Cobros"))
+    crowd = [Member("Ventas->", f"other {n}", f"IAX2/{n}") for n in range(others)]
+    there = [Member("Ventas->", f"agent {n}", f"SIP/a{n}") for n in range(items)]
+    elsewhere = [Member("Cobros", member.membername, member.interface) for member in there]
+    await store.write(added(*crowd, *there, *elsewhere))
+
+    async def like(*wanted: Member) -> set[Member]:
+        found = await store.read(lambda transaction: transaction.members_like("acme", wanted))
+        assert set(found) <= {*crowd, *there, *elsewhere}
+        return set(found)
+
+    by_agent = [Member("VENTAS->", member.membername, f"DAHDI/{n}") for n, member in enumerate(there)]
+    by_phone = [Member("Ventas->", f"nobody {n}", member.interface.swapcase()) for n, member in enumerate(there)]
+    assert await like(*by_agent) >= set(there)
+    assert await like(*by_phone) >= set(there)
+    assert await like(*by_agent, *by_phone) >= set(there)
+    assert not set(elsewhere) & await like(*by_agent)
+    assert await like(*by_agent, Member("Cobros", "x", elsewhere[0].interface)) >= {*there, elsewhere[0]}
+    assert await like(Member("nowhere", "agent 0", "SIP/a0")) == set()
+
+
+async def test_names_of_agents_compare_exactly_and_phones_without_case(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    await store.write(added(ANA, Member("Ventas->", "ANA", "SIP/2"), Member("Ventas->", "Ana Ñ", "SIP/3")))
+    await store.write(added(Member("Ventas->", "Ana ñ", "sip/3")))
+    assert [member.membername for member in await roster(store)] == ["ANA", "Ana", "Ana ñ"]
+    assert [change.kind for change in await last_changes(store, 2)] == [Kind.REPLACED, Kind.ADDED]
+
+
+async def test_every_kind_of_change_arrives(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    await store.write(added(ANA, BEA, CID))
+    louder = Member("Ventas->", "Ana", "SIP/1001", 7, True)
+    moved = with_phone(BEA, "SIP/2002")
+    usurper = Member("Ventas->", "Dan", "SIP/1003")
+    await store.write(added(louder, moved, usurper))
+    assert await roster(store) == [louder, moved, usurper]
+    await store.write(removed(moved))
+    assert await roster(store) == [louder, usurper]
+    assert await last_changes(store, 5) == [
+        Change(Kind.UPDATED, ANA, louder),
+        Change(Kind.MOVED, BEA, moved),
+        Change(Kind.REPLACED, CID, None),
+        Change(Kind.ADDED, None, usurper),
+        Change(Kind.REMOVED, moved, None),
+    ]
+
+
+async def test_agents_swap_phones_in_one_batch(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    await store.write(added(ANA, BEA, CID))
+    swapped = [with_phone(ANA, "SIP/1002"), with_phone(BEA, "SIP/1003"), with_phone(CID, "SIP/1001")]
+    await store.write(added(*swapped))
+    assert await roster(store) == swapped
+
+
+async def test_agents_swap_phones_batch_by_batch(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    await asyncio.gather(
+        store.write(added(ANA)),
+        store.write(added(BEA)),
+        store.write(added(with_phone(ANA, "SIP/1002"))),
+        store.write(added(with_phone(BEA, "SIP/1001"))),
+        store.write(removed(with_phone(ANA, "SIP/1002"))),
+        store.write(added(ANA)),
+    )
+    assert await roster(store) == [ANA]
+    assert [change.kind for change in await last_changes(store, 9)] == [
+        Kind.ADDED,
+        Kind.ADDED,
+        Kind.REPLACED,
+        Kind.MOVED,
+        Kind.ADDED,
+        Kind.REMOVED,
+        Kind.REPLACED,
+        Kind.ADDED,
+    ]
+
+
+async def test_a_large_batch(store: Store) -> None:
+    await store.write(declared("Ventas->", "Cobros"))
+    many = [Member(("Ventas->", "Cobros")[n % 2], f"agent {n:05}", f"SIP/{n}") for n in range(3000)]
+    await asyncio.gather(store.write(added(ANA)), store.write(added(*many)), store.write(added(BEA)))
+    assert set(await roster(store)) == {*many, ANA, BEA}
+    turned = [with_phone(many[n], many[(n + 2) % 3000].interface) for n in range(3000)]
+    await store.write(added(*turned))
+    assert set(await roster(store)) == {*turned, ANA, BEA}
+    await store.write(removed(*turned))
+    assert await roster(store) == [ANA, BEA]
+
+
+async def test_instances_do_not_see_each_other(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    await store.write(declared("VENTAS->", instance="globex"))
+    batch = a_batch(instance="globex")
+    await store.write(added(ANA))
+    await store.write(added(Member("VENTAS->", "Ana", "SIP/1001", 9), batch=batch))
+    assert await roster(store) == [ANA]
+    assert await roster(store, "globex") == [Member("VENTAS->", "Ana", "SIP/1001", 9)]
+    assert await roster(store, "initech") == []
+
+    def everything(transaction: Transaction) -> None:
+        assert transaction.batch("acme", batch.id) is None
+        assert transaction.batch("globex", batch.id) == batch
+        assert transaction.batches("globex", 10) == [batch]
+        assert [entry.batch for entry in transaction.journal("globex")] == [batch.id]
+        assert transaction.journal("acme", batch=batch.id) == []
+        assert transaction.members_at("acme", NOON) == [ANA]
+        assert transaction.members_like("initech", [ANA]) == []
+
+    await store.read(everything)
+
+
+# --- batches and the journal -----------------------------------------------------------------------------------------
+
+
+async def test_revisions_count_the_journals_lines(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    assert await store.read(lambda transaction: transaction.revision()) == 0
+    first = await store.write(added(ANA, BEA))
+    second = await store.write(added(CID))
+    same = await store.write(added(CID))
+    assert first < second == same
+    assert await store.read(lambda transaction: transaction.revision()) == second
+    entries = await store.read(lambda transaction: transaction.journal("acme"))
+    assert [entry.revision for entry in entries] == sorted({entry.revision for entry in entries})
+    assert [entry.revision for entry in entries][1:] == [first, second]
+
+
+async def test_a_refused_batch_is_kept_for_its_reasons(store: Store) -> None:
+    problems = [
+        Problem("missing_key", 3, "penalty"),
+        Problem("name_too_long", 4, "membername", {"most": 79, "size": 80}),
+        Problem("not_json", params={"detail": "a 'quote', a \\ and \u0000"}),
+    ]
+    batch = a_batch(items=7, problems=problems)
+    revision = await store.write(lambda transaction: transaction.record(batch, []))
+    assert revision == await store.read(lambda transaction: transaction.revision()) == 0
+    assert await store.read(lambda transaction: transaction.batch("acme", batch.id)) == batch
+    assert await store.read(lambda transaction: transaction.journal("acme", batch=batch.id)) == []
+
+
+async def test_batches_come_newest_first(store: Store) -> None:
+    batches = [a_batch(name=name, minute=minute) for name, minute in (("z", 0), ("a", 2), ("m", 1))]
+    for batch in batches:
+        await store.write(added(batch=batch))
+    assert await store.read(lambda transaction: transaction.batches("acme", 10)) == batches[::-1]
+    assert await store.read(lambda transaction: transaction.batches("acme", 2)) == [batches[2], batches[1]]
+    assert await store.read(lambda transaction: transaction.batch("acme", "nothing")) is None
+
+
+async def test_a_batch_is_stored_once(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    batch = a_batch()
+    outcomes = await asyncio.gather(
+        store.write(added(ANA, batch=batch)),
+        store.write(added(BEA, batch=batch)),
+        store.write(added(CID)),
+        return_exceptions=True,
+    )
+    assert [isinstance(outcome, errors.StoreError) for outcome in outcomes] == [False, True, False]
+    assert await roster(store) == [ANA, CID]
+
+
+async def test_the_journal_by_batch_campaign_and_agent(store: Store) -> None:
+    await store.write(declared("Ventas->", "Cobros"))
+    one, two, three = a_batch(minute=1, items=2), a_batch(minute=2), a_batch(minute=3)
+    elsewhere = Member("Cobros", "Ana", "SIP/1001")
+    await store.write(added(ANA, elsewhere, batch=one))
+    await store.write(added(BEA, batch=two))
+    await store.write(removed(ANA, batch=three))
+
+    async def lines(**filters: str) -> list[tuple[str, Change]]:
+        found = await store.read(lambda transaction: transaction.journal("acme", **filters))  # type: ignore[arg-type] # texts only
+        assert [entry.at for entry in found] == sorted(entry.at for entry in found)
+        assert {entry.actor for entry in found} <= {"robot"}
+        return [(entry.batch, entry.change) for entry in found]
+
+    lines_of_ana = [(one.id, Change(Kind.ADDED, None, ANA)), (three.id, Change(Kind.REMOVED, ANA, None))]
+    line_elsewhere = (one.id, Change(Kind.ADDED, None, elsewhere))
+    line_of_bea = (two.id, Change(Kind.ADDED, None, BEA))
+    assert await lines(batch=one.id) == [lines_of_ana[0], line_elsewhere]
+    assert await lines(batch=two.id) == [line_of_bea]
+    assert await lines(batch="nothing") == []
+    assert await lines(campaign="VENTAS->") == [lines_of_ana[0], line_of_bea, lines_of_ana[1]]
+    assert await lines(membername="Ana") == [lines_of_ana[0], line_elsewhere, lines_of_ana[1]]
+    assert await lines(membername="ana") == []
+    assert await lines(campaign="cobros", membername="Ana") == [line_elsewhere]
+    assert await lines(batch=three.id, campaign="Ventas->", membername="Ana") == [lines_of_ana[1]]
+
+
+async def test_the_journal_gives_its_newest_lines_oldest_first(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    members = [Member("Ventas->", f"agent {n}", f"SIP/{n}") for n in range(5)]
+    for member in members:
+        await store.write(added(member))
+    assert [change.after for change in await last_changes(store, 3)] == members[2:]
+    assert await last_changes(store, 0) == []
+
+
+async def test_history_outlives_its_campaign(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    await store.write(added(ANA, batch=a_batch(minute=1)))
+
+    def drop(transaction: Transaction) -> None:
+        removed(ANA, batch=a_batch(minute=2))(transaction)
+        transaction.remove_campaign("acme", "Ventas->")
+
+    await store.write(drop)
+    assert await last_changes(store, 9) == [Change(Kind.ADDED, None, ANA), Change(Kind.REMOVED, ANA, None)]
+
+    again = Member("VENTAS->", "Ana", "SIP/2002")
+    await store.write(declared("VENTAS->"))
+    await store.write(added(again, batch=a_batch(minute=3)))
+    assert await last_changes(store, 9) == [
+        Change(Kind.ADDED, None, ANA),
+        Change(Kind.REMOVED, ANA, None),
+        Change(Kind.ADDED, None, again),
+    ]
+    assert len(await store.read(lambda transaction: transaction.journal("acme", campaign="Ventas->"))) == 3
+    for minute, members in ((0, []), (1, [ANA]), (2, []), (3, [again])):
+        moment = NOON + timedelta(minutes=minute)
+        assert await store.read(lambda t, m=moment: t.members_at("acme", m)) == members  # type: ignore[misc] # a default
+
+
+async def test_the_roster_at_a_moment(store: Store) -> None:
+    await store.write(declared("Ventas->", "Cobros"))
+    collector = Member("Cobros", "Ana", "SIP/1001")
+    moved = with_phone(ANA, "SIP/2002")
+    await store.write(added(BEA, ANA, collector, batch=a_batch(minute=1, items=3)))
+    await store.write(added(moved, batch=a_batch(minute=2)))
+    await store.write(added(with_phone(CID, "SIP/1002"), batch=a_batch(minute=3)))  # replaces Bea
+
+    async def at(minute: float, campaign: str | None = None) -> list[Member]:
+        moment = NOON + timedelta(minutes=minute)
+        return await store.read(lambda transaction: transaction.members_at("acme", moment, campaign))
+
+    instant = 1 / 60_000_000  # a microsecond
+    assert await at(1 - instant) == []
+    assert await at(1) == [collector, ANA, BEA]
+    assert await at(2 - instant) == [collector, ANA, BEA]
+    assert await at(2) == [collector, moved, BEA]
+    assert await at(3) == [collector, moved, with_phone(CID, "SIP/1002")]
+    assert await at(3, "VENTAS->") == [moved, with_phone(CID, "SIP/1002")]
+    assert await at(3, "nowhere") == []
+    assert await at(9) == await roster(store)
+
+
+# --- units of work ---------------------------------------------------------------------------------------------------
+
+
+def and_then_fail(*works: Callable[[Transaction], object]) -> Callable[[Transaction], object]:
+    def work(transaction: Transaction) -> object:
+        for each in works:
+            each(transaction)
+        raise Refusal
+
+    return work
+
+
+DAN = Member("Ventas->", "Dan", "SIP/1004")
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        and_then_fail(),
+        and_then_fail(added(DAN)),
+        and_then_fail(added(DAN), lambda transaction: transaction.members("acme")),
+        and_then_fail(added(DAN), added(with_phone(DAN, "SIP/1001")), added(DAN)),
+        and_then_fail(declared("Cobros"), added(Member("Cobros", "Dan", "SIP/1"))),
+        and_then_fail(removed(ANA), lambda transaction: transaction.remove_campaign("acme", "Ventas->")),
+        and_then_fail(lambda t: t.put_claims("acme", "pbx1", [Claim("Ventas->", "SIP/1001", True)])),
+        and_then_fail(lambda t: t.put_user(User("acme", "eva", "hash", Role.ADMIN, (), NOON)), added(DAN)),
+        and_then_fail(added(DAN), lambda t: t.add_token(Token("acme", "bot", b"d", Role.READER, (), NOON))),
+    ],
+    ids=["nothing", "add", "add and read", "add thrice", "declare", "remove", "claim", "user", "token"],
+)
+async def test_a_unit_that_fails_leaves_nothing(store: Store, work: Callable[[Transaction], object]) -> None:
+    await store.write(declared("Ventas->"))
+
+    def everything(transaction: Transaction) -> list[object]:
+        return [
+            dict(transaction.campaigns("acme")),
+            transaction.members("acme"),
+            transaction.revision(),
+            transaction.batches("acme", 10),
+            transaction.journal("acme"),
+            transaction.tokens("acme"),
+            transaction.users("acme"),
+            transaction.claims("acme", "pbx1"),
+        ]
+
+    await store.write(added(ANA))
+    before = await store.read(everything)
+    with pytest.raises(Refusal):
+        await store.write(work)
+    assert await store.read(everything) == before
+
+    # and among others it takes nothing from them
+    outcomes = await asyncio.gather(
+        store.write(added(BEA)), store.write(work), store.write(added(CID)), store.write(work), return_exceptions=True
+    )
+    assert [isinstance(outcome, Refusal) for outcome in outcomes] == [False, True, False, True]
+    assert await roster(store) == [ANA, BEA, CID]
+    assert set(await store.write(lambda transaction: set(transaction.campaigns("acme")))) == {"ventas->"}
+    assert [entry.change.member for entry in await store.read(lambda t: t.journal("acme"))] == [ANA, BEA, CID]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [Change(Kind.ADDED, None, with_phone(ANA, "SIP/9"))],
+        [Change(Kind.ADDED, None, with_phone(DAN, "sip/1001"))],
+        [Change(Kind.REMOVED, DAN, None)],
+        [Change(Kind.ADDED, None, DAN), Change(Kind.UPDATED, BEA, with_phone(BEA, "SIP/9"))],
+    ],
+    ids=["agent there", "phone taken", "agent not there", "one of two"],
+)
+async def test_changes_that_do_not_fit_the_members_fail_alone(store: Store, changes: list[Change]) -> None:
+    await store.write(declared("Ventas->"))
+    await store.write(added(ANA))
+    outcomes = await asyncio.gather(
+        store.write(added(Member("Ventas->", "Eva", "SIP/1005"))),
+        store.write(lambda transaction: transaction.record(a_batch(name="misfit"), changes)),
+        store.write(added(CID)),
+        return_exceptions=True,
+    )
+    assert [isinstance(outcome, errors.StoreError) for outcome in outcomes] == [False, True, False]
+    assert [member.membername for member in await roster(store)] == ["Ana", "Cid", "Eva"]
+    assert await store.read(lambda transaction: transaction.batch("acme", "misfit")) is None
+    revision = await store.write(added(BEA))
+    assert revision == await store.read(lambda transaction: transaction.revision())
+
+
+async def test_units_run_in_the_order_submitted_and_see_those_before(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+
+    def work(transaction: Transaction) -> int:
+        there = transaction.members("acme")
+        added(Member("Ventas->", f"agent {len(there):03}", f"SIP/{len(there)}"))(transaction)
+        return len(there)
+
+    assert await asyncio.gather(*(store.write(work) for _ in range(50))) == list(range(50))
+
+
+async def test_many_writers_some_of_which_fail(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    members = [Member("Ventas->", f"agent {n:03}", f"SIP/{n}") for n in range(400)]
+
+    async def add(number: int) -> bool:
+        work: Callable[[Transaction], object] = added(members[number])
+        if number % 7 == 0:
+            work = and_then_fail(work)
+        try:
+            await store.write(work)
+        except Refusal:
+            return False
+        assert await store.read(lambda t: members[number] in t.members_like("acme", [members[number]]))
+        return True
+
+    done = await asyncio.gather(*(add(number) for number in range(400)))
+    assert done == [number % 7 != 0 for number in range(400)]
+    expected = [member for member, stored in zip(members, done, strict=True) if stored]
+    assert await roster(store) == expected
+    assert await store.read(lambda transaction: transaction.revision()) == len(expected)
+    assert sorted(change.member.membername for change in await last_changes(store, 1000)) == [
+        member.membername for member in expected
+    ]
+
+
+@pytest.mark.parametrize("strange", [StopIteration("x"), SystemExit(3), KeyboardInterrupt()], ids=repr)
+async def test_whatever_a_unit_raises_harms_nobody_else(store: Store, strange: BaseException) -> None:
+    def work(transaction: Transaction) -> None:
+        raise strange
+
+    caught: list[BaseException] = []
+
+    async def attempt() -> None:
+        try:
+            await store.write(work)
+        except (RuntimeError, SystemExit, KeyboardInterrupt) as error:
+            caught.append(error)
+
+    await store.write(declared("Ventas->"))
+    await attempt()
+    assert len(caught) == 1
+    await store.write(added(ANA))
+    assert await roster(store) == [ANA]
+
+
+async def test_a_cancelled_caller_does_not_undo_the_unit(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    task = asyncio.ensure_future(store.write(added(ANA)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await store.write(added(BEA))
+    assert await roster(store) == [ANA, BEA]
+
+
+async def test_reading_does_not_write(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    for work in (
+        added(ANA),
+        declared("Cobros"),
+        lambda t: t.remove_campaign("acme", "Ventas->"),
+        lambda t: t.put_user(User("acme", "eva", "hash", Role.ADMIN, (), NOON)),
+        lambda t: t.remove_user("acme", "eva"),
+        lambda t: t.add_token(Token("acme", "bot", b"d", Role.READER, (), NOON)),
+        lambda t: t.remove_tokens("acme", "bot"),
+        lambda t: t.put_claims("acme", "pbx1", []),
+        lambda t: t.drop_claims("acme", "pbx1", []),
+    ):
+        with pytest.raises(RuntimeError, match=r"a write within Store\.read"):
+            await store.read(work)
+    assert await roster(store) == []
+
+
+async def test_what_a_reader_raises_is_raised(store: Store) -> None:
+    with pytest.raises(Refusal):
+        await store.read(and_then_fail())
+    assert await roster(store) == []
+
+
+# --- tokens, users, the ledger ---------------------------------------------------------------------------------------
+
+
+def a_token(name: str, digest: bytes = b"digest", *, user: str = "", minute: int = 0, instance: str = "acme") -> Token:
+    created = NOON + timedelta(minutes=minute)
+    return Token(instance, name, digest, Role.INTEGRATOR, ("Ventas*", "Ñ?"), created, created + timedelta(days=1), user)
+
+
+async def test_tokens(store: Store) -> None:
+    operator = a_token("robot", b"\x00\xff")
+    logins = [a_token("eva", b"second", user="eva", minute=2), a_token("eva", b"first", user="eva", minute=1)]
+    forever = Token("acme", "forever", b"f", Role.READER, (), NOON)
+    for token in (operator, *logins, forever):
+        await store.write(lambda t, token=token: t.add_token(token))  # type: ignore[misc] # a default
+    with pytest.raises(errors.NameTaken, match="robot"):
+        await store.write(lambda t: t.add_token(a_token("robot", b"other")))
+    with pytest.raises(errors.NameTaken, match="eva"):
+        await store.write(lambda t: t.add_token(a_token("eva", b"other")))
+    with pytest.raises(errors.NameTaken, match="eva"):
+        await store.write(lambda t: t.add_token(logins[0]))
+    await store.write(lambda t: t.add_token(a_token("robot", instance="globex")))
+
+    def check(transaction: Transaction) -> None:
+        assert transaction.tokens("acme") == [logins[1], logins[0], forever, operator]
+        assert transaction.token("acme", "robot", b"\x00\xff") == operator
+        assert transaction.token("acme", "robot", b"\x00") is None
+        assert transaction.token("acme", "Robot", b"\x00\xff") is None
+        assert transaction.token("globex", "robot", b"\x00\xff") is None
+
+    await store.read(check)
+    assert await store.write(lambda t: t.remove_tokens("acme", "eva", b"first")) == 1
+    assert await store.write(lambda t: t.remove_tokens("acme", "eva", b"first")) == 0
+    assert await store.write(lambda t: t.remove_tokens("acme", "robot")) == 1
+    assert await store.read(lambda t: t.tokens("acme")) == [logins[0], forever]
+    assert len(await store.read(lambda t: t.tokens("globex"))) == 1
+
+
+async def test_users(store: Store) -> None:
+    eva = User("acme", "eva", "$argon2id$one", Role.ADMIN, ("Ventas*",), NOON)
+    changed = User("acme", "eva", "$argon2id$two", Role.READER, (), NOON)
+    ada = User("acme", "Ada", "$argon2id$", Role.READER, (), NOON)
+    for user in (eva, ada, changed, User("globex", "eva", "x", Role.READER, (), NOON)):
+        await store.write(lambda t, user=user: t.put_user(user))  # type: ignore[misc] # a default
+    for token in (
+        a_token("eva", b"1", user="eva"),
+        a_token("robot"),
+        a_token("eva", b"2", user="eva", instance="globex"),
+    ):
+        await store.write(lambda t, token=token: t.add_token(token))  # type: ignore[misc] # a default
+    assert await store.read(lambda t: t.users("acme")) == [ada, changed]
+    assert await store.read(lambda t: t.user("acme", "eva")) == changed
+    assert await store.read(lambda t: t.user("acme", "EVA")) is None
+    assert await store.write(lambda t: t.remove_user("acme", "eva"))
+    assert not await store.write(lambda t: t.remove_user("acme", "eva"))
+    assert await store.read(lambda t: t.users("acme")) == [ada]
+    assert [token.name for token in await store.read(lambda t: t.tokens("acme"))] == ["robot"]
+    assert (
+        len(await store.read(lambda t: t.tokens("globex"))) == len(await store.read(lambda t: t.users("globex"))) == 1
+    )
+
+
+async def test_the_ledger(store: Store) -> None:
+    claims = [
+        Claim("Cobros", "SIP/1001", False, None),
+        Claim("Ventas->", "SIP/1001", True, True),
+        Claim("Ventas->", "SIP/1002", True, False),
+    ]
+    await store.write(lambda t: t.put_claims("acme", "pbx1", iter(claims)))
+    await store.write(lambda t: t.put_claims("acme", "pbx2", claims[:1]))
+    await store.write(lambda t: t.put_claims("globex", "pbx1", claims[1:]))
+    confirmed = Claim("VENTAS->", "sip/1001", True, False)
+    await store.write(lambda t: t.put_claims("acme", "pbx1", [confirmed]))
+
+    async def ledger(server: str = "pbx1", queues: list[str] | None = None) -> list[Claim]:
+        return await store.read(lambda t: t.claims("acme", server, queues))
+
+    assert await ledger() == [claims[0], confirmed, claims[2]]
+    assert await ledger(queues=["ventas->", "nowhere"]) == [confirmed, claims[2]]
+    assert await ledger(queues=[]) == []
+    await store.write(lambda t: t.drop_claims("acme", "pbx1", [claims[1], Claim("nowhere", "SIP/1", True)]))
+    assert await ledger() == [claims[0], claims[2]]
+    assert await ledger("pbx2") == claims[:1]
+    assert len(await store.read(lambda t: t.claims("globex", "pbx1"))) == 2
+
+
+# --- a store among others --------------------------------------------------------------------------------------------
+
+
+async def test_another_opening_finds_everything(opener: Opener) -> None:
+    first = opener()
+    await first.write(declared("Ventas->"))
+    await first.write(added(ANA))
+    key = await first.read(lambda transaction: transaction.token_key())
+    await first.close()
+    second = opener()
+    assert await roster(second) == [ANA]
+    assert await second.read(lambda transaction: transaction.token_key()) == key
+    assert len(key) == 32
+    assert await second.write(added(BEA)) == 2
+    await second.close()
+
+
+async def test_stores_side_by_side(opener: Opener) -> None:
+    one, other = opener(), opener()
+    assert [await one.changed_elsewhere(), await other.changed_elsewhere()] == [False, False]
+    await one.write(declared("Ventas->"))
+    await one.write(added(ANA))
+    assert [await one.changed_elsewhere(), await other.changed_elsewhere()] == [False, True]
+    assert [await one.changed_elsewhere(), await other.changed_elsewhere()] == [False, False]
+    await other.write(added(BEA))  # into a campaign that it has not seen before
+    assert await roster(one) == [ANA, BEA]
+    await other.write(declared("Cobros"))
+    assert await one.write(added(Member("Cobros", "Ana", "SIP/1001"))) == 3
+    assert [await one.changed_elsewhere(), await other.changed_elsewhere()] == [True, True]
+    await other.close()
+    await one.close()
+
+
+async def _refuses(call: Awaitable[object]) -> None:
+    with pytest.raises(errors.StoreUnavailable, match="closed"):
+        await call
+
+
+async def test_closing_finishes_what_was_submitted(opener: Opener) -> None:
+    store = opener()
+    await store.write(declared("Ventas->"))
+    members = [Member("Ventas->", f"agent {n:02}", f"SIP/{n}") for n in range(50)]
+    units = [asyncio.ensure_future(store.write(added(member))) for member in members]
+    await asyncio.sleep(0)
+    await store.close()
+    await asyncio.gather(*units)
+    await _refuses(store.write(added(ANA)))
+    await _refuses(store.read(lambda transaction: transaction.revision()))
+    await _refuses(store.changed_elsewhere())
+    await store.close()
+    again = opener()
+    assert await roster(again) == members
+    await again.close()

@@ -1,0 +1,192 @@
+"""The plan: applied once it is done, and nobody else's members are touched."""
+
+from collections.abc import Iterable
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plantel.errors import MemberNotOurs, QueueMissing
+from plantel.plan import Add, Claim, LiveMember, Membership, Pause, Penalise, Plan, Remove, Snapshot, plan
+from plantel.roster import Member, fold
+
+QUEUE = "Ventas->"
+ANA = Member(QUEUE, "ana", "SIP/1001")
+OURS = Claim(QUEUE, "SIP/1001", added=True, paused=False)
+LIVE = LiveMember("SIP/1001", "ana")
+
+
+def one(desired: Iterable[Member] = (), live: Iterable[LiveMember] = (), claims: Iterable[Claim] = ()) -> Plan:
+    return plan(desired, Snapshot({QUEUE: tuple(live)}), claims)
+
+
+def test_an_absent_member_is_added_and_claimed() -> None:
+    found = one([ANA])
+    assert found.actions == (Add(QUEUE, "SIP/1001", "ana", 0, paused=False),)
+    assert found.claims == (OURS,)
+
+
+def test_ours_is_removed_and_a_stranger_is_not() -> None:
+    assert one([], [LIVE], [OURS]).actions == (Remove(QUEUE, "SIP/1001"),)
+    assert one([], [LIVE]) == Plan()
+
+
+def test_a_member_that_somebody_else_put_there_gets_our_penalty_and_pause_and_is_not_ours_for_it() -> None:
+    wanted = msgspec.structs.replace(ANA, penalty=3, paused=True)
+    found = one([wanted], [LIVE])
+    assert found.actions == (Penalise(QUEUE, "SIP/1001", 3), Pause(QUEUE, "SIP/1001", paused=True))
+    assert found.claims == (Claim(QUEUE, "SIP/1001", added=False, paused=True),)
+    assert one([], [LIVE], found.claims).actions == ()
+
+
+def test_another_name_on_our_phone_is_taken_off_first() -> None:
+    found = one([msgspec.structs.replace(ANA, membername="eva")], [LIVE], [OURS])
+    assert found.actions == (Remove(QUEUE, "SIP/1001"), Add(QUEUE, "SIP/1001", "eva", 0, paused=False))
+
+
+def test_another_name_on_a_strangers_phone_is_in_the_way() -> None:
+    found = one([msgspec.structs.replace(ANA, membername="eva")], [LIVE])
+    assert [blocked.error for blocked in found.blocked] == [MemberNotOurs]
+    assert not any(isinstance(action, Remove | Add) for action in found.actions)
+
+
+def test_a_move_adds_the_new_phone_before_it_removes_the_old_one() -> None:
+    found = one([msgspec.structs.replace(ANA, interface="SIP/2")], [LIVE], [OURS])
+    assert [type(action) for action in found.actions] == [Add, Remove]
+
+
+def test_a_pause_made_on_the_server_is_observed_and_one_made_here_is_asserted() -> None:
+    paused_there = msgspec.structs.replace(LIVE, paused=True)
+    found = one([ANA], [paused_there], [OURS])
+    assert found.actions == ()
+    assert [seen.member for seen in found.observed] == [msgspec.structs.replace(ANA, paused=True)]
+    assert found.observed[0].claim == Claim(QUEUE, "SIP/1001", added=True, paused=True)
+    wanted = msgspec.structs.replace(ANA, paused=True)
+    assert one([wanted], [LIVE], [OURS]).actions == (Pause(QUEUE, "SIP/1001", paused=True),)
+
+
+def test_a_missing_queue_is_a_fault_only_where_this_server_is_obliged_to_have_it() -> None:
+    elsewhere = Member("Cobros", "ana", "SIP/1001")
+    found = plan([elsewhere], Snapshot({}), [])
+    assert [blocked.error for blocked in found.blocked] == [QueueMissing]
+    assert plan([elsewhere], Snapshot({}), [], obliged=lambda _queue: False) == Plan()
+    assert plan([elsewhere], Snapshot({}, frozenset({"ventas->"})), []) == Plan()
+
+
+def test_spelling_differs_in_case_only_and_asterisks_is_used() -> None:
+    found = plan(
+        [msgspec.structs.replace(ANA, penalty=1)],
+        Snapshot({"VENTAS->": (msgspec.structs.replace(LIVE, interface="sip/1001"),)}),
+        [OURS],
+    )
+    assert found.actions == (Penalise("VENTAS->", "sip/1001", 1),)
+
+
+# --- the same for any roster, any server and any ledger -----------------------------------------------------------------
+
+names = st.sampled_from(["ana", "eva", "José Ñandú", "x"])
+phones = st.sampled_from(["SIP/1", "sip/1", "SIP/2", "PJSIP/3", "Local/4@agents/n"])
+queues = st.sampled_from(["Ventas->", "VENTAS->", "POWER<-", "Ñ"])
+members = st.builds(Member, queues, names, phones, st.integers(0, 3), st.booleans())
+rosters = st.lists(members, max_size=8).map(
+    lambda found: list(
+        {
+            (fold(m.campaign), m.membername): m
+            for m in {(fold(m.campaign), fold(m.interface)): m for m in found}.values()
+        }.values()
+    )
+)
+live_members = st.builds(LiveMember, phones, names, st.integers(0, 3), st.booleans(), st.sampled_from(list(Membership)))
+snapshots = st.dictionaries(
+    st.sampled_from(["Ventas->", "POWER<-", "Ñ", "ñ"]),
+    st.lists(live_members, max_size=5, unique_by=lambda live: fold(live.interface)).map(tuple),
+    max_size=4,
+).map(Snapshot)
+ledgers = st.lists(
+    st.builds(Claim, queues, phones, st.booleans(), st.none() | st.booleans()),
+    max_size=8,
+    unique_by=lambda claim: claim.key,
+)
+
+
+def carried_out(
+    desired: list[Member], snapshot: Snapshot, claims: list[Claim], found: Plan
+) -> tuple[list[Member], Snapshot, list[Claim]]:
+    """What Asterisk, the ledger and the roster are after `found`, if everything succeeds."""
+    queues = {queue: {fold(one.interface): one for one in live} for queue, live in snapshot.queues.items()}
+    for action in found.actions:
+        phone = fold(action.interface)
+        match action:
+            case Add():
+                assert phone not in queues[action.queue], "Already there"
+                queues[action.queue][phone] = LiveMember(
+                    action.interface, action.membername, action.penalty, action.paused
+                )
+            case Remove():
+                assert queues[action.queue].pop(phone).membership is Membership.DYNAMIC, "Member not dynamic"
+            case Penalise():
+                there = queues[action.queue][phone]
+                queues[action.queue][phone] = msgspec.structs.replace(there, penalty=action.penalty)
+            case Pause():
+                there = queues[action.queue][phone]
+                queues[action.queue][phone] = msgspec.structs.replace(there, paused=action.paused)
+    ledger = {claim.key: claim for claim in claims}
+    for action in found.actions:
+        if isinstance(action, Remove):
+            ledger.pop((fold(action.queue), fold(action.interface)), None)
+    for claim in found.released:
+        ledger.pop(claim.key, None)
+    for claim in (*found.claims, *(seen.claim for seen in found.observed)):
+        ledger[claim.key] = claim
+    seen = {(fold(one.member.campaign), one.member.membername): one.member for one in found.observed}
+    roster = [seen.get((fold(member.campaign), member.membername), member) for member in desired]
+    return roster, Snapshot({queue: tuple(live.values()) for queue, live in queues.items()}), list(ledger.values())
+
+
+@given(rosters, snapshots, ledgers)
+def test_a_plan_carried_out_leaves_nothing_to_do(
+    desired: list[Member], snapshot: Snapshot, claims: list[Claim]
+) -> None:
+    again = plan(*carried_out(desired, snapshot, claims, plan(desired, snapshot, claims)))
+    assert again.actions == ()
+    assert again.observed == ()
+    assert again.released == ()
+
+
+@given(rosters, snapshots, ledgers)
+def test_what_plantel_did_not_add_is_never_removed(
+    desired: list[Member], snapshot: Snapshot, claims: list[Claim]
+) -> None:
+    ours = {claim.key for claim in claims if claim.added}
+    for action in plan(desired, snapshot, claims).actions:
+        if isinstance(action, Remove):
+            assert (fold(action.queue), fold(action.interface)) in ours
+
+
+@given(rosters, snapshots, ledgers)
+def test_strangers_that_the_roster_does_not_name_stay_as_they_are(
+    desired: list[Member], snapshot: Snapshot, claims: list[Claim]
+) -> None:
+    known = {claim.key for claim in claims if claim.added} | {(fold(m.campaign), fold(m.interface)) for m in desired}
+    _, after, _ = carried_out(desired, snapshot, claims, plan(desired, snapshot, claims))
+    for queue, live in snapshot.queues.items():
+        for one_there in live:
+            if (fold(queue), fold(one_there.interface)) not in known:
+                assert one_there in after.queues[queue]
+
+
+@given(rosters, snapshots, ledgers)
+def test_afterwards_the_server_shows_the_roster(desired: list[Member], snapshot: Snapshot, claims: list[Claim]) -> None:
+    found = plan(desired, snapshot, claims)
+    in_the_way = {(fold(one.member.campaign), fold(one.member.interface)) for one in found.blocked}
+    roster, after, _ = carried_out(desired, snapshot, claims, found)
+    live = {(fold(queue), fold(one.interface)): one for queue, there in after.queues.items() for one in there}
+    for member in roster:
+        key = (fold(member.campaign), fold(member.interface))
+        if key not in in_the_way:
+            there = live[key]
+            assert (there.membername, there.penalty, there.paused) == (
+                member.membername,
+                member.penalty,
+                member.paused,
+            )

@@ -1,0 +1,161 @@
+"""The value rules: what a member may be, and that each refusal names its key."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plantel import errors
+from plantel.roster import NAME_BYTES, Interfaces, Member, fold, parse_member
+from tests.support.door import item
+
+NAMED_KEYS = {"membername": "membername", "queueName": "campaign", "interface1": "interface"}
+
+
+def test_the_five_keys_make_a_member_and_others_are_ignored() -> None:
+    member = parse_member(item("José Ñandú", "POWER<-", "PJSIP/1001", penalty="3", paused="1", other=[1]))
+    assert member == Member("POWER<-", "José Ñandú", "PJSIP/1001", 3, paused=True)
+
+
+@pytest.mark.parametrize("key", ["membername", "queueName", "interface1", "penalty", "paused"])
+def test_every_key_has_to_be_there(key: str) -> None:
+    keys = item()
+    del keys[key]
+    with pytest.raises(errors.MissingKey) as refusal:
+        parse_member(keys)
+    assert refusal.value.key == key
+
+
+@pytest.mark.parametrize("key", ["membername", "queueName", "interface1"])
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        ("", errors.EmptyValue),
+        ("  ", errors.EmptyValue),
+        (None, errors.EmptyValue),
+        (1001, errors.NotText),
+        (["a"], errors.NotText),
+        ("a\r\nAction: Originate", errors.ForbiddenCharacter),
+        ("a\x00b", errors.ForbiddenCharacter),
+        ("a\x85b", errors.ForbiddenCharacter),
+        ("a,b", errors.ForbiddenCharacter),
+        ("a;b", errors.ForbiddenCharacter),
+        ("a|b", errors.ForbiddenCharacter),
+        ("ñ" * 40, errors.NameTooLong),
+    ],
+)
+def test_texts_that_asterisk_could_not_hold(key: str, value: object, error: type[errors.InvalidItem]) -> None:
+    with pytest.raises(error) as refusal:
+        parse_member({**item(), key: value})
+    assert refusal.value.key == key
+
+
+def test_seventy_nine_bytes_fit_and_eighty_do_not() -> None:
+    longest = "ñ" * 39 + "a"
+    assert parse_member(item(longest)).membername == longest
+    with pytest.raises(errors.NameTooLong, match=r"^membername: must be at most 79 bytes in UTF-8, this one has 80$"):
+        parse_member(item(longest + "a"))
+
+
+@pytest.mark.parametrize(
+    ("value", "penalty"),
+    [(0, 0), (7, 7), ("7", 7), (" 7 ", 7), ("+7", 7), ("007", 7), ("-0", 0), ("", 0), ("  ", 0), (None, 0)],
+)
+def test_penalties(value: object, penalty: int) -> None:
+    assert parse_member(item(penalty=value)).penalty == penalty
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (-1, errors.NegativeValue),
+        ("-1", errors.NegativeValue),
+        ("-99999999999999999999999999", errors.NegativeValue),
+        (2**31, errors.ValueTooLarge),
+        ("9" * 5000, errors.ValueTooLarge),
+        (10**400, errors.ValueTooLarge),
+        ("1.5", errors.NotAnInteger),
+        (1.0, errors.NotAnInteger),
+        ("x", errors.NotAnInteger),
+        ("٣", errors.NotAnInteger),
+        ("+", errors.NotAnInteger),
+        (True, errors.NotAnInteger),
+        ({}, errors.NotAnInteger),
+    ],
+)
+def test_penalties_that_are_none(value: object, error: type[errors.InvalidItem]) -> None:
+    with pytest.raises(error) as refusal:
+        parse_member(item(penalty=value))
+    assert refusal.value.key == "penalty"
+
+
+@pytest.mark.parametrize(
+    ("value", "paused"),
+    [(0, False), (1, True), ("0", False), ("1", True), (True, True), (False, False), ("true", True), ("False", False)]
+    + [("", False), (None, False)],
+)
+def test_pauses(value: object, paused: bool) -> None:
+    assert parse_member(item(paused=value)).paused is paused
+
+
+@pytest.mark.parametrize("value", [2, -1, "2", "yes", 1.0, [], {}])
+def test_pauses_that_are_none(value: object) -> None:
+    with pytest.raises(errors.NotAFlag) as refusal:
+        parse_member(item(paused=value))
+    assert refusal.value.key == "paused"
+
+
+@pytest.mark.parametrize(
+    "interface",
+    ["SIP/1001", "PJSIP/juan.perez", "pjsip/1001", "IAX2/1001", "Agent/12", "DAHDI/3-1", "Local/1001@agents/n"]
+    + ["Local/1001@from-queue/n", "SCCP/1001"],
+)
+def test_the_default_interfaces(interface: str) -> None:
+    Interfaces().check(parse_member(item(phone=interface)).interface)
+
+
+@pytest.mark.parametrize(
+    "interface",
+    ["SIP/34900123456@trunk", "PJSIP/x/sip:900@elsewhere", "Local/900@from-internal/n", "DAHDI/g0/900", "1001"]
+    + ["SIP/", "SIP/10 01", "SIP/a&SIP/b", "SIP/${EXTEN}", "Console/dsp", "SIP/1001\n"],
+)
+def test_interfaces_that_could_dial_out_are_refused(interface: str) -> None:
+    with pytest.raises(errors.InvalidItem) as refusal:
+        Interfaces().check(Member("c", "m", interface).interface)
+    assert refusal.value.key == "interface1"
+
+
+def test_a_site_may_allow_more() -> None:
+    Interfaces((*Interfaces.DEFAULT, r"Local/[0-9]+@mine")).check("Local/1@mine")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(["membername", "queueName", "interface1", "penalty", "paused"], json_values)
+    )
+    | json_values
+)
+def test_whatever_an_item_is_it_is_a_member_or_a_refusal(value: Any) -> None:
+    try:
+        member = parse_member(value)
+    except errors.InvalidItem as refusal:
+        assert refusal.say("es")
+        assert refusal.say("en")
+    else:
+        for text in (member.membername, member.campaign, member.interface):
+            assert 0 < len(text.encode()) <= NAME_BYTES
+            assert text.isprintable() or not any(ord(character) < 32 for character in text)
+            assert not set(text) & set(",;|\r\n\0")
+
+
+@given(st.text())
+def test_folding_lowers_ascii_and_nothing_else(text: str) -> None:
+    assert fold(text) == "".join(one.lower() if one.isascii() else one for one in text)
