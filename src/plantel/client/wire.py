@@ -30,13 +30,14 @@ class Stored(msgspec.Struct, frozen=True):
     """A batch that the server stored: members `first` up to, not including, `last` of those given (from 0).
 
     `batch` is the server's id for it and `delivery` how far Asterisk was when the answer left: live (it shows all),
-    pending (not yet), none (no Asterisk concerned). Both are None from a server that does not say.
+    pending (not yet, and `reason` says why), none (no Asterisk concerned). The original product says nothing of this.
     """
 
     first: int
     last: int
-    batch: str | None = None
+    batch: str = ""
     delivery: Delivery | None = None
+    reason: str = ""
 
 
 class Form(NamedTuple):
@@ -123,12 +124,9 @@ def read_stored(answer: Answer, form: Form) -> Stored:
     _check_status(answer)
     if _verdict(answer) != b"1":
         raise _unexpected(answer, "neither 1 nor 0")
-    return Stored(
-        form.first,
-        form.last,
-        _printable(answer.headers.get("plantel-batch", "")) or None,
-        _DELIVERIES.get(answer.headers.get("plantel-delivery", "")),
-    )
+    said = _said(answer)
+    delivery = _DELIVERIES.get(answer.headers.get("plantel-delivery", ""))
+    return Stored(form.first, form.last, said["batch"], delivery, said["reason"])
 
 
 def read_token(answer: Answer) -> str:
@@ -204,7 +202,7 @@ def _unexpected(answer: Answer, detail: str) -> errors.AnswerUnexpected:
 
 
 def _said(answer: Answer) -> dict[str, Any]:
-    """What the headers of Plantel say about a refusal; all empty from the original product."""
+    """What the headers of Plantel say beside the answer; all empty from the original product."""
     reason = _printable(_unescape(answer.headers.get("plantel-reason", "")))
     placed = re.match(r"item ([1-9][0-9]{0,9}): ", reason)
     return {

@@ -30,7 +30,7 @@ class _Job:
         self.future: asyncio.Future[Any] = loop.create_future()
         self.unit: Unit | None = None
         self.result: Any = None
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
 
 
 class Writer:
@@ -117,10 +117,19 @@ class Writer:
             job.result = job.work(unit)
             unit.finish()
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever submitted the unit
-            job.error = translated(error) or error
+            job.error = _presentable(error)
             unit.abandon()
         if not self._connection.in_transaction:
             raise job.error or errors.StoreUnavailable(detail="the transaction was lost")
+
+
+def _presentable(error: BaseException) -> Exception:
+    """What a future can carry: a StopIteration it refuses, and a SystemExit would end the whole event loop."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return translated(error) or error
+    wrapped = RuntimeError(f"a unit of work raised {error!r}")
+    wrapped.__cause__ = error
+    return wrapped
 
 
 def _answer(jobs: list[_Job]) -> None:

@@ -75,6 +75,11 @@ class AppQueue:
         """Every queue, by its configured spelling, with its members in the order of their adding."""
         return {queue.name: tuple(queue.members.values()) for queue in self._queues.values()}
 
+    @staticmethod
+    def same(queue: str, other: str) -> bool:
+        """Whether Asterisk takes two names for one queue."""
+        return fold(queue) == fold(other)
+
     def set_status(self, interface: str, status: int) -> None:
         """Let the device state of a phone be `status`, in every queue that has it. No event comes of it here."""
         for queue in self._queues.values():

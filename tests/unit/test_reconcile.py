@@ -1,0 +1,264 @@
+"""The reconciler, with FakeSwitch for an Asterisk and MemoryStore for the store: what is on the server afterwards."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from plantel import errors
+from plantel.batch import Source
+from plantel.plan import LiveMember, Membership
+from plantel.reconcile import Delivery, Reconciler, State
+from plantel.roster import Interfaces, Member, fold
+from plantel.service import Service
+from plantel.testing.app_queue import Answer
+from plantel.testing.fake_switch import FakeSwitch
+from plantel.testing.memory_store import MemoryStore
+from tests.support.door import OPERATOR, SetClock
+
+pytestmark = pytest.mark.anyio
+
+VENTAS = "Ventas->"
+
+
+class Site:
+    """One instance with its servers."""
+
+    def __init__(self, *switches: FakeSwitch, campaigns: tuple[str, ...] = (), interval: float = 60) -> None:
+        self.store = MemoryStore()
+        clock = SetClock()
+        self.delivery = Delivery(())
+        self.service = Service(self.store, "default", clock, Interfaces(), self.delivery.wake)
+        self.delivery.reconcilers = tuple(
+            Reconciler(
+                self.store, switch, self.service, clock, campaigns=campaigns, sole=len(switches) == 1, interval=interval
+            )
+            for switch in switches
+        )
+
+    @property
+    def only(self) -> Reconciler:
+        return self.delivery.reconcilers[0]
+
+    async def add(self, *members: Member) -> None:
+        await self.service.add(OPERATOR, members, Source.CLI)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(one.run()) for one in self.delivery.reconcilers]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return once `condition` holds after some round; each round is an event, so nothing is polled."""
+        async with asyncio.timeout(10):
+            while not condition():
+                await self.only.settled()
+
+
+def shown(switch: FakeSwitch, queue: str = VENTAS) -> list[tuple[str, str, int, bool]]:
+    return sorted(
+        (one.membername, one.interface, one.penalty, one.paused) for one in switch.pbx.members().get(queue, ())
+    )
+
+
+def member(name: str = "ana", phone: str = "SIP/1001", penalty: int = 0, paused: bool = False) -> Member:
+    return Member(VENTAS, name, phone, penalty, paused)
+
+
+async def test_a_round_discovers_the_servers_queues_and_brings_the_members() -> None:
+    switch = FakeSwitch(queues=[VENTAS, "POWER<-"])
+    site = Site(switch)
+    await site.only.run_once()
+    assert [one.name for one in await site.service.campaigns(OPERATOR)] == ["POWER<-", VENTAS]
+    await site.add(member(penalty=2, paused=True))
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 2, True)]
+    assert site.only.status.state is State.AGREED
+
+
+async def test_adds_moves_replacements_removals_penalty_and_pause_all_arrive() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member("ana", "SIP/1"), member("eva", "SIP/2"), member("leo", "SIP/3"))
+    await site.only.run_once()
+    await site.add(member("ana", "SIP/2"), member("leo", "SIP/3", penalty=4, paused=True))
+    await site.only.run_once()
+    assert shown(switch) == [("ana", "SIP/2", 0, False), ("leo", "SIP/3", 4, True)]
+    await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
+    await site.service.pause(OPERATOR, VENTAS, ["SIP/3"], Source.CLI, paused=False)
+    await site.only.run_once()
+    assert shown(switch) == [("leo", "SIP/3", 4, False)]
+
+
+async def test_a_member_that_was_there_already_gets_the_penalty_and_outlives_the_removal() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    switch.pbx.add(VENTAS, "SIP/1001", "ana", 0, paused=False)
+    switch.pbx.add(VENTAS, "SIP/9", "other", 0, paused=False)
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member(penalty=3, paused=True))
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 3, True), ("other", "SIP/9", 0, False)]
+    await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
+    assert (await site.only.run_once()).agreed
+    assert [name for name, *_ in shown(switch)] == ["ana", "other"]
+
+
+async def test_a_restart_brings_everything_back() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    async with site.running():
+        await site.until(lambda: site.only.status.state is State.AGREED)
+        await site.add(member(paused=True))
+        await site.until(lambda: shown(switch) != [])
+        switch.restart()
+        assert shown(switch) == []
+        await site.until(lambda: shown(switch) == [("ana", "SIP/1001", 0, True)])
+
+
+async def test_a_commit_alone_wakes_the_loop_and_delivery_becomes_live() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    async with site.running():
+        await site.until(lambda: site.only.status.state is State.AGREED)
+        await site.add(member())
+        assert site.delivery.behind([fold(VENTAS)]) is not None
+        assert await site.delivery.live([fold(VENTAS)], 10) is None
+        assert shown(switch) == [("ana", "SIP/1001", 0, False)]
+
+
+async def test_a_server_that_is_away_is_lag_with_a_reason_and_catches_up() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    async with site.running():
+        await site.until(lambda: site.only.status.state is State.AGREED)
+        switch.cut()
+        await site.until(lambda: site.only.status.state is State.AWAY)
+        await site.add(member())
+        reason = site.delivery.behind([fold(VENTAS)])
+        assert isinstance(reason, errors.SwitchUnreachable)
+        switch.mend()
+        await site.until(lambda: shown(switch) == [("ana", "SIP/1001", 0, False)])
+        assert await site.delivery.live([fold(VENTAS)], 10) is None
+
+
+@pytest.mark.parametrize("cut_after", range(7))
+async def test_a_line_cut_amid_an_apply_loses_nothing_and_owns_what_it_put_there(cut_after: int) -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    switch.pbx.add(VENTAS, "SIP/999", "stranger", 0, paused=False)
+    site = Site(switch)
+    await site.only.run_once()
+    crew = [member(f"agent {number}", f"SIP/{number}", number) for number in range(6)]
+    await site.add(*crew)
+    switch.cut_after = cut_after
+    if cut_after < len(crew):
+        with pytest.raises(errors.SwitchUnreachable):
+            await site.only.run_once()
+    assert (await site.only.run_once()).agreed
+    assert len(shown(switch)) == 7
+    await site.service.remove(OPERATOR, VENTAS, [one.membername for one in crew], Source.CLI)
+    await site.only.run_once()
+    assert shown(switch) == [("stranger", "SIP/999", 0, False)]
+
+
+async def test_a_pause_made_on_the_server_is_journalled_under_its_name_and_kept() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
+    assert (await site.only.run_once()).agreed
+    assert await site.service.members(OPERATOR, VENTAS) == [member(paused=True)]
+    entry = (await site.service.journal(OPERATOR))[-1]
+    assert (entry.actor, entry.change.kind) == ("server:pbx1", "updated")
+    switch.restart()
+    await site.only.run_once()
+    assert shown(switch) == [("ana", "SIP/1001", 0, True)]
+    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.CLI, paused=False)
+    await site.only.run_once()
+    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
+
+
+async def test_a_queue_that_no_server_has_is_a_reason_until_it_appears() -> None:
+    switch = FakeSwitch()
+    site = Site(switch)
+    await site.service.declare(OPERATOR, VENTAS)
+    await site.add(member())
+    await site.only.run_once()
+    assert site.only.status.state is State.LAGGING
+    assert isinstance(site.delivery.behind([fold(VENTAS)]), errors.QueueMissing)
+    switch.add_queue(VENTAS)
+    await site.only.run_once()
+    assert site.delivery.behind([fold(VENTAS)]) is None
+    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
+
+
+async def test_two_servers_each_get_the_campaigns_whose_queues_they_have() -> None:
+    one, two = FakeSwitch("one", [VENTAS]), FakeSwitch("two", ["Cobros"])
+    site = Site(one, two)
+    for reconciler in site.delivery.reconcilers:
+        await reconciler.run_once()
+    await site.add(member(), Member("Cobros", "eva", "SIP/2"))
+    for reconciler in site.delivery.reconcilers:
+        assert (await reconciler.run_once()).agreed
+    assert shown(one) == [("ana", "SIP/1001", 0, False)]
+    assert shown(two, "Cobros") == [("eva", "SIP/2", 0, False)]
+    assert site.delivery.behind([fold(VENTAS), "cobros"]) is None
+    await site.service.declare(OPERATOR, "Nowhere")
+    assert isinstance(site.delivery.behind(["nowhere"]), errors.QueueMissing)
+
+
+async def test_a_missing_privilege_is_a_reason_and_does_not_spin() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    switch.privileged = False
+    await site.only.run_once()
+    assert site.only.status.state is State.LAGGING
+    assert isinstance(site.delivery.behind([fold(VENTAS)]), errors.PrivilegeMissing)
+    switch.privileged = True
+    await site.only.run_once()
+    assert site.only.status.state is State.AGREED
+
+
+async def test_a_static_member_under_another_name_is_in_the_way_and_stays() -> None:
+    switch = FakeSwitch()
+    static = LiveMember("SIP/1001", "fixed", membership=Membership.STATIC)
+    switch.add_queue(VENTAS, [static])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member(penalty=5))
+    await site.only.run_once()
+    assert isinstance(site.delivery.behind([fold(VENTAS)]), errors.MemberNotOurs)
+    assert shown(switch) == [("fixed", "SIP/1001", 5, False)]
+
+
+async def test_somebody_elses_removal_is_repaired_when_the_event_comes() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    async with site.running():
+        await site.until(lambda: site.only.status.state is State.AGREED)
+        await site.add(member())
+        assert await site.delivery.live([fold(VENTAS)], 10) is None
+        assert switch.pbx.remove(VENTAS, "SIP/1001") is Answer.REMOVED
+        await site.until(lambda: shown(switch) == [("ana", "SIP/1001", 0, False)])
+
+
+async def test_a_plan_changes_nothing() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.service.declare(OPERATOR, VENTAS)
+    await site.add(member())
+    _, found = await site.only.look()
+    assert len(found.actions) == 1
+    assert shown(switch) == []
+    _, again = await site.only.look()
+    assert again == found
