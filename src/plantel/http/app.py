@@ -10,7 +10,7 @@ from plantel.http.api import make_api
 from plantel.http.instance import Instance
 from plantel.http.integra import PREFIX, Integra
 from plantel.http.problems import headers, statuses
-from plantel.http.request import App, Message, Receive, Scope, Send, header, respond
+from plantel.http.request import App, Message, Receive, Request, Scope, Send, respond
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -47,41 +47,40 @@ class FrontDoor:
         """One HTTP request."""
         if scope["type"] != "http":
             return
-        origin = header(scope, b"origin") if self._origins else b""
-        if origin and (origin in self._origins or b"*" in self._origins):
-            if scope["method"] == "OPTIONS" and header(scope, b"access-control-request-method"):
-                await _preflight(send, origin, header(scope, b"access-control-request-headers"))
+        fields: dict[bytes, bytes] = dict(scope["headers"])
+        if self._origins and (origin := fields.get(b"origin")) and (origin in self._origins or b"*" in self._origins):
+            if scope["method"] == "OPTIONS" and b"access-control-request-method" in fields:
+                await _preflight(send, origin, fields.get(b"access-control-request-headers", b""))
                 return
             send = _with_cors(send, origin)
         path: str = scope["path"]
-        address = (scope.get("client") or ("", 0))[0]
+        address: str = (scope.get("client") or ("", 0))[0]
+        peer = address
         proxied = bool(self._trusted) and self._is_trusted(address)
-        instance = self._instance(scope, proxied=proxied)
+        if proxied:
+            address = self._client(scope, address)
+        instance = self._instance(scope, fields, proxied=proxied) if self._hosts else self._default
         if instance is None:
-            error = errors.UnknownInstance(host=header(scope, b"host").decode("iso-8859-1"))
+            error = errors.UnknownInstance(host=fields.get(b"host", b"").decode("iso-8859-1"))
             body = b"0" if path.startswith(PREFIX) else b""
             await respond(send, statuses(error).integra, body, b"text/plain; charset=utf-8", headers(error))
         elif path.startswith(PREFIX):
-            client = self._client(scope, address) if proxied else address
-            await self._integra(instance, client, scope, receive, send)
+            await self._integra(instance, Request(scope, receive, fields, address), send)
         elif path == "/health":
             await respond(send, 200, ops.health(instance), b"application/json", [])
-        elif path == "/metrics" and _is_loopback(address):
+        elif path == "/metrics" and _is_loopback(peer):
             body = ops.metrics({one.name: one for one in (*self._hosts.values(), self._default) if one}.values())
             await respond(send, 200, body, b"text/plain; version=0.0.4; charset=utf-8", [])
         elif path == "/api" or path.startswith("/api/"):
-            client = self._client(scope, address) if proxied else address
-            scope["state"] = {**scope.get("state", {}), "plantel_instance": instance, "plantel_address": client}
+            scope["state"] = {**scope.get("state", {}), "plantel_instance": instance, "plantel_address": address}
             await self._api(scope, receive, send)
         else:
             error_there = errors.NotFound()
             await respond(send, 404, b"0", b"text/plain; charset=utf-8", headers(error_there))
 
-    def _instance(self, scope: Scope, *, proxied: bool) -> Instance | None:
-        if not self._hosts:
-            return self._default
-        host = header(scope, b"x-forwarded-host").partition(b",")[0].strip() if proxied else b""
-        name = (host or header(scope, b"host")).decode("iso-8859-1").lower()
+    def _instance(self, scope: Scope, fields: dict[bytes, bytes], *, proxied: bool) -> Instance | None:
+        host = fields.get(b"x-forwarded-host", b"").partition(b",")[0].strip() if proxied else b""
+        name = (host or fields.get(b"host", b"")).decode("iso-8859-1").lower()
         if not name:  # HTTP/2 may carry it as :authority only, which the server puts here
             name = str((scope.get("server") or ("",))[0]).lower()
         return self._hosts.get(name) or self._hosts.get(_without_port(name)) or self._default

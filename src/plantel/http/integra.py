@@ -18,7 +18,7 @@ from plantel.http.form import decode_field, decode_json_field, to_text, unquote
 from plantel.http.instance import Instance
 from plantel.http.ops import ANSWERS
 from plantel.http.problems import headers, statuses, to_header
-from plantel.http.request import Disconnected, Receive, Scope, Send, drain, header, read_body, respond
+from plantel.http.request import Disconnected, Request, Send, respond
 from plantel.roster import Member, parse_member
 
 PREFIX = "/Integra/resources/"
@@ -27,6 +27,9 @@ _TEXT = b"text/plain; charset=utf-8"
 _JSON = b"application/json; charset=utf-8"
 _ONE = b"1"
 _ZERO = b"0"
+
+_ANSWERED = ANSWERS.labels("1")
+_REFUSED = ANSWERS.labels("0")
 
 BIG_BODY = 64 * 1024
 """Bytes from which a body is taken apart in a thread, so that a large batch does not hold up the small ones."""
@@ -48,48 +51,49 @@ class Integra:
         self._timeout = body_timeout
         self._confirm = confirm
         self._deadline = deadline
-        self._calls: dict[str, Callable[[Instance, str, Scope, Receive], Awaitable[Answer]]] = {
+        self._calls: dict[str, Callable[[Instance, Request], Awaitable[Answer]]] = {
             "queues/addqueuemember": self._add,
             "queues/getqueuemembersofqueue": self._members,
             "auth/getUserToken": self._log_in,
             "auth/EndSession": self._log_out,
         }
 
-    async def __call__(self, instance: Instance, address: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request of `instance` that came from `address`."""
+    async def __call__(self, instance: Instance, request: Request, send: Send) -> None:
+        """Answer one request of `instance`."""
+        scope = request.scope
         try:
             call = self._calls.get(scope["path"].removeprefix(PREFIX))
             if call is None:
                 raise errors.NotFound
             if scope["method"] != "POST":
                 raise errors.MethodNotAllowed(allowed="POST")
-            body, content_type, extra = await call(instance, address, scope, receive)
+            body, content_type, extra = await call(instance, request)
         except Disconnected:
             return
         except errors.PlantelError as error:
             status = statuses(error).integra
             if status in _UNREAD:
-                await drain(scope, receive, self._limit)
-            ANSWERS.labels("0").inc()
+                await request.drain(self._limit)
+            _REFUSED.inc()
             refusal = {name.decode(): value.decode() for name, value in headers(error) if name in _LOGGED}
-            log.warning("refused", path=scope["path"], address=address, **refusal)
+            log.warning("refused", path=scope["path"], address=request.address, **refusal)
             await respond(send, status, _ZERO, _TEXT, headers(error))
             return
-        ANSWERS.labels("1").inc()
+        _ANSWERED.inc()
         await respond(send, 200, body, content_type, extra)
 
     # --- addqueuemember ----------------------------------------------------------------------------------------------
 
-    async def _add(self, instance: Instance, address: str, scope: Scope, receive: Receive) -> Answer:
-        actor = await instance.authenticator.actor(header(scope, b"authorization"), address)
-        body = await self._form(scope, receive)
+    async def _add(self, instance: Instance, request: Request) -> Answer:
+        actor = await instance.authenticator.actor(request.header(b"authorization"), request.address)
+        body = await self._form(request)
         try:
             items = await asyncio.to_thread(read_items, body) if len(body) > BIG_BODY else read_items(body)
         except errors.InvalidBatch as error:
             await instance.service.refuse(actor, Source.WIRE, error)
             raise
         receipt = await instance.service.add(actor, items, Source.WIRE)
-        confirm, deadline = preference(header(scope, b"prefer"), self._confirm, self._deadline)
+        confirm, deadline = preference(request.header(b"prefer"), self._confirm, self._deadline)
         if not instance.delivery.reconcilers:
             return _ONE, _TEXT, [(b"plantel-batch", receipt.batch.encode()), (b"plantel-delivery", b"none")]
         if confirm == "live":
@@ -105,10 +109,10 @@ class Integra:
 
     # --- its neighbours ----------------------------------------------------------------------------------------------
 
-    async def _members(self, instance: Instance, address: str, scope: Scope, receive: Receive) -> Answer:
-        actor = await instance.authenticator.actor(header(scope, b"authorization"), address)
-        body = await read_body(scope, receive, self._limit, self._timeout)
-        for name in queue_names(scope["query_string"], body):
+    async def _members(self, instance: Instance, request: Request) -> Answer:
+        actor = await instance.authenticator.actor(request.header(b"authorization"), request.address)
+        body = await request.body(self._limit, self._timeout)
+        for name in queue_names(request.scope["query_string"], body):
             try:
                 members = await instance.service.members(actor, name)
             except errors.UnknownCampaign as error:
@@ -117,28 +121,28 @@ class Integra:
             return msgspec.json.encode([_wire(member) for member in members]), _JSON, []
         raise unknown
 
-    async def _log_in(self, instance: Instance, address: str, scope: Scope, receive: Receive) -> Answer:
-        body = await self._form(scope, receive)
+    async def _log_in(self, instance: Instance, request: Request) -> Answer:
+        body = await self._form(request)
         user, password = _field(body, "user"), _field(body, "password")
         try:
-            token = await instance.authenticator.log_in(user, password, address)
+            token = await instance.authenticator.log_in(user, password, request.address)
         except errors.NotAuthenticated as error:
             # the published answer to wrong credentials is a bare 0, not a status
             return _ZERO, _TEXT, [pair for pair in headers(error) if pair[0] != b"www-authenticate"]
         return msgspec.json.encode([user, instance.name, token]), _JSON, []
 
-    async def _log_out(self, instance: Instance, address: str, scope: Scope, receive: Receive) -> Answer:
-        body = await self._form(scope, receive)
+    async def _log_out(self, instance: Instance, request: Request) -> Answer:
+        body = await self._form(request)
         user, token = _field(body, "user"), _field(body, "token")
-        if await instance.authenticator.log_out(user, token, address):
+        if await instance.authenticator.log_out(user, token, request.address):
             return _ONE, _TEXT, []
         return _ZERO, _TEXT, headers(errors.NoSuchThing(name="session"))
 
-    async def _form(self, scope: Scope, receive: Receive) -> bytes:
-        kind = header(scope, b"content-type").partition(b";")[0].strip().lower()
+    async def _form(self, request: Request) -> bytes:
+        kind = request.header(b"content-type").partition(b";")[0].strip().lower()
         if kind != b"application/x-www-form-urlencoded":
             raise errors.NotAForm
-        return await read_body(scope, receive, self._limit, self._timeout)
+        return await request.body(self._limit, self._timeout)
 
 
 _LOGGED = frozenset({b"plantel-batch", b"plantel-code", b"plantel-reason"})

@@ -20,60 +20,66 @@ class Disconnected(Exception):
     """The client went away before its body was complete."""
 
 
-def header(scope: Scope, name: bytes) -> bytes:
-    """The first header of that (lower-case) name, b"" where there is none."""
-    for key, value in scope["headers"]:
-        if key == name:
-            found: bytes = value
-            return found
-    return b""
+class Request:
+    """An HTTP request: its scope, its headers by lower-case name (the last of each), the client's `address`, its body."""
 
+    __slots__ = ("_receive", "address", "headers", "scope")
 
-async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) -> bytes:
-    """The whole body. Raises BodyTooLarge, BodyTooLate, and Disconnected where it ends before its announced length."""
-    announced = header(scope, b"content-length")
-    expected = int(announced) if announced.isdigit() else None
-    if expected is not None and expected > limit:
-        raise errors.BodyTooLarge(most=limit)
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Disconnected
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > limit:
-                    raise errors.BodyTooLarge(most=limit)
-                if not message.get("more_body", False):
-                    if expected is not None and size < expected:
+    def __init__(self, scope: Scope, receive: Receive, headers: dict[bytes, bytes], address: str) -> None:
+        self.scope = scope
+        self.headers = headers
+        self.address = address
+        self._receive = receive
+
+    def header(self, name: bytes) -> bytes:
+        """The header of that (lower-case) name, b"" where there is none."""
+        return self.headers.get(name, b"")
+
+    async def body(self, limit: int, seconds: float) -> bytes:
+        """The whole body. Raises BodyTooLarge, BodyTooLate, and Disconnected where it ends before its announced length."""
+        announced = self.headers.get(b"content-length", b"")
+        expected = int(announced) if announced.isdigit() else None
+        if expected is not None and expected > limit:
+            raise errors.BodyTooLarge(most=limit)
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
                         raise Disconnected
-                    return b"".join((*chunks, chunk)) if chunks else chunk
-                chunks.append(chunk)
-    except TimeoutError:
-        raise errors.BodyTooLate(seconds=round(seconds), received=size) from None
+                    chunk = message.get("body", b"")
+                    size += len(chunk)
+                    if size > limit:
+                        raise errors.BodyTooLarge(most=limit)
+                    # all that was announced is there: no need to go round again for an empty last message
+                    if size == expected or not message.get("more_body", False):
+                        if expected is not None and size < expected:
+                            raise Disconnected
+                        return b"".join((*chunks, chunk)) if chunks else chunk
+                    chunks.append(chunk)
+        except TimeoutError:
+            raise errors.BodyTooLate(seconds=round(seconds), received=size) from None
 
+    async def drain(self, limit: int) -> None:
+        """Swallow a body that nobody will read, within `limit` bytes and DRAIN_TIME.
 
-async def drain(scope: Scope, receive: Receive, limit: int) -> None:
-    """Swallow a body that nobody will read, within `limit` bytes and DRAIN_TIME.
-
-    Without it HTTP/1.1 clients that are still sending may see a reset instead of the early answer, and HTTP/2 streams a
-    protocol error. A client that waits for `100 Continue` has sent nothing and needs nothing.
-    """
-    if header(scope, b"expect").lower() == b"100-continue":
-        return
-    size = 0
-    try:
-        async with asyncio.timeout(DRAIN_TIME):
-            while size <= limit:
-                message = await receive()
-                if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                    return
-                size += len(message.get("body", b""))
-    except TimeoutError:
-        return
+        Without it HTTP/1.1 clients that are still sending may see a reset instead of the early answer, and HTTP/2
+        streams a protocol error. A client that waits for `100 Continue` has sent nothing and needs nothing.
+        """
+        if self.header(b"expect").lower() == b"100-continue":
+            return
+        size = 0
+        try:
+            async with asyncio.timeout(DRAIN_TIME):
+                while size <= limit:
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                        return
+                    size += len(message.get("body", b""))
+        except TimeoutError:
+            return
 
 
 async def respond(

@@ -29,6 +29,9 @@ LikeRow = tuple[int, str, str]
 MemberRow = tuple[int, str, str, int, int]
 """campaign id, membername, interface, penalty, paused"""
 
+PlacedRow = tuple[int, str, str, str, int, bool]
+"""campaign id, membername, folded interface, interface, penalty, paused"""
+
 _member_rows = msgspec.json.Decoder(list[MemberRow])
 _json = msgspec.json.Encoder()
 
@@ -47,6 +50,10 @@ _FIRST = """SELECT json_group_array(json_array(campaign, membername, interface, 
 
 _OF = """SELECT json_group_array(json_array(campaign, membername, interface, penalty, paused)) FROM (
     SELECT * FROM members WHERE campaign IN (SELECT value FROM json_each(?)) ORDER BY campaign, membername)"""
+
+_UPDATE = """UPDATE members SET interface = json_extract(value, '$[2]'), penalty = json_extract(value, '$[3]'),
+    paused = json_extract(value, '$[4]') FROM json_each(?)
+    WHERE campaign = json_extract(value, '$[0]') AND membername = json_extract(value, '$[1]')"""
 
 _VACATE = "DELETE FROM members WHERE campaign = ? AND membername IN (SELECT value FROM json_each(?))"
 
@@ -190,11 +197,16 @@ class SqliteConnection:
 
     def vacate(self, campaign: int, membernames: Sequence[str]) -> None:
         """Remove these members. Raises StoreError unless each of them was there."""
-        found = self._driver.execute(_VACATE, (campaign, _encoded(membernames))).rowcount
-        if found != len(membernames):
-            raise errors.StoreError(detail=f"{len(membernames) - found} members to change are not there")
+        cursor = self._driver.execute(_VACATE, (campaign, _encoded(membernames)))
+        _check_found(cursor.rowcount, len(membernames))
 
-    def place(self, rows: Sequence[Sequence[object]]) -> None:
+    def update(self, rows: Sequence[MemberRow]) -> None:
+        """Change members whose phone stays. Raises StoreError unless each of them was there."""
+        cursor = self._driver.execute(_UPDATE, (_encoded(rows),))
+        _check_found(cursor.rowcount, len(rows))
+
+    def place(self, rows: Sequence[PlacedRow]) -> None:
+        """Add members. Raises sqlite3.IntegrityError where one of them, or its phone, is there."""
         self._driver.execute(_PLACE, (_encoded(rows),))
 
     def add_batches(self, rows: Sequence[Sequence[object]]) -> None:
@@ -210,6 +222,11 @@ class SqliteConnection:
     def disclaim(self, instance: str, server: str, queue: str, phones: Sequence[str]) -> None:
         """`queue` and `phones` folded."""
         self._driver.execute(_DISCLAIM, (instance, server, queue, _encoded(phones)))
+
+
+def _check_found(found: int, wanted: int) -> None:
+    if found != wanted:
+        raise errors.StoreError(detail=f"{wanted - found} of {wanted} members to change are not there")
 
 
 def _encoded(rows: Any) -> str:

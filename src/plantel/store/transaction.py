@@ -107,10 +107,11 @@ class SqlTransaction(ABC):
 
     def members_like(self, instance: str, items: Sequence[Member]) -> list[Member]:
         known = self._campaigns(instance)
+        id_of = {name: known.ids.get(fold(name)) for name in {item.campaign for item in items}}
         wanted = [
             (campaign, item.membername, fold(item.interface))
             for item in items
-            if (campaign := known.ids.get(fold(item.campaign))) is not None
+            if (campaign := id_of[item.campaign]) is not None
         ]
         if not wanted:
             return []

@@ -13,7 +13,7 @@ from plantel import errors
 from plantel.batch import Batch, Change
 from plantel.roster import fold
 from plantel.store import rows
-from plantel.store.sqlite import LikeRow, SqliteConnection, translated, translating
+from plantel.store.sqlite import LikeRow, MemberRow, PlacedRow, SqliteConnection, translated, translating
 from plantel.store.transaction import Known, SqlTransaction
 
 _LARGE = 500
@@ -25,12 +25,13 @@ _Key = tuple[int, str]
 class Rows:
     """What units have recorded: rows to write, in the form in which `SqliteConnection` takes them."""
 
-    __slots__ = ("batches", "journal", "placed", "vacated")
+    __slots__ = ("batches", "journal", "placed", "updated", "vacated")
 
     def __init__(self) -> None:
         self.batches: list[tuple[Any, ...]] = []
         self.vacated: dict[int, list[str]] = {}
-        self.placed: list[tuple[int, str, str, str, int, bool]] = []
+        self.updated: list[MemberRow] = []
+        self.placed: list[PlacedRow] = []
         self.journal: list[tuple[Any, ...]] = []
 
     def __bool__(self) -> bool:
@@ -38,6 +39,7 @@ class Rows:
 
     def extend(self, more: "Rows") -> None:
         self.batches += more.batches
+        self.updated += more.updated
         self.placed += more.placed
         self.journal += more.journal
         for campaign, membernames in more.vacated.items():
@@ -47,6 +49,8 @@ class Rows:
         """Whoever leaves a phone leaves before anybody arrives, so agents may swap phones within one batch."""
         for campaign, membernames in self.vacated.items():
             connection.vacate(campaign, membernames)
+        if self.updated:
+            connection.update(self.updated)
         if self.placed:
             connection.place(self.placed)
         connection.add_batches(self.batches)
@@ -174,36 +178,9 @@ class Unit(SqlTransaction):
         if self.rows:
             self._before_writing()  # what a unit records next may change what it recorded first
         group = self._group
-        ids = self._campaigns(batch.instance).ids
-        id_of: dict[str, int] = {}
-        number, revision = group.number + 1, group.revision
-        recorded = Rows()
-        placed, vacated, journal = recorded.placed, recorded.vacated, recorded.journal
-        touched: list[_Key] = []
-        for kind, before, after in ((change.kind, change.before, change.after) for change in changes):
-            one = after or before
-            assert one is not None
-            name, agent = one.campaign, one.membername
-            campaign = id_of.get(name)
-            if campaign is None:
-                if (campaign := ids.get(fold(name))) is None:
-                    raise errors.NoSuchThing(name=name)
-                id_of[name] = campaign
-            revision += 1
-            touched.append((campaign, agent))
-            line: tuple[Any, ...] = (revision, number, campaign, agent, kind)
-            if after is None:
-                line += (None, None, None)
-            else:
-                phone = fold(after.interface)
-                touched.append((campaign, phone))
-                placed.append((campaign, agent, phone, after.interface, after.penalty, after.paused))
-                line += (after.interface, after.penalty, after.paused)
-            if before is not None:
-                touched.append((campaign, fold(before.interface)))
-                vacated.setdefault(campaign, []).append(agent)
-                line += (before.interface, before.penalty, before.paused)
-            journal.append(line)
+        number = group.number + 1
+        recorded, touched = self._rows_of(batch.instance, number, changes)
+        revision = group.revision + len(changes)
         recorded.batches.append(
             (
                 number,
@@ -218,11 +195,54 @@ class Unit(SqlTransaction):
                 len(changes),
             )
         )
-        if group.touches(touched):
+        if touched is None or group.touches(touched):
             self._before_reading()
         self.rows, self.touched = recorded, touched
         group.number, group.revision = number, revision
         return revision
+
+    def _rows_of(self, instance: str, number: int, changes: Sequence[Change]) -> tuple[Rows, list[_Key] | None]:
+        """The rows of batch `number`, but its own, and what they touch."""
+        ids = self._campaigns(instance).ids
+        id_of: dict[str, int] = {}  # by the name as it is spelled in the changes
+        revision = self._group.revision
+        recorded = Rows()
+        updated, placed, vacated, journal = recorded.updated, recorded.placed, recorded.vacated, recorded.journal
+        touched: list[_Key] | None = [] if len(changes) <= _LARGE else None
+        for change in changes:
+            before, after = change.before, change.after
+            one = after or before
+            assert one is not None
+            agent = one.membername
+            campaign = id_of.get(one.campaign)
+            if campaign is None:
+                campaign = ids.get(fold(one.campaign))
+                if campaign is None:
+                    raise errors.NoSuchThing(name=one.campaign)
+                id_of[one.campaign] = campaign
+            revision += 1
+            head = (revision, number, campaign, agent, change.kind)
+            if before is None:
+                phone = left = fold(one.interface)
+                placed.append((campaign, agent, phone, one.interface, one.penalty, one.paused))
+                journal.append((*head, one.interface, one.penalty, one.paused))
+            else:
+                phone, left = fold(one.interface), fold(before.interface)
+                past = (before.interface, before.penalty, before.paused)
+                if after is None:
+                    vacated.setdefault(campaign, []).append(agent)
+                    journal.append((*head, None, None, None, *past))
+                else:
+                    present = (after.interface, after.penalty, after.paused)
+                    if phone == left:
+                        updated.append((campaign, agent, *present))
+                    else:
+                        vacated.setdefault(campaign, []).append(agent)
+                        placed.append((campaign, agent, phone, *present))
+                    journal.append((*head, *present, *past))
+            if touched is not None:
+                touched += ((campaign, agent), (campaign, phone), (campaign, left))
+        return recorded, touched
 
     def _before_members_like(self, wanted: Sequence[LikeRow]) -> None:
         if self.rows or self._group.touches(
