@@ -1,9 +1,13 @@
-"""The settings: TOML file and environment, read once, every mistake named."""
+"""The settings: TOML file and environment, read once, every mistake named.
+
+No message repeats a value: it may be a secret in the wrong place.
+"""
 
 import difflib
 import ipaddress
 import os
 import re
+import ssl
 import tomllib
 import typing
 from collections.abc import Callable, Mapping
@@ -14,45 +18,75 @@ import msgspec
 from msgspec import Meta
 
 from plantel import errors
-from plantel.language import Language
+from plantel.language import Language, Text
 from plantel.roster import Interfaces
 
 DEFAULT_PATHS = (Path("plantel.toml"), Path("/etc/plantel/plantel.toml"))
 
 PORT_MOST = 65535
 
+LONGEST = 36500 * 86400.0
+"""Seconds: the longest duration, a hundred years."""
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZES = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
+class Unfit(ValueError):
+    """A value that a setting cannot take. `text` says what it has to be."""
+
+    def __init__(self, text: Text) -> None:
+        super().__init__(text.en)
+        self.text = text
+
+
 class Duration(float):
-    """Seconds, written `"2s"`, `"500ms"`, `"5m"`, `"12h"` or as a bare number of seconds."""
+    """Seconds, more than 0 and at most LONGEST: `"2s"`, `"500ms"`, `"5m"`, `"12h"`, `"30d"` or a bare number."""
 
     @classmethod
     def read(cls, value: object) -> "Duration":
-        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
-            return cls(value)
-        if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", value.strip())):
-            return cls(float(match[1]) * _UNITS[match[2] or "s"])
-        raise ValueError('must be a duration such as "2s", "500ms" or "5m"')
+        """Raises Unfit."""
+        seconds = 0.0
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            seconds = value
+        elif isinstance(value, str) and (
+            match := re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(ms|[smhd])?", value)
+        ):
+            seconds = float(match[1]) * _UNITS[match[2] or "s"]
+        if not 0 < seconds <= LONGEST:
+            raise Unfit(
+                Text(
+                    'must be a duration such as "2s", "500ms", "5m", "12h" or "30d", more than 0',
+                    'debe ser una duración como "2s", "500ms", "5m", "12h" o "30d", mayor que 0',
+                )
+            )
+        return cls(seconds)
 
 
 class Size(int):
-    """Bytes, written `"16MiB"`, `"64KiB"` or as a bare number."""
+    """Bytes, at least 1 and at most 1 TiB, written `"16MiB"`, `"64KiB"` or as a bare number."""
 
     @classmethod
     def read(cls, value: object) -> "Size":
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return cls(value)
-        if isinstance(value, str) and (match := re.fullmatch(r"(\d+)\s*(B|KiB|MiB|GiB)?", value.strip())):
-            return cls(int(match[1]) * _SIZES[match[2] or ""])
-        raise ValueError('must be a size such as "16MiB"')
+        """Raises Unfit."""
+        size = 0
+        if isinstance(value, int) and not isinstance(value, bool):
+            size = value
+        elif isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,15})\s*(B|KiB|MiB|GiB)?", value)):
+            size = int(match[1]) * _SIZES[match[2] or ""]
+        if not 0 < size <= 2**40:
+            raise Unfit(Text('must be a size such as "64KiB" or "16MiB"', 'debe ser un tamaño como "64KiB" o "16MiB"'))
+        return cls(size)
+
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]
+"""What an instance or a server is called: it stands in URLs, metrics and names of environment variables."""
 
 
 class HttpSettings(msgspec.Struct, frozen=True):
     """`[http]`."""
 
-    bind: Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^:]+):[0-9]{1,5}$")] = "127.0.0.1:8080"
+    bind: str = "127.0.0.1:8080"
     tls_cert: str = ""
     tls_key: str = ""
     body_limit: Size = Size(16 * 2**20)
@@ -91,10 +125,10 @@ class AsteriskSettings(msgspec.Struct, frozen=True):
     `tls_ca`: a file with the authority that signed the server's certificate, for `tls = true`.
     """
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]
-    host: str = "127.0.0.1"
+    name: Name
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=PORT_MOST)] = 5038
-    username: str = "plantel"
+    username: Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,80}$")] = "plantel"
     secret: str = ""
     secret_env: str = ""
     secret_file: str = ""
@@ -119,7 +153,7 @@ class DeliverySettings(msgspec.Struct, frozen=True):
 class InstanceSettings(msgspec.Struct, frozen=True):
     """One `[[instance]]`: a customer, told apart by the Host header. One without `hosts` answers for any other host."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]
+    name: Name
     hosts: tuple[str, ...] = ()
 
 
@@ -156,19 +190,13 @@ class Mistakes(errors.ConfigError):
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings from `path` (else `PLANTEL_CONFIG`, else the first of DEFAULT_PATHS that exists) and `environ`.
 
-    `PLANTEL_SECTION_KEY` overrides `[section] key`; for a server, `PLANTEL_ASTERISK_NAME_KEY`. A list is written with
-    commas. Raises ConfigUnreadable, or Mistakes with every unknown key and wrong value.
+    `PLANTEL_SECTION_KEY` overrides `[section] key`; for a server or an instance of the file,
+    `PLANTEL_ASTERISK_NAME_KEY`, `PLANTEL_INSTANCE_NAME_KEY`. A list is written with commas. Raises ConfigUnreadable, or
+    Mistakes with every unknown key and wrong value.
     """
     if path is None and environ.get("PLANTEL_CONFIG"):
         path = Path(environ["PLANTEL_CONFIG"])
-    if path is None:
-        path = next((candidate for candidate in DEFAULT_PATHS if candidate.exists()), None)
-    raw: dict[str, Any] = {}
-    if path is not None:
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise errors.ConfigUnreadable(path=str(path), detail=str(error)) from error
+    raw = _parse(path) if path is not None else _first_parsed(DEFAULT_PATHS)
     mistakes: list[errors.ConfigError] = []
     _overlay(raw, environ, mistakes)
     settings: Settings | None = _read(Settings, raw, "", mistakes)
@@ -179,50 +207,104 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     return settings
 
 
+def check_certificate(http: HttpSettings) -> None:
+    """Raise InvalidSetting unless `tls_cert` and `tls_key` are readable PEM files that belong together.
+
+    Not part of `load`: only who serves needs to be able to read the key.
+    """
+    if not http.tls_cert:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(http.tls_cert, http.tls_key, password=_no_password)
+    except (OSError, ValueError) as error:
+        raise errors.InvalidSetting(
+            setting="http.tls_cert, http.tls_key",
+            detail=Text(
+                f"both must be readable PEM files, the key without a password and that of the certificate: {error}",
+                f"deben ser archivos PEM legibles, la clave sin contraseña y la del certificado: {error}",
+            ),
+        ) from error
+
+
+def _no_password() -> str:
+    # without this OpenSSL would ask at the terminal
+    return ""
+
+
+def _first_parsed(paths: tuple[Path, ...]) -> dict[str, Any]:
+    for path in paths:
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise errors.ConfigUnreadable(path=str(path), detail=error.strerror) from error
+        return _parse(path)
+    return {}
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        # Windows' editors put a byte order mark before UTF-8
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise errors.ConfigUnreadable(path=str(path), detail=error.strerror) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise errors.ConfigUnreadable(path=str(path), detail=str(error)) from error
+
+
 _NOT_SETTINGS = {"PLANTEL_CONFIG", "PLANTEL_LANG", "PLANTEL_TOKEN", "PLANTEL_PASSWORD"}
 
 
 def _overlay(raw: dict[str, Any], environ: Mapping[str, str], mistakes: list[errors.ConfigError]) -> None:
-    sections = {field.name: field.type for field in msgspec.structs.fields(Settings)}
-    for name, value in environ.items():
-        if not name.startswith("PLANTEL_") or name in _NOT_SETTINGS:
+    """Put what the environment says into `raw`, over what the file says."""
+    names = _names(raw)
+    secrets = {entry.get("secret_env") for entry in _tables(raw, "asterisk")}
+    for variable, value in environ.items():
+        if not variable.startswith("PLANTEL_") or variable in _NOT_SETTINGS or variable in secrets:
             continue
-        section, _, key = name.removeprefix("PLANTEL_").lower().partition("_")
-        kind = sections.get(section)
-        table: Any = None
-        if isinstance(kind, type):
-            table = raw.setdefault(section, {})
-        elif kind is not None:
-            for entry in raw.get(section, ()) if isinstance(raw.get(section), list) else ():
-                slug = re.sub(r"\W", "_", str(entry.get("name", "")).lower()) + "_"
-                if key.startswith(slug):
-                    table, key = entry, key.removeprefix(slug)
-                    kind = typing.get_args(kind)[0]
-        fields = {field.name: field.type for field in msgspec.structs.fields(kind)} if isinstance(kind, type) else {}
-        if not isinstance(table, dict) or key not in fields:
-            if name not in {entry.get("secret_env") for entry in raw.get("asterisk", ()) if isinstance(entry, dict)}:
-                mistakes.append(_unknown(name, [f"PLANTEL_{one}".upper() for one in _known_names()]))
+        if variable not in names:
+            mistakes.append(_unknown(variable, list(names)))
             continue
-        table[key] = _from_text(fields[key], value)
+        table, key, kind = names[variable]
+        table[key] = _from_text(kind, value)
 
 
-def _known_names() -> list[str]:
-    return [
-        f"{section.name}_{field.name}"
-        for section in msgspec.structs.fields(Settings)
-        if isinstance(section.type, type)
-        for field in msgspec.structs.fields(section.type)
-    ]
+def _names(raw: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str, Any]]:
+    """Every environment name that means something beside this file: its table, its key and the kind of its value.
+
+    What is in the file but has the wrong shape is passed over: reading it names the mistake.
+    """
+    names: dict[str, tuple[dict[str, Any], str, Any]] = {}
+    for section in msgspec.structs.fields(Settings):
+        if isinstance(section.type, type):
+            table = raw.setdefault(section.name, {})
+            tables = [(section.name, table)] if isinstance(table, dict) else []
+            kind = section.type
+        else:
+            tables = [(f"{section.name}_{one.get('name', '')}", one) for one in _tables(raw, section.name)]
+            kind = typing.get_args(section.type)[0]
+        for prefix, table in tables:
+            for field in msgspec.structs.fields(kind):
+                name = re.sub(r"\W", "_", f"PLANTEL_{prefix}_{field.name}", flags=re.ASCII).upper()
+                names[name] = (table, field.name, field.type)
+    return names
+
+
+def _tables(raw: dict[str, Any], section: str) -> list[dict[str, Any]]:
+    found = raw.get(section)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _from_text(kind: Any, value: str) -> object:
+    """`value` as TOML would have it; itself where it is not of that kind, for `_value` to refuse."""
     if typing.get_origin(kind) is Annotated:
         kind = typing.get_args(kind)[0]
     if typing.get_origin(kind) is tuple:
         return [part.strip() for part in value.split(",") if part.strip()]
     if kind is bool:
         return {"1": True, "true": True, "0": False, "false": False}.get(value.strip().lower(), value)
-    if kind is int and value.strip().isdigit():
+    if kind is int and re.fullmatch(r"[0-9]{1,15}", value.strip()):
         return int(value)
     return value
 
@@ -230,7 +312,8 @@ def _from_text(kind: Any, value: str) -> object:
 def _read(kind: type[Any], raw: object, path: str, mistakes: list[errors.ConfigError]) -> Any:
     """A `kind` made from the table `raw`, or None after adding to `mistakes`."""
     if not isinstance(raw, dict):
-        mistakes.append(errors.InvalidSetting(setting=path, detail="must be a table"))
+        wanted = Text(f"is a table: write [{path}]", f"es una tabla: escriba [{path}]")
+        mistakes.append(errors.InvalidSetting(setting=path, detail=wanted))
         return None
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     values: dict[str, Any] = {}
@@ -244,27 +327,43 @@ def _read(kind: type[Any], raw: object, path: str, mistakes: list[errors.ConfigE
         values[key] = _value(fields[key].type, value, where, mistakes)
     for name, field in fields.items():
         if field.required and name not in raw:
-            mistakes.append(errors.InvalidSetting(setting=f"{path}.{name}", detail="is missing"))
+            mistakes.append(errors.InvalidSetting(setting=f"{path}.{name}", detail=Text("is missing", "falta")))
     return kind(**values) if len(mistakes) == before else None
 
 
 def _value(kind: Any, value: object, where: str, mistakes: list[errors.ConfigError]) -> Any:
+    """A `kind` made from `value`, or None after adding to `mistakes`."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return _read(kind, value, where, mistakes)
-    if typing.get_origin(kind) is tuple and isinstance(typing.get_args(kind)[0], type):
-        inner = typing.get_args(kind)[0]
-        if issubclass(inner, msgspec.Struct):
-            if not isinstance(value, list):
-                mistakes.append(errors.InvalidSetting(setting=where, detail=f"is a list of tables: write [[{where}]]"))
-                return None
+    inner = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else None
+    if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+        if isinstance(value, list):
             return tuple(_read(inner, one, f"{where}[{place}]", mistakes) for place, one in enumerate(value, 1))
-    try:
-        if kind in (Duration, Size):
-            return kind.read(value)
-        return msgspec.convert(value, kind)
-    except (msgspec.ValidationError, ValueError) as error:
-        mistakes.append(errors.InvalidSetting(setting=where, detail=str(error)))
-        return None
+        wanted = Text(f"is a list of tables: write [[{where}]]", f"es una lista de tablas: escriba [[{where}]]")
+    else:
+        try:
+            return kind.read(value) if kind in (Duration, Size) else msgspec.convert(value, kind)
+        except Unfit as unfit:
+            wanted = unfit.text
+        except msgspec.ValidationError:
+            wanted = _wanted(kind)
+    mistakes.append(errors.InvalidSetting(setting=where, detail=wanted))
+    return None
+
+
+def _wanted(kind: Any) -> Text:
+    """What a value of this kind has to be."""
+    origin = typing.get_origin(kind)
+    if origin is Literal:
+        choices = ", ".join(f'"{choice}"' for choice in typing.get_args(kind))
+        return Text(f"must be one of {choices}", f"debe ser uno de {choices}")
+    if origin is tuple:
+        return Text('must be a list of texts: ["...", "..."]', 'debe ser una lista de textos: ["...", "..."]')
+    if kind is bool:
+        return Text("must be true or false", "debe ser true o false")
+    if origin is Annotated:
+        return _wanted_within(kind)
+    return Text('must be text in quotes: "..."', 'debe ser texto entre comillas: "..."')
 
 
 def _unknown(name: str, known: list[str]) -> errors.UnknownSetting:
@@ -272,70 +371,117 @@ def _unknown(name: str, known: list[str]) -> errors.UnknownSetting:
     return errors.UnknownSetting(setting=name, nearest=nearest[0])
 
 
+def _wanted_within(kind: Any) -> Text:
+    if kind is Name:
+        return Text("must be 1 to 40 of A-Z a-z 0-9 _ . -", "debe tener de 1 a 40 de A-Z a-z 0-9 _ . -")
+    base, meta = typing.get_args(kind)
+    if base is int:
+        return Text(f"must be an integer from {meta.ge} to {meta.le}", f"debe ser un entero de {meta.ge} a {meta.le}")
+    return Text("must be text, not empty, in one line", "debe ser texto, no vacío, en una línea")
+
+
+Wrong = Callable[[str, str, str], None]
+"""Notes a mistake: the setting, and what is wrong with it in English and Spanish."""
+
+_BIND = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):([0-9]{1,5})")
+
+
 def _resolve(settings: Settings, environ: Mapping[str, str], mistakes: list[errors.ConfigError]) -> Settings:
     """What no single key can say: pairs that belong together, names that must differ, secrets kept elsewhere."""
 
-    def wrong(setting: str, detail: str) -> None:
-        mistakes.append(errors.InvalidSetting(setting=setting, detail=detail))
+    def wrong(setting: str, en: str, es: str) -> None:
+        mistakes.append(errors.InvalidSetting(setting=setting, detail=Text(en, es)))
 
-    if bool(settings.http.tls_cert) != bool(settings.http.tls_key):
-        wrong("http", "tls_cert and tls_key go together")
-    if settings.http.port > PORT_MOST:
-        wrong("http.bind", f"the port must be at most {PORT_MOST}")
-    _check_parsable(settings, wrong)
+    _check_http(settings.http, wrong)
+    try:
+        for pattern in settings.roster.interfaces:
+            re.compile(pattern)
+        Interfaces((*Interfaces.DEFAULT, *settings.roster.interfaces))
+    except re.error as error:
+        wrong("roster.interfaces", f"is not a regular expression: {error}", f"no es una expresión regular: {error}")
     _check_instances(settings.instance, wrong)
     names = {one.name for one in settings.instance}
     servers = []
     for place, server in enumerate(settings.asterisk, 1):
+        where = f"asterisk[{place}]"
         if server.delivery == "realtime":
-            wrong(f"asterisk[{place}].delivery", 'this version delivers "dynamic" members only')
+            wrong(
+                f"{where}.delivery",
+                'this version delivers "dynamic" members only',
+                'esta versión solo entrega miembros "dynamic"',
+            )
         if server.instance not in names:
-            wrong(f"asterisk[{place}].instance", f"there is no instance {server.instance}")
-        servers.append(_with_secret(server, f"asterisk[{place}]", environ, wrong))
+            wrong(f"{where}.instance", "there is no [[instance]] of this name", "no hay ninguna [[instance]] así")
+        _check_authority(server, where, wrong)
+        servers.append(_with_secret(server, where, environ, wrong))
     if len({(one.instance, one.name) for one in servers}) != len(servers):
-        wrong("asterisk", "two servers of one instance have the same name")
+        wrong("asterisk", "two servers of one instance have the same name", "dos servidores tienen el mismo name")
     return msgspec.structs.replace(settings, asterisk=tuple(servers))
 
 
-def _check_parsable(settings: Settings, wrong: Callable[[str, str], None]) -> None:
-    for proxy in settings.http.trusted_proxies:
+def _check_http(http: HttpSettings, wrong: Wrong) -> None:
+    match = _BIND.fullmatch(http.bind)
+    if match is None or not 1 <= int(match[1]) <= PORT_MOST:
+        wrong(
+            "http.bind",
+            f'must be address:port, such as "127.0.0.1:8080" or "[::1]:8080", the port from 1 to {PORT_MOST}',
+            f'debe ser dirección:puerto, como "127.0.0.1:8080" o "[::1]:8080", el puerto de 1 a {PORT_MOST}',
+        )
+    if bool(http.tls_cert) != bool(http.tls_key):
+        wrong("http", "tls_cert and tls_key go together", "tls_cert y tls_key van juntas")
+    for proxy in http.trusted_proxies:
         try:
             ipaddress.ip_network(proxy, strict=False)
-        except ValueError as error:
-            wrong("http.trusted_proxies", str(error))
-    try:
-        Interfaces((*Interfaces.DEFAULT, *settings.roster.interfaces))
-    except re.error as error:
-        wrong("roster.interfaces", f"is not a regular expression: {error}")
+        except ValueError:
+            wrong(
+                "http.trusted_proxies",
+                'must be addresses or networks, such as "127.0.0.1" or "10.0.0.0/8"',
+                'deben ser direcciones o redes, como "127.0.0.1" o "10.0.0.0/8"',
+            )
 
 
-def _check_instances(instances: tuple[InstanceSettings, ...], wrong: Callable[[str, str], None]) -> None:
+def _check_instances(instances: tuple[InstanceSettings, ...], wrong: Wrong) -> None:
+    if not instances:
+        wrong("instance", "must have at least one", "debe haber al menos una")
     names = [one.name for one in instances]
     if len(set(names)) != len(names):
-        wrong("instance", "two instances have the same name")
+        wrong("instance", "two instances have the same name", "dos instancias tienen el mismo name")
     hosts = [host.lower() for one in instances for host in one.hosts]
     if len(set(hosts)) != len(hosts):
-        wrong("instance", "two instances have the same host")
+        wrong("instance", "two instances have the same host", "dos instancias tienen el mismo host")
     if sum(not one.hosts for one in instances) > 1:
-        wrong("instance", "only one instance may be without hosts")
+        wrong("instance", "only one instance may be without hosts", "solo una instancia puede estar sin hosts")
 
 
-def _with_secret(
-    server: AsteriskSettings, where: str, environ: Mapping[str, str], wrong: Callable[[str, str], None]
-) -> AsteriskSettings:
+def _check_authority(server: AsteriskSettings, where: str, wrong: Wrong) -> None:
+    if not server.tls_ca:
+        return
+    try:
+        ssl.create_default_context(cafile=server.tls_ca)
+    except (OSError, ValueError) as error:
+        wrong(f"{where}.tls_ca", f"is not a readable PEM file: {error}", f"no es un archivo PEM legible: {error}")
+
+
+def _with_secret(server: AsteriskSettings, where: str, environ: Mapping[str, str], wrong: Wrong) -> AsteriskSettings:
     """`server` with its secret, wherever that is kept."""
     given = [key for key in ("secret", "secret_env", "secret_file") if getattr(server, key)]
     if len(given) != 1:
-        wrong(where, "needs exactly one of secret, secret_env and secret_file")
-    elif given == ["secret_env"]:
-        if server.secret_env not in environ:
-            wrong(f"{where}.secret_env", f"the environment has no {server.secret_env}")
-        return msgspec.structs.replace(server, secret=environ.get(server.secret_env, ""))
-    elif given == ["secret_file"]:
+        wrong(
+            where,
+            "needs exactly one of secret, secret_env and secret_file",
+            "necesita exactamente una de secret, secret_env y secret_file",
+        )
+        return server
+    secret = server.secret
+    if server.secret_env:
+        secret = environ.get(server.secret_env, "")
+    elif server.secret_file:
         try:
             secret = Path(server.secret_file).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            wrong(f"{where}.secret_file", str(error))
-        else:
-            return msgspec.structs.replace(server, secret=secret)
-    return server
+            reason = error.strerror if isinstance(error, OSError) else error.reason
+            wrong(f"{where}.secret_file", f"cannot be read: {reason}", f"no se puede leer: {reason}")
+            return server
+    if not secret:
+        wrong(f"{where}.{given[0]}", "leads to no secret: it is empty", "no lleva a ningún secreto: está vacío")
+    return msgspec.structs.replace(server, secret=secret)

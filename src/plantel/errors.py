@@ -459,8 +459,16 @@ class UnknownSetting(ConfigError):
 
 
 class InvalidSetting(ConfigError):
+    """`detail` says what the setting must be; a Text is said in the language asked for."""
+
     code = "invalid_setting"
     text = Text("{setting}: {detail}", "{setting}: {detail}")
+
+    def say(self, language: Language = "en") -> str:
+        detail = self.params["detail"]
+        if isinstance(detail, Text):
+            detail = detail.es if language == "es" else detail.en
+        return self.text.say(language, setting=self.params["setting"], detail=detail)
 
 
 class AddressInUse(PlantelError):

@@ -100,4 +100,5 @@ def _found(connection: Connection) -> str | None:
         return None
     if schema.alembic_version.name not in tables:
         raise errors.StoreUnavailable(detail="this database holds something else, not a store of Plantel")
-    return str(connection.execute(select(schema.alembic_version.c.version_num)).scalar_one())
+    stamp = connection.execute(select(schema.alembic_version.c.version_num)).scalar_one_or_none()
+    return stamp or ""  # as Alembic leaves it below the first version

@@ -1,17 +1,21 @@
 """The store behind `ports.Store`: one writer and a few readers over a SQLite file."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from sqlalchemy import Engine
 
+from plantel import errors
 from plantel.ports import Transaction
 from plantel.store.readers import Readers
 from plantel.store.sqlite import SqliteConnection, translating
 from plantel.store.writer import Writer
 
 T = TypeVar("T")
+
+ANSWER_SECONDS = 60.0
+"""How long to wait for a disk that may be dead. A batch of 50,000 members takes about one second."""
 
 
 class SqliteStore:
@@ -25,16 +29,27 @@ class SqliteStore:
         self._elsewhere = 0
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
-        return await self._writer.submit(work)  # type: ignore[no-any-return] # a job's future holds Any
+        return await _in_time(self._writer.submit(work))
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
-        return await self._readers.read(work)
+        return await _in_time(self._readers.read(work))
 
     async def changed_elsewhere(self) -> bool:
-        await self._writer.submit(lambda _: None)
+        await self.write(lambda _: None)  # the writer looks whenever it begins
         before, self._elsewhere = self._elsewhere, self._writer.elsewhere
         return self._elsewhere != before
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._writer.close)
-        await asyncio.to_thread(self._readers.close)
+        await _in_time(asyncio.to_thread(self._writer.close))
+        await _in_time(asyncio.to_thread(self._readers.close))
+
+
+async def _in_time(answer: Awaitable[T]) -> T:
+    """Raises StoreUnavailable where the answer does not come: what becomes of the work is then unknown."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS) as deadline:
+            return await answer
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise  # the work's own
+        raise errors.StoreUnavailable(detail=f"no answer within {ANSWER_SECONDS} s") from error

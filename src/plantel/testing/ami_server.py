@@ -12,7 +12,9 @@ from typing import Self
 from plantel.plan import LiveMember
 from plantel.testing.app_queue import Answer, AppQueue
 
-_Headers = Mapping[str, str]
+Headers = Mapping[str, str]
+"""An action as it was read."""
+
 _Block = tuple[tuple[str, object], ...]
 
 _FULLY_BOOTED: _Block = (("Event", "FullyBooted"), ("Privilege", "system,all"), ("Status", "Fully Booted"))
@@ -81,7 +83,7 @@ class AmiServer:
         self.port = 0
         self.username = username
         self.secret = secret
-        self.received: list[_Headers] = []
+        self.received: list[Headers] = []
         self.banner = b"Asterisk Call Manager/5.0.4\r\n"
         self.booted = True
         self.read = frozenset({"agent", "system"})
@@ -93,6 +95,7 @@ class AmiServer:
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._sessions: dict[asyncio.Task[None], _Session] = {}
+        self._arrival = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -132,6 +135,13 @@ class AmiServer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def got(self, action: str, times: int = 1, seconds: float = 5.0) -> None:
+        """Return once an action of that name has come so many times in all. Raises TimeoutError."""
+        async with asyncio.timeout(seconds):
+            while sum(each.get("Action") == action for each in self.received) < times:
+                self._arrival.clear()
+                await self._arrival.wait()
+
     def boot(self) -> None:
         """Finish starting."""
         self.booted = True
@@ -161,8 +171,9 @@ class AmiServer:
 
     async def _serve(self, reader: asyncio.StreamReader, session: _Session) -> None:
         while not self.deaf:
-            action = _parse(await reader.readuntil(b"\r\n\r\n"))
+            action = read_action(await reader.readuntil(b"\r\n\r\n"))
             self.received.append(action)
+            self._arrival.set()
             answer = b"".join(map(_encode, self._run(session, action)))
             if self.silent:
                 continue
@@ -180,7 +191,7 @@ class AmiServer:
                 return
         await asyncio.Event().wait()
 
-    def _run(self, session: _Session, action: _Headers) -> list[_Block]:
+    def _run(self, session: _Session, action: Headers) -> list[_Block]:
         name = action.get("Action", "")
         if name not in _ACTIONS or (name.startswith("Queue") and not self.booted):
             blocks = [_error(f"Invalid/unknown command: {name}.")]
@@ -198,7 +209,7 @@ class AmiServer:
         echo = ("ActionID", action["ActionID"])
         return [block if block[0] == _FULLY_BOOTED[0] else (block[0], echo, *block[1:]) for block in blocks]
 
-    def _converse(self, name: str, session: _Session, action: _Headers) -> list[_Block]:
+    def _converse(self, name: str, session: _Session, action: Headers) -> list[_Block]:
         match name:
             case "Challenge":
                 session.challenge = secrets.token_hex(4)
@@ -213,7 +224,7 @@ class AmiServer:
             case _:
                 return [self._tell(name, action)]
 
-    def _tell(self, name: str, action: _Headers) -> _Block:
+    def _tell(self, name: str, action: Headers) -> _Block:
         match name:
             case "ListCommands":
                 allowed = (each for each, kind in _ACTIONS.items() if kind in {"", *self.write})
@@ -225,7 +236,7 @@ class AmiServer:
             case _:
                 return _success(("Ping", "Pong"), ("Timestamp", "0.000000"))
 
-    def _log_in(self, session: _Session, action: _Headers) -> list[_Block]:
+    def _log_in(self, session: _Session, action: Headers) -> list[_Block]:
         key = hashlib.md5((session.challenge + self.secret).encode(), usedforsecurity=False).hexdigest()
         if not session.challenge or action.get("Username") != self.username or action.get("Key") != key:
             return [_error("Authentication failed")]
@@ -261,7 +272,7 @@ class AmiServer:
             (("Event", f"{name}Complete"), ("EventList", "Complete"), ("ListItems", len(found))),
         ]
 
-    def _change(self, name: str, action: _Headers) -> Answer:
+    def _change(self, name: str, action: Headers) -> Answer:
         queue, interface = action.get("Queue", ""), action.get("Interface", "")
         penalty = int(action.get("Penalty", "0"))
         paused = action.get("Paused", "0") == "1"
@@ -319,8 +330,8 @@ def _encode(block: _Block) -> bytes:
     return ("".join(lines) + "\r\n").encode("utf-8", "surrogateescape")
 
 
-def _parse(block: bytes) -> _Headers:
-    # As Asterisk reads: a bare LF ends a line, too, and the first of equal headers wins.
+def read_action(block: bytes) -> Headers:
+    """An action as Asterisk reads it: a bare LF ends a line, too, and the first of equal headers wins."""
     headers: dict[str, str] = {}
     for line in block.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n"):
         name, colon, value = line.partition(":")

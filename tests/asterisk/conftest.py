@@ -1,0 +1,39 @@
+"""A private Asterisk 16 for this folder's tests, and a switch on it."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from plantel.ami import AmiSwitch
+from plantel.testing.asterisk import AmiUser, PrivateAsterisk
+
+QUEUES = ("Ventas->", "POWER<-", "Línea 100%", "Ventas & Cobros", "A+B")
+USERS = (AmiUser("looker", "uno", read="call", write="call"), AmiUser("boss", "dos", read="all", write="all"))
+
+
+@pytest.fixture(scope="session")
+def running_asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateAsterisk]:
+    with PrivateAsterisk(
+        tmp_path_factory.mktemp("pbx"), queues=dict.fromkeys(QUEUES, ()), phones=("1001", "1002"), users=USERS
+    ) as asterisk:
+        yield asterisk
+
+
+@pytest.fixture
+def asterisk(running_asterisk: PrivateAsterisk) -> PrivateAsterisk:
+    """A running Asterisk with QUEUES and nobody in them."""
+    if running_asterisk.pid is None:
+        running_asterisk.start()
+    running_asterisk.configure(dict.fromkeys(QUEUES, ()))
+    for line in running_asterisk.cli("queue show").splitlines():
+        assert "(dynamic)" not in line, "an earlier test left a member behind"
+    return running_asterisk
+
+
+@pytest.fixture
+async def switch(asterisk: PrivateAsterisk) -> AsyncIterator[AmiSwitch]:
+    """A switch on `asterisk`; whoever is in a queue at the end of the test goes with a restart."""
+    switch = AmiSwitch("pbx1", asterisk.host, asterisk.ami_port, asterisk.user.name, asterisk.user.secret)
+    yield switch
+    await switch.close()
+    asterisk.restart()

@@ -1,0 +1,208 @@
+"""The proof: an agent added by the published call is rung by a real call on a real Asterisk, and only then."""
+
+import json
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio.to_thread
+import httpx
+import pytest
+
+from plantel.testing import sipp
+from plantel.testing.asterisk import PrivateAsterisk
+from tests.support.server import PlantelServer, served
+
+pytestmark = [pytest.mark.anyio, pytest.mark.asterisk]
+
+VENTAS, POWER = "Ventas->", "POWER<-"
+PHONE = "1001"
+LONGEST = "José Ñandú " + "ñ" * 32 + "z"  # 79 bytes
+LIVE = 20
+"""Seconds within which a change has to be live, back-off after a restart included."""
+
+
+@pytest.fixture(scope="module")
+def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateAsterisk]:
+    with PrivateAsterisk(
+        tmp_path_factory.mktemp("ast"), queues={VENTAS: (), POWER: ()}, phones=[PHONE, "1002"]
+    ) as running:
+        yield running
+
+
+def configured(asterisk: PrivateAsterisk, secret: str = "") -> str:
+    return f"""
+        [[asterisk]]
+        name = "pbx1"
+        host = "{asterisk.host}"
+        port = {asterisk.ami_port}
+        username = "{asterisk.user.name}"
+        secret = "{secret or asterisk.user.secret}"
+        """
+
+
+@pytest.fixture(scope="module")
+def plantel(tmp_path_factory: pytest.TempPathFactory, asterisk: PrivateAsterisk) -> Iterator[PlantelServer]:
+    with served(PlantelServer(tmp_path_factory.mktemp("plantel"), config=configured(asterisk))) as running:
+        yield running
+
+
+@pytest.fixture
+def site(plantel: PlantelServer, asterisk: PrivateAsterisk) -> Iterator["Site"]:
+    made = Site(plantel, asterisk)
+    made.until_discovered()
+    yield made
+    made.tidy()
+
+
+class Site:
+    """What an integrator and an operator do with the two of them."""
+
+    def __init__(self, plantel: PlantelServer, asterisk: PrivateAsterisk) -> None:
+        self.plantel = plantel
+        self.asterisk = asterisk
+        self.http = httpx.Client(
+            base_url=plantel.url, headers={"authorization": f"Basic {plantel.token}"}, timeout=2 * LIVE
+        )
+
+    def add(self, *members: dict[str, object], prefer: str = f"wait={LIVE}") -> httpx.Response:
+        """The published call, which by default returns once every member is live."""
+        body = urllib.parse.urlencode({"queuemember": json.dumps(members)})
+        return self.http.post(
+            "/Integra/resources/queues/addqueuemember",
+            content=body,
+            headers={"content-type": "application/x-www-form-urlencoded", "prefer": prefer},
+        )
+
+    def order(self, path: str, **keys: object) -> None:
+        """An order of the JSON API, and then a wait until it is live (adding nobody's change waits for it)."""
+        assert self.http.post(f"/api/v1/{path}", json=keys).status_code == 200
+        self.wait_until_live()
+
+    def wait_until_live(self) -> None:
+        other = item("somebody", POWER, "SIP/1999", penalty=9), item("somebody", VENTAS, "SIP/1999", penalty=9)
+        assert self.add(*other).headers["plantel-delivery"] == "live"
+
+    def until_discovered(self) -> None:
+        """The first look makes the server's queues campaigns; until then a batch for them is refused."""
+        for _ in range(200):
+            if {VENTAS, POWER} <= {one["name"] for one in self.http.get("/api/v1/campaigns").json()}:
+                return
+        raise AssertionError(self.plantel.log.read_text())
+
+    def tidy(self) -> None:
+        for campaign in (VENTAS, POWER):
+            there = self.http.get("/api/v1/members", params={"campaign": campaign}).json()
+            if there:
+                agents = [one["membername"] for one in there]
+                self.http.post("/api/v1/members/remove", json={"campaign": campaign, "agents": agents})
+        self.http.close()
+
+    def live(self, campaign: str) -> str:
+        """What Asterisk itself shows of the queue."""
+        return self.asterisk.cli(f'queue show "{campaign}"')
+
+
+def item(membername: str, campaign: str = VENTAS, phone: str = f"SIP/{PHONE}", **keys: object) -> dict[str, object]:
+    return {
+        "membername": membername, "queueName": campaign, "interface1": phone, "penalty": "0", "paused": "0", **keys
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("campaign", [VENTAS, POWER])
+async def test_an_agent_is_rung_after_the_add_and_not_before_nor_while_paused_nor_after_the_removal(
+    site: Site, campaign: str
+) -> None:
+    async with sipp.Phone(site.asterisk, PHONE) as phone:
+        assert not (await sipp.call(site.asterisk, campaign)).answered
+        assert phone.rings == 0
+
+        answer = site.add(item(LONGEST, campaign))
+        assert (answer.text, answer.headers["plantel-delivery"]) == ("1", "live")
+        assert (await sipp.call(site.asterisk, campaign)).answered
+        await phone.answered()
+
+        site.order("members/pause", campaign=campaign, agents=[LONGEST], paused=True)
+        assert not (await sipp.call(site.asterisk, campaign)).answered
+        assert phone.rings == 1
+
+        site.order("members/pause", campaign=campaign, agents=[LONGEST], paused=False)
+        assert (await sipp.call(site.asterisk, campaign)).answered
+        await phone.answered(times=2)
+
+        site.order("members/remove", campaign=campaign, agents=[LONGEST])
+        assert not (await sipp.call(site.asterisk, campaign)).answered
+        assert phone.rings == 2
+
+
+async def test_the_agent_is_rung_again_after_asterisk_was_killed_and_started(site: Site) -> None:
+    assert site.add(item("ana")).text == "1"
+    await anyio.to_thread.run_sync(site.asterisk.kill)
+    away = site.add(item("eva", phone="SIP/1002"), prefer="respond-async")
+    assert (away.text, away.headers["plantel-delivery"]) == ("1", "pending"), "stored although Asterisk is away"
+    await anyio.to_thread.run_sync(site.asterisk.start)
+    site.wait_until_live()
+    assert "SIP/1002" in site.live(VENTAS)
+    async with sipp.Phone(site.asterisk, PHONE) as phone:
+        assert (await sipp.call(site.asterisk, VENTAS)).answered
+        await phone.answered()
+
+
+async def test_a_penalty_is_seen_live_and_a_stranger_is_left_alone(site: Site) -> None:
+    site.asterisk.cli(f'queue add member SIP/1002 to "{VENTAS}" penalty 4 as "Stranger"')
+    site.add(item("ana"))
+    site.add(item("ana", penalty="7"))
+    assert "penalty: 7" in _line(site, "ana")
+    assert "penalty: 4" in _line(site, "Stranger")
+    site.add(item("ana", phone="SIP/1003"))
+    assert "SIP/1003" in _line(site, "ana")
+    assert "SIP/1001" not in site.live(VENTAS)
+    site.add(item("luz", phone="SIP/1003", penalty=1))
+    assert "ana" not in site.live(VENTAS)
+    assert "penalty: 1" in _line(site, "luz")
+    site.asterisk.cli(f'queue remove member SIP/1002 from "{VENTAS}"')
+
+
+async def test_a_member_that_was_there_already_gets_our_penalty_and_pause(site: Site) -> None:
+    site.asterisk.cli(f'queue add member SIP/1002 to "{VENTAS}" penalty 4 as "eva"')
+    answer = site.add(item("eva", phone="SIP/1002", penalty="1", paused="1"))
+    assert answer.headers["plantel-delivery"] == "live"
+    assert "penalty: 1" in _line(site, "eva")
+    assert "paused" in _line(site, "eva")
+    site.order("members/remove", campaign=VENTAS, agents=["eva"])
+    assert "eva" in site.live(VENTAS), "it was not ours to remove"
+    site.asterisk.cli(f'queue remove member SIP/1002 from "{VENTAS}"')
+
+
+def _line(site: Site, member: str) -> str:
+    """The line of `queue show` for this member, its penalty spelled out; it hides penalties of 0."""
+    (line,) = [one for one in site.live(VENTAS).splitlines() if member in one]
+    return line.replace("with penalty ", "penalty: ")
+
+
+async def test_check_plan_and_sync_tell_the_truth(site: Site, tmp_path: Path) -> None:
+    site.add(item("ana"))
+    assert "2 queues, 1 members" in site.plantel.run("check")
+    assert "agrees" in site.plantel.run("plan")
+    stranger = PlantelServer(tmp_path, config=configured(site.asterisk, secret="not it"))
+    refused = stranger.run("check", code=1)
+    assert "manager.conf" in refused
+    assert "not it" not in refused
+    newcomer = PlantelServer(tmp_path, config=configured(site.asterisk))
+    newcomer.declare([VENTAS])
+    newcomer.run("member", "add", VENTAS, "luz", "SIP/1002")
+    assert "add luz at SIP/1002" in newcomer.run("plan")
+    assert "SIP/1002" not in site.live(VENTAS), "a plan changes nothing"
+    newcomer.run("sync")
+    assert "SIP/1002" in site.live(VENTAS)
+    assert "ana" in site.live(VENTAS), "another Plantel's member is a stranger"
+    newcomer.run("member", "remove", VENTAS, "luz")
+    newcomer.run("sync")
+    assert "SIP/1002" not in site.live(VENTAS)
+
+
+async def test_the_command_line_reaches_the_live_queue_while_the_service_runs(site: Site) -> None:
+    site.plantel.run("member", "add", VENTAS, "luz", "SIP/1002", "--penalty", "3")
+    assert json.loads(site.plantel.run("member", "list", VENTAS, "--json"))[0]["membername"] == "luz"
+    site.plantel.run("sync")
+    assert "SIP/1002" in site.live(VENTAS)
