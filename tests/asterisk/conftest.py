@@ -14,7 +14,11 @@ USERS = (AmiUser("looker", "uno", read="call", write="call"), AmiUser("boss", "d
 @pytest.fixture(scope="session")
 def running_asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateAsterisk]:
     with PrivateAsterisk(
-        tmp_path_factory.mktemp("pbx"), queues=dict.fromkeys(QUEUES, ()), phones=("1001", "1002"), users=USERS
+        tmp_path_factory.mktemp("pbx"),
+        queues=dict.fromkeys(QUEUES, ()),
+        phones=("1001", "1002"),
+        users=USERS,
+        ring_seconds=1,
     ) as asterisk:
         yield asterisk
 

@@ -1,7 +1,6 @@
 """AmiSwitch on a real Asterisk that is killed, frozen, reloaded or stingy with its rights."""
 
 import asyncio
-import time
 
 import anyio
 import anyio.to_thread
@@ -32,7 +31,8 @@ async def test_a_user_without_rights_may_look_and_is_told_what_is_missing(asteri
     diagnosis = await switch.diagnose()
     assert not diagnosis.reads_system
     assert not diagnosis.writes_agent
-    assert diagnosis.asterisk is diagnosis.chan_sip is None
+    assert diagnosis.asterisk is None
+    assert diagnosis.chan_sip is None
     assert diagnosis.queues == dict.fromkeys(QUEUES, 0)
     await switch.close()
 
@@ -150,16 +150,13 @@ async def test_every_call_ends_while_asterisk_comes_and_goes(asterisk: PrivateAs
     assert set((await switch.snapshot()).queues) == set(QUEUES)
 
 
-async def test_fifty_thousand_members_are_read_whole(asterisk: PrivateAsterisk, switch: AmiSwitch) -> None:
-    """As static members, which cost nothing to make."""
-    per_queue = 500
+async def test_a_large_system_is_read_whole(asterisk: PrivateAsterisk, switch: AmiSwitch) -> None:
+    # As static members, which cost nothing to make.
     queues = {
-        f"Campaña {number}->": [f"member => SIP/{1000 + phone},{phone % 7},José Ñandú" for phone in range(per_queue)]
+        f"Campaña {number}->": [f"member => SIP/{1000 + phone},{phone % 7},José Ñandú" for phone in range(100)]
         for number in range(100)
     }
     await anyio.to_thread.run_sync(asterisk.configure, queues)
-    started = time.process_time()
     snapshot = await switch.snapshot()
-    print(f"50,000 members: {time.process_time() - started:.2f} s of CPU")  # noqa: T201 - seen with -s
-    assert {queue: len(members) for queue, members in snapshot.queues.items()} == dict.fromkeys(queues, per_queue)
+    assert {queue: len(members) for queue, members in snapshot.queues.items()} == dict.fromkeys(queues, 100)
     assert {member.penalty for member in snapshot.queues["Campaña 7->"]} == set(range(7))

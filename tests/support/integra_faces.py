@@ -20,11 +20,16 @@ CAMPAIGNS = frozenset({*HARD_NAMES, "Ventas->", "grande"})
 class Server(Protocol):
     """What a server has to offer to be tested with the clients."""
 
-    url: str
-    ca: Path
-    token: str
-    user: str
-    password: str
+    @property
+    def url(self) -> str: ...
+    @property
+    def ca(self) -> Path: ...
+    @property
+    def token(self) -> str: ...
+    @property
+    def user(self) -> str: ...
+    @property
+    def password(self) -> str: ...
 
     def members(self, campaign: str) -> list[dict[str, Any]]: ...
 

@@ -260,7 +260,7 @@ async def test_a_diagnosis_tells_what_the_user_may_know(server: AmiServer, login
     diagnosis = await login(server).diagnose()
     assert diagnosis.protocol == "5.0.4"
     assert diagnosis.asterisk is None
-    assert diagnosis.chan_sip is diagnosis.chan_pjsip is None
+    assert (diagnosis.chan_sip, diagnosis.chan_pjsip) == (None, None)
     assert diagnosis.reads_system
     assert diagnosis.writes_agent
     assert diagnosis.queues == {"Ventas->": 1, "POWER<-": 0}

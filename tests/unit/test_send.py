@@ -14,15 +14,9 @@ import pytest
 from plantel.cli.send import CREDENTIALS, REFUSED, UNAVAILABLE, USAGE, send
 from plantel.testing.integra_server import IntegraServer, Lose, Status
 from tests.support.integra_faces import HARD_NAMES, scripted_server
+from tests.support.server import PROGRAM
 from tests.support.tls import make_certificate
 
-PROGRAM = """
-from cyclopts import App
-from plantel.cli.send import send
-app = App(name="plantel")
-app.command(send)
-app()
-"""
 HEADING = "agente;campaña;interfaz;penalidad;pausado"
 
 
@@ -197,7 +191,7 @@ def test_credentials_that_do_not_reach_that_far(server: IntegraServer, tmp_path:
 def test_as_a_program(server: IntegraServer, tmp_path: Path) -> None:
     def plantel(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", PROGRAM, "send", "--url", server.url, *arguments],
+            [PROGRAM, "send", "--url", server.url, *arguments],
             env={**os.environ, "PLANTEL_TOKEN": server.token, "PLANTEL_LANG": "en"},
             capture_output=True,
             text=True,

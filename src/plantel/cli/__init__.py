@@ -10,8 +10,10 @@ from plantel import __version__, errors
 from plantel.cli import context
 from plantel.cli.campaign import campaigns
 from plantel.cli.check import check
+from plantel.cli.demo import demo
 from plantel.cli.member import members
 from plantel.cli.output import fail, tell
+from plantel.cli.send import send
 from plantel.cli.serve import serve
 from plantel.cli.sync import plan, sync
 from plantel.cli.token import tokens, users
@@ -25,10 +27,17 @@ app = App(
     ),
 )
 app.command(serve, help=tell("Serve.", "Servir."))
+app.command(
+    demo,
+    help=tell(
+        "A real call, before and after an agent is added.", "Una llamada real, antes y después de agregar un agente."
+    ),
+)
 app.command(tokens)
 app.command(users)
 app.command(campaigns)
 app.command(members)
+app.command(send, help=tell("Send a roster file to a server.", "Enviar un archivo de plantel a un servidor."))
 app.command(check)
 app.command(plan)
 app.command(sync)

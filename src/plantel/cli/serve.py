@@ -16,6 +16,7 @@ from plantel.wiring import Plantel, SystemClock, assembled, operator
 from plantel.wiring import serve as run
 
 DEMO_CAMPAIGN = "Ventas->"
+DEMO_PHONE = "1001"
 DEMO_TOKEN = "demo"  # noqa: S105  # a name, not a secret
 
 
@@ -56,7 +57,13 @@ async def _serve(loaded: Settings, *, demo: bool) -> None:
 def demo_call(url: str, token: str) -> str:
     """The published call as a line for the shell."""
     members = [
-        {"membername": "ana", "queueName": DEMO_CAMPAIGN, "interface1": "SIP/1001", "penalty": "0", "paused": "0"}
+        {
+            "membername": "ana",
+            "queueName": DEMO_CAMPAIGN,
+            "interface1": f"SIP/{DEMO_PHONE}",
+            "penalty": "0",
+            "paused": "0",
+        }
     ]
     field = "queuemember=" + msgspec.json.encode(members).decode()
     return (

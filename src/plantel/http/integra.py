@@ -73,11 +73,15 @@ class Integra:
         except errors.PlantelError as error:
             status = statuses(error).integra
             if status in _UNREAD:
-                await request.drain(self._limit)
+                await request.drain()
             _REFUSED.inc()
-            refusal = {name.decode(): value.decode() for name, value in headers(error) if name in _LOGGED}
+            extra = headers(error)
+            if _CUT_SHORT in extra:
+                # the rest of the body must not pass for the next request
+                extra.append((b"connection", b"close"))
+            refusal = {name.decode(): value.decode() for name, value in extra if name in _LOGGED}
             log.warning("refused", path=scope["path"], address=request.address, **refusal)
-            await respond(send, status, _ZERO, _TEXT, headers(error))
+            await respond(send, status, _ZERO, _TEXT, extra)
             return
         _ANSWERED.inc()
         await respond(send, 200, body, content_type, extra)
@@ -144,6 +148,8 @@ class Integra:
             raise errors.NotAForm
         return await request.body(self._limit, self._timeout)
 
+
+_CUT_SHORT = (b"plantel-code", errors.BodyCutShort.code.encode())
 
 _LOGGED = frozenset({b"plantel-batch", b"plantel-code", b"plantel-reason"})
 

@@ -1,6 +1,7 @@
 """One ASGI request as the wire call needs it: headers once, and a body that is bounded in size and in time."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -48,7 +49,8 @@ class Request:
                 while True:
                     message = await self._receive()
                     if message["type"] == "http.disconnect":
-                        raise Disconnected
+                        # perhaps only its sending side is closed: whoever still reads is told
+                        raise errors.BodyTooLate(seconds=round(seconds), received=size)
                     chunk = message.get("body", b"")
                     size += len(chunk)
                     if size > limit:
@@ -62,24 +64,21 @@ class Request:
         except TimeoutError:
             raise errors.BodyTooLate(seconds=round(seconds), received=size) from None
 
-    async def drain(self, limit: int) -> None:
-        """Swallow a body that nobody will read, within `limit` bytes and DRAIN_TIME.
+    async def drain(self) -> None:
+        """Swallow a body that nobody will read, of any size, within DRAIN_TIME.
 
         Without it HTTP/1.1 clients that are still sending may see a reset instead of the early answer, and HTTP/2
-        streams a protocol error. A client that waits for `100 Continue` has sent nothing and needs nothing.
+        streams an error or, where the client waits for its window to open, nothing at all. A client that waits for
+        `100 Continue` has sent nothing and needs nothing.
         """
         if self.header(b"expect").lower() == b"100-continue":
             return
-        size = 0
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_TIME):
-                while size <= limit:
+                more = True
+                while more:
                     message = await self._receive()
-                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                        return
-                    size += len(message.get("body", b""))
-        except TimeoutError:
-            return
+                    more = message["type"] != "http.disconnect" and message.get("more_body", False)
 
 
 async def respond(

@@ -6,20 +6,54 @@ All of it uses only what the published calls say: any `Server` that knows CAMPAI
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from plantel import errors
 from plantel.client import Member, Stored
-from tests.support.integra_faces import HARD_NAMES, KINDS, Kind, Server, face, scripted_server
-from tests.support.tls import make_certificate
+from tests.support.integra_faces import CAMPAIGNS, HARD_NAMES, KINDS, Kind, Server, face, scripted_server
+from tests.support.server import PlantelServer, served
+from tests.support.tls import Certificate, make_certificate
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("kind", KINDS)]
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with scripted_server(tmp_path) as running:
-        yield running
+@pytest.fixture(scope="module")
+def plantel(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) -> Iterator["Plantel"]:
+    """A real Plantel that knows CAMPAIGNS and has a user."""
+    made = Plantel(tmp_path_factory.mktemp("plantel"), certificate=certificate)
+    made.declare(sorted(CAMPAIGNS))
+    made.run("user", "add", made.user, "--role", "admin", stdin=made.password + "\n")
+    with served(made):
+        yield made
+
+
+class Plantel(PlantelServer):
+    user = "integrador"
+    password = "una clave & más"
+
+    def tidy(self) -> None:
+        """Take every member out of every campaign."""
+        with httpx.Client(
+            base_url=f"{self.url}/api/v1", verify=self.context, headers={"authorization": f"Basic {self.token}"}
+        ) as api:
+            for campaign in CAMPAIGNS:
+                there = api.get("/members", params={"campaign": campaign}).json()
+                if there:
+                    agents = [one["membername"] for one in there]
+                    done = api.post("/members/remove", json={"campaign": campaign, "agents": agents}, timeout=60)
+                    assert done.status_code == 200, done.text
+
+
+@pytest.fixture(params=["scripted", "plantel"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    if request.param == "scripted":
+        with scripted_server(tmp_path) as running:
+            yield running
+    else:
+        real: Plantel = request.getfixturevalue("plantel")
+        yield real
+        real.tidy()
 
 
 @pytest.mark.parametrize("name", HARD_NAMES)
