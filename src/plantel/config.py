@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from plantel import errors
-from plantel.language import Language, Text
+from plantel.language import Text
 from plantel.roster import Interfaces
 
 DEFAULT_PATHS = (Path("plantel.toml"), Path("/etc/plantel/plantel.toml"))
@@ -176,17 +176,6 @@ class Settings(msgspec.Struct, frozen=True):
     log: LogSettings = LogSettings()
 
 
-class Mistakes(errors.ConfigError):
-    """Everything that is wrong with the configuration, in one error."""
-
-    def __init__(self, mistakes: list[errors.ConfigError]) -> None:
-        super().__init__(detail="; ".join(str(mistake) for mistake in mistakes))
-        self.mistakes = mistakes
-
-    def say(self, language: Language = "en") -> str:
-        return "\n".join(mistake.say(language) for mistake in self.mistakes)
-
-
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings from `path` (else `PLANTEL_CONFIG`, else the first of DEFAULT_PATHS that exists) and `environ`.
 
@@ -203,7 +192,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     if settings is not None and not mistakes:
         settings = _resolve(settings, environ, mistakes)
     if mistakes or settings is None:
-        raise Mistakes(mistakes)
+        raise errors.Mistakes(mistakes)
     return settings
 
 

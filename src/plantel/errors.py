@@ -25,7 +25,7 @@ to it.
     │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, PrivilegeMissing,
     │                      ActionRefused
     ├── ConfigError
-    │   └── ConfigUnreadable, UnknownSetting, InvalidSetting
+    │   └── ConfigUnreadable, UnknownSetting, InvalidSetting, Mistakes
     ├── AddressInUse            the server cannot listen
     ├── NameTaken, NoSuchThing  registering or looking up a campaign, a user or a token
     └── ClientError             a server as plantel.client meets it
@@ -469,6 +469,23 @@ class InvalidSetting(ConfigError):
         if isinstance(detail, Text):
             detail = detail.es if language == "es" else detail.en
         return self.text.say(language, setting=self.params["setting"], detail=detail)
+
+
+class Mistakes(ConfigError):
+    """Everything that is wrong with the configuration: at least one of the above in `mistakes`."""
+
+    code = "mistakes"
+    text = Text("the configuration has mistakes: {mistakes}", "la configuración tiene errores: {mistakes}")
+
+    def __init__(self, mistakes: list[ConfigError]) -> None:
+        super().__init__()
+        self.mistakes = mistakes
+
+    def say(self, language: Language = "en") -> str:
+        return self.text.say(language, mistakes="; ".join(mistake.say(language) for mistake in self.mistakes))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Mistakes, (self.mistakes,)
 
 
 class AddressInUse(PlantelError):

@@ -188,7 +188,7 @@ def _server(settings: Settings, app: FrontDoor) -> Server:
 
 
 def _allow_open_files() -> None:
-    """Raise the soft limit of open files as far as CONNECTIONS need it: the usual 1,024 is soon used up by idle ones."""
+    """Raise the soft limit of open files as far as CONNECTIONS need it: the usual 1,024 is soon used up."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = CONNECTIONS + OTHER_FILES
     if hard != resource.RLIM_INFINITY:

@@ -224,9 +224,9 @@ class Connection(asyncio.Protocol):
             self._finish(SwitchProtocol(server=self._endpoint.server, detail=str(error)))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._gone.set()
         detail = str(exc) if exc else "Asterisk closed the connection"
         self._finish(SwitchUnreachable(server=self._endpoint.server, detail=detail))
-        self._gone.set()
 
     def _receive(self, message: wire.Message) -> None:
         headers = message.headers

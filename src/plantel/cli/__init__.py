@@ -1,22 +1,27 @@
-"""The command line."""
+"""The command line. A command's own module is imported when it is called: the service alone needs half a second."""
 
 import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
+from rich.text import Text
 
 from plantel import __version__, errors
 from plantel.cli import context
-from plantel.cli.campaign import campaigns
-from plantel.cli.check import check
-from plantel.cli.demo import demo
-from plantel.cli.member import members
 from plantel.cli.output import fail, tell
-from plantel.cli.send import send
-from plantel.cli.serve import serve
-from plantel.cli.sync import plan, sync
-from plantel.cli.token import tokens, users
+
+
+def _usage(error: CycloptsError) -> Text:
+    """What is wrong with the words typed, and where to read on."""
+    command = " ".join(["plantel", *(error.command_chain or ())])
+    hint = tell(
+        "{command} --help tells more; a name that begins with - goes after --",
+        "{command} --help dice más; un nombre que empieza con - va después de --",
+        command=command,
+    )
+    return Text(f"plantel: {error}\n{hint}", no_wrap=True, overflow="ignore")
+
 
 app = App(
     name="plantel",
@@ -25,22 +30,51 @@ app = App(
         "The roster of a contact centre, kept true on Asterisk.",
         "El plantel de un centro de contacto, hecho realidad en Asterisk.",
     ),
+    error_formatter=_usage,
 )
-app.command(serve, help=tell("Serve.", "Servir."))
+app.command("plantel.cli.serve:serve", help=tell("Serve.", "Servir."))
 app.command(
-    demo,
+    "plantel.cli.demo:demo",
     help=tell(
         "A real call, before and after an agent is added.", "Una llamada real, antes y después de agregar un agente."
     ),
 )
-app.command(tokens)
-app.command(users)
-app.command(campaigns)
-app.command(members)
-app.command(send, help=tell("Send a roster file to a server.", "Enviar un archivo de plantel a un servidor."))
-app.command(check)
-app.command(plan)
-app.command(sync)
+app.command("plantel.cli.token:tokens", name="token", help=tell("Tokens of integrators.", "Tokens de integradores."))
+app.command(
+    "plantel.cli.token:users",
+    name="user",
+    help=tell("People who log in with a password.", "Personas que entran con contraseña."),
+)
+app.command(
+    "plantel.cli.campaign:campaigns",
+    name="campaign",
+    help=tell("Campaigns: the queues of Asterisk.", "Campañas: las colas de Asterisk."),
+)
+app.command(
+    "plantel.cli.member:members",
+    name="member",
+    help=tell("The members of a campaign.", "Los miembros de una campaña."),
+)
+app.command(
+    "plantel.cli.send:send", help=tell("Send a roster file to a server.", "Enviar un archivo de plantel a un servidor.")
+)
+app.command(
+    "plantel.cli.check:check",
+    help=tell(
+        "What works, what does not, and what to do about it.", "Qué funciona, qué no, y qué hacer para arreglarlo."
+    ),
+)
+app.command(
+    "plantel.cli.sync:plan",
+    help=tell(
+        "What sync would change on every server; changes nothing.",
+        "Lo que sync cambiaría en cada servidor; no cambia nada.",
+    ),
+)
+app.command(
+    "plantel.cli.sync:sync",
+    help=tell("Bring every server into agreement now.", "Poner de acuerdo a cada servidor ahora."),
+)
 
 
 @app.meta.default

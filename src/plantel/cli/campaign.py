@@ -8,7 +8,7 @@ from plantel.cli.options import AsJson, InstanceName
 from plantel.cli.output import json, note, table, tell
 from plantel.wiring import operator
 
-campaigns = App(name="campaign", help=tell("Campaigns: the queues of Asterisk.", "Campañas: las colas de Asterisk."))
+campaigns = App(name="campaign")
 
 
 @campaigns.command(help=tell("Declare a campaign.", "Declarar una campaña."))

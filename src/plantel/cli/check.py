@@ -1,6 +1,5 @@
 """`plantel check`: what works, what does not, and what to do about it."""
 
-import ssl
 import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -10,7 +9,7 @@ from plantel.ami.diagnosis import Diagnosis
 from plantel.cli.context import settings
 from plantel.cli.options import AsJson
 from plantel.cli.output import json, tell
-from plantel.config import AsteriskSettings, Settings
+from plantel.config import AsteriskSettings, HttpSettings, Settings, check_certificate
 from plantel.http.instance import Instance
 from plantel.language import Text, current
 from plantel.roster import Campaign, Member, fold
@@ -60,7 +59,7 @@ _REMEDIES: dict[type[errors.PlantelError], Text] = {
 async def check(*, as_json: AsJson = False) -> None:
     loaded = settings()
     findings = [Finding("config", good=True, what=tell("is valid", "es válida"))]
-    findings += _check_tls(loaded)
+    findings += _check_tls(loaded.http)
     try:
         async with assembled(loaded) as plantel:
             findings.append(Finding("store", good=True, what=loaded.store.url))
@@ -87,22 +86,13 @@ def _bad(subject: str, error: errors.PlantelError) -> Finding:
     )
 
 
-def _check_tls(loaded: Settings) -> Iterator[Finding]:
-    http = loaded.http
+def _check_tls(http: HttpSettings) -> Iterator[Finding]:
     if not http.tls_cert:
         return
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(http.tls_cert, http.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        yield Finding(
-            "tls",
-            good=False,
-            what=f"{http.tls_cert}, {http.tls_key}: {error}",
-            remedy=tell(
-                "both must be readable PEM files, and the key must belong to the certificate",
-                "ambos deben ser archivos PEM legibles, y la clave debe ser la del certificado",
-            ),
-        )
+        check_certificate(http)
+    except errors.InvalidSetting as error:
+        yield _bad("tls", error)
     else:
         yield Finding("tls", good=True, what=http.tls_cert)
 

@@ -3,10 +3,13 @@
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plantel import config, errors
-from plantel.http.instance import Instance
-from plantel.wiring import Plantel, assembled
+
+if TYPE_CHECKING:
+    from plantel.http.instance import Instance
+    from plantel.wiring import Plantel
 
 config_path: Path | None = None
 """The file named by --config, set once before the command runs."""
@@ -18,8 +21,10 @@ def settings() -> config.Settings:
 
 
 @contextlib.asynccontextmanager
-async def roster(instance: str) -> AsyncIterator[tuple[Plantel, Instance]]:
+async def roster(instance: str) -> "AsyncIterator[tuple[Plantel, Instance]]":
     """The store opened, and one of its instances ("": the first configured). Raises NoSuchThing, StoreError."""
+    from plantel.wiring import assembled  # noqa: PLC0415  # 0.3 s that --help and wrong usage need not wait
+
     loaded = settings()
     async with assembled(loaded) as plantel:
         name = instance or loaded.instance[0].name

@@ -13,7 +13,7 @@ from plantel.roster import Member
 from plantel.service import Receipt
 from plantel.wiring import operator
 
-members = App(name="member", help=tell("The members of a campaign.", "Los miembros de una campaña."))
+members = App(name="member")
 
 
 @members.command(help=tell("Add an agent, or change the one there.", "Agregar un agente, o cambiar el que está."))

@@ -22,8 +22,12 @@ def note(en: str, es: str, **params: object) -> None:
 
 
 def fail(error: errors.PlantelError) -> None:
-    """Say what is wrong, each problem of a batch on a line of its own."""
-    found = error.problems if isinstance(error, errors.BatchRefused) else [error]
+    """Say what is wrong, each problem of a batch and each mistake of a configuration on a line of its own."""
+    found: Sequence[errors.PlantelError] = [error]
+    if isinstance(error, errors.BatchRefused):
+        found = error.problems
+    elif isinstance(error, errors.Mistakes):
+        found = error.mistakes
     for one in found:
         print(f"plantel: {one.say(current())} [{one.code}]", file=sys.stderr)
 
@@ -33,7 +37,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     made = Table(*headings, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         made.add_row(*(str(cell) for cell in row))
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 10_000
     console.print(made)

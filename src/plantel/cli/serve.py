@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from plantel.access import Role, Token, digest, new_secret, token_text
 from plantel.cli.context import settings
 from plantel.cli.output import note, tell
-from plantel.config import Settings
+from plantel.config import Settings, check_certificate
 from plantel.roster import fold
 from plantel.wiring import Plantel, SystemClock, assembled, operator
 from plantel.wiring import serve as run
@@ -34,6 +34,7 @@ def serve(
     ] = False,
 ) -> None:
     loaded = settings()
+    check_certificate(loaded.http)
     uvloop.run(_serve(loaded, demo=demo))
 
 

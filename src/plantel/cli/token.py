@@ -15,9 +15,10 @@ from plantel.cli.context import roster
 from plantel.cli.options import Campaigns, InstanceName
 from plantel.cli.output import note, table, tell
 from plantel.config import Duration
+from plantel.language import Text
 
-tokens = App(name="token", help=tell("Tokens of integrators.", "Tokens de integradores."))
-users = App(name="user", help=tell("People who log in with a password.", "Personas que entran con contraseña."))
+tokens = App(name="token")
+users = App(name="user")
 
 Expires = Annotated[
     str, Parameter(help=tell("When it ends: 30d, 12h, or 2027-12-31.", "Cuándo caduca: 30d, 12h o 2027-12-31."))
@@ -114,7 +115,7 @@ def _password() -> str:
     elif sys.stdin.isatty():
         password = getpass.getpass(tell("Password: ", "Contraseña: "))
         if getpass.getpass(tell("Again: ", "Otra vez: ")) != password:
-            raise errors.InvalidSetting(setting="password", detail=tell("the two differ", "las dos no coinciden"))
+            raise errors.InvalidSetting(setting="password", detail=Text("the two differ", "las dos no coinciden"))
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if not password:
@@ -128,13 +129,12 @@ def _when(text: str, now: datetime) -> datetime:
     except ValueError:
         pass
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        detail = tell("say 30d, 12h or a date such as 2027-12-31", "diga 30d, 12h o una fecha como 2027-12-31")
-        raise errors.InvalidSetting(setting="--expires", detail=detail) from None
-    moment = moment.astimezone(UTC)
+        moment = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        wanted = Text("must be 30d, 12h or a date such as 2027-12-31", "debe ser 30d, 12h o una fecha como 2027-12-31")
+        raise errors.InvalidSetting(setting="--expires", detail=wanted) from None
     if moment <= now:
-        raise errors.InvalidSetting(setting="--expires", detail=tell("is in the past", "ya pasó"))
+        raise errors.InvalidSetting(setting="--expires", detail=Text("is in the past", "ya pasó"))
     return moment
 
 

@@ -21,8 +21,52 @@ class Disconnected(Exception):
     """The client went away before its body was complete."""
 
 
+class _Watch:
+    """Ends the reading of bodies that come too late.
+
+    One timer looks after all of them, every TICK seconds: a timer for each costs more than all else about a small body.
+    """
+
+    TICK = 0.1
+
+    def __init__(self) -> None:
+        self._due: dict[asyncio.Task[Any], float] = {}
+        self._late: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, seconds: float) -> asyncio.Task[Any]:
+        """Cancel the current task in `seconds`, unless `end` is called for it; returns that task."""
+        task = asyncio.current_task()
+        assert task is not None
+        loop = task.get_loop()
+        self._due[task] = loop.time() + seconds
+        if self._timer is None:
+            self._timer = loop.call_later(self.TICK, self._look, loop)
+        return task
+
+    def end(self, task: asyncio.Task[Any]) -> bool:
+        """Let go of the task; whether it was cancelled from here (then that is taken back)."""
+        del self._due[task]
+        if self._late and task in self._late:
+            self._late.remove(task)
+            task.uncancel()
+            return True
+        return False
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for task, due in self._due.items():
+            if due <= now and task not in self._late:
+                self._late.add(task)
+                task.cancel()
+        self._timer = loop.call_later(self.TICK, self._look, loop) if self._due else None
+
+
+_watch = _Watch()
+
+
 class Request:
-    """An HTTP request: its scope, its headers by lower-case name (the last of each), the client's `address`, its body."""
+    """An HTTP request: scope, headers by lower-case name (the last of each), the client's `address`, body."""
 
     __slots__ = ("_receive", "address", "headers", "scope")
 
@@ -37,32 +81,32 @@ class Request:
         return self.headers.get(name, b"")
 
     async def body(self, limit: int, seconds: float) -> bytes:
-        """The whole body. Raises BodyTooLarge, BodyTooLate, and Disconnected where it ends before its announced length."""
+        """The whole body. Raises BodyTooLarge, BodyTooLate, and Disconnected where it is shorter than announced."""
         announced = self.headers.get(b"content-length", b"")
         expected = int(announced) if announced.isdigit() else None
         if expected is not None and expected > limit:
             raise errors.BodyTooLarge(most=limit)
         chunks: list[bytes] = []
         size = 0
+        task = _watch.begin(seconds)
         try:
-            async with asyncio.timeout(seconds):
-                while True:
-                    message = await self._receive()
-                    if message["type"] == "http.disconnect":
-                        # perhaps only its sending side is closed: whoever still reads is told
-                        raise errors.BodyTooLate(seconds=round(seconds), received=size)
-                    chunk = message.get("body", b"")
-                    size += len(chunk)
-                    if size > limit:
-                        raise errors.BodyTooLarge(most=limit)
-                    # all that was announced is there: no need to go round again for an empty last message
-                    if size == expected or not message.get("more_body", False):
-                        if expected is not None and size < expected:
-                            raise Disconnected
-                        return b"".join((*chunks, chunk)) if chunks else chunk
-                    chunks.append(chunk)
-        except TimeoutError:
-            raise errors.BodyTooLate(seconds=round(seconds), received=size) from None
+            while True:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    raise Disconnected
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > limit:
+                    raise errors.BodyTooLarge(most=limit)
+                # all that was announced is there: no need to go round again for an empty last message
+                if size == expected or not message.get("more_body", False):
+                    if expected is not None and size < expected:
+                        raise Disconnected
+                    return b"".join((*chunks, chunk)) if chunks else chunk
+                chunks.append(chunk)
+        finally:
+            if _watch.end(task):
+                raise errors.BodyTooLate(seconds=round(seconds), received=size)
 
     async def drain(self) -> None:
         """Swallow a body that nobody will read, of any size, within DRAIN_TIME.

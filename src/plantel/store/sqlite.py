@@ -160,7 +160,14 @@ class SqliteConnection:
         if self._driver.in_transaction:
             self._driver.execute("ROLLBACK")
 
+    def check_transaction(self) -> None:
+        """Raise StoreUnavailable where the transaction is lost: what is written now would be stored by itself."""
+        if not self._driver.in_transaction:
+            raise errors.StoreUnavailable(detail="the transaction was lost")
+
     def save(self, point: str) -> None:
+        """Set a savepoint within the transaction."""
+        self.check_transaction()
         self._driver.execute(f"SAVEPOINT {point}")
 
     def release(self, point: str) -> None:

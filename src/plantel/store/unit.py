@@ -161,7 +161,9 @@ class Unit(SqlTransaction):
     def finish(self) -> None:
         """The work is done: what it wrote becomes part of the group's transaction. Raises an error of the database."""
         if self._saved:
-            self.rows.send(self._connection)
+            self._connection.check_transaction()
+            if self.rows:
+                self.rows.send(self._connection)
             self._connection.release("unit")
         elif self.rows:
             self._group.wait(self)
@@ -251,11 +253,15 @@ class Unit(SqlTransaction):
             self._before_reading()
 
     def _before_reading(self) -> None:
-        self._group.send()
+        self._connection.check_transaction()
         if self.rows:
             self._before_writing()
+        else:
+            with translating():
+                self._group.send()
 
     def _before_writing(self) -> None:
+        self._connection.check_transaction()
         with translating():
             self._group.send()
             if not self._saved:

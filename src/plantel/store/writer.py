@@ -119,8 +119,9 @@ class Writer:
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever submitted the unit
             job.error = _presentable(error)
             unit.abandon()
-        if not self._connection.in_transaction:
-            raise job.error or errors.StoreUnavailable(detail="the transaction was lost")
+        if not self._connection.in_transaction and isinstance(job.error, errors.StoreError):
+            raise job.error
+        self._connection.check_transaction()
 
 
 def _presentable(error: BaseException) -> Exception:

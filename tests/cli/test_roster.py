@@ -1,0 +1,100 @@
+"""`plantel campaign` and `plantel member`, with a server on the same store and without one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.cli.conftest import Integrator
+from tests.support.server import PlantelServer
+
+HARD = "José Ñandú [a:phone:b] & %41+"
+
+
+def campaigns(server: PlantelServer) -> set[str]:
+    return {one["name"] for one in json.loads(server.run("campaign", "list", "--json"))}
+
+
+def members(server: PlantelServer, *campaign: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(server.run("member", "list", "--json", *campaign))
+    return found
+
+
+def test_what_the_command_line_does_is_what_a_running_server_shows(
+    server: PlantelServer, integrator: Integrator
+) -> None:
+    token = server.token
+    server.run("campaign", "add", HARD)
+    added = server.run("member", "add", HARD, "José Ñandú", "PJSIP/7001", "--penalty", "3", "--paused")
+    assert added == "added: José Ñandú PJSIP/7001 penalty=3 paused=1\n"
+    shown = {"membername": "José Ñandú", "queueName": HARD, "interface1": "PJSIP/7001", "penalty": 3, "paused": 1}
+    assert json.loads(integrator.agents(token, HARD).body) == [shown]
+    assert integrator.add(token, HARD, "Ana", "SIP/7002").body == "1"
+    assert [one["membername"] for one in members(server, HARD)] == ["Ana", "José Ñandú"]
+
+    assert "updated: José Ñandú" in server.run("member", "pause", HARD, "José Ñandú", "--off")
+    report = json.loads(server.run("member", "pause", HARD, "sip/7002", "PJSIP/7001", "--json"))
+    assert {one["after"]["membername"] for one in report["changes"]} == {"Ana", "José Ñandú"}
+    assert [one["paused"] for one in members(server, HARD)] == [True, True]
+    again = server.outcome("member", "pause", HARD, "Ana", lang="es")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert "ya estaba así" in again.stderr
+
+    assert "removed: Ana" in server.run("member", "remove", HARD, "Ana")
+    assert [one["membername"] for one in json.loads(integrator.agents(token, HARD).body)] == ["José Ñandú"]
+    assert HARD in server.run("campaign", "list")
+    removed = server.outcome("campaign", "remove", HARD)
+    assert "removed, with 1 members" in removed.stderr
+    assert HARD not in campaigns(server)
+    assert integrator.agents(token, HARD).code == "unknown_campaign"
+
+
+def test_it_works_without_a_server_and_with_names_that_look_like_options(tmp_path: Path) -> None:
+    alone = PlantelServer(tmp_path)
+    alone.run("campaign", "add", "--", "-x")
+    alone.run("campaign", "add", "POWER<-")
+    assert campaigns(alone) == {"-x", "POWER<-"}
+    alone.run("member", "add", "--penalty", "2", "--", "-x", "--json", "SIP/1")
+    assert members(alone, "--", "-x") == [
+        {"campaign": "-x", "membername": "--json", "interface": "SIP/1", "penalty": 2, "paused": False}
+    ]
+    table = alone.run("member", "list", "--", "-x").splitlines()
+    assert [row.split() for row in table] == [
+        ["membername", "interface", "penalty", "paused"],
+        ["--json", "SIP/1", "2", "0"],
+    ]
+    alone.run("member", "remove", "--", "-x", "--json")
+    assert members(alone, "--", "-x") == []
+
+
+def test_refusals_say_why_in_both_languages_and_exit_with_one(tmp_path: Path) -> None:
+    alone = PlantelServer(tmp_path)
+    alone.run("campaign", "add", "Ventas->")
+    for arguments, english, spanish in (
+        (("campaign", "add", "ventas->"), "ventas-> exists already [name_taken]", "ventas-> ya existe [name_taken]"),
+        (("campaign", "remove", "none"), "there is no none [no_such_thing]", "no existe none [no_such_thing]"),
+        (
+            ("member", "add", "Ventas->", "ana", "SIP/1@trunk", "--penalty=-1"),
+            "item 1: penalty: must be 0 or more [negative_value]",
+            "elemento 1: penalty: debe ser 0 o más [negative_value]",
+        ),
+        (
+            ("member", "remove", "Ventas->", "a", "b"),
+            "item 2: b is not in campaign Ventas-> [unknown_member]",
+            "elemento 2: b no está en la campaña Ventas-> [unknown_member]",
+        ),
+        (
+            ("member", "pause", "Ventas->"),
+            "the array is empty: there is nobody to add [empty_batch]",
+            "el array está vacío: no hay a quién agregar [empty_batch]",
+        ),
+        (
+            ("member", "list", "Cobros"),
+            "there is no campaign Cobros [unknown_campaign]",
+            "no existe la campaña Cobros [unknown_campaign]",
+        ),
+    ):
+        for lang, said in (("en", english), ("es", spanish)):
+            refused = alone.outcome(*arguments, lang=lang)
+            assert (refused.returncode, refused.stdout) == (1, ""), arguments
+            assert f"plantel: {said}" in refused.stderr.splitlines()
+    assert members(alone, "Ventas->") == []

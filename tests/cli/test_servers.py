@@ -1,0 +1,153 @@
+"""`plantel check`, `plan` and `sync` against an AMI server that behaves, and that does not."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plantel.plan import LiveMember
+from plantel.testing.ami_server import AmiServer
+from tests.support.server import PlantelServer, free_port
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def pbx() -> AsyncIterator[AmiServer]:
+    async with AmiServer(["Ventas->", "POWER<-"]) as server:
+        yield server
+
+
+def plantel(folder: Path, port: int, **keys: object) -> PlantelServer:
+    """A configuration with one server, named pbx1."""
+    lines = {"name": "pbx1", "port": port, "username": "plantel", "secret": "secret", **keys}
+    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
+    return PlantelServer(folder, config=f"[[asterisk]]\n{text}")
+
+
+async def run(server: PlantelServer, *arguments: str, code: int = 0, lang: str = "en") -> str:
+    """In a thread: the AMI server answers from this one."""
+    done = await asyncio.to_thread(server.outcome, *arguments, lang=lang)
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+async def findings(server: PlantelServer, subject: str, *, code: int) -> list[dict[str, Any]]:
+    return [
+        one for one in json.loads(await run(server, "check", "--json", code=code)) if one["subject"].startswith(subject)
+    ]
+
+
+# --- check -----------------------------------------------------------------------------------------------------------
+
+
+async def test_check_without_any_server(tmp_path: Path) -> None:
+    alone = PlantelServer(tmp_path)
+    shown = await run(alone, "check", lang="es")
+    assert [line[:5] for line in shown.splitlines()] == ["bien "] * 3
+    assert "no hay ningún servidor configurado" in shown
+
+
+async def test_check_finds_all_well_and_names_queues_that_are_missing(tmp_path: Path, pbx: AmiServer) -> None:
+    server = plantel(tmp_path, pbx.port)
+    await run(server, "campaign", "add", "Ventas->")
+    shown = await run(server, "check")
+    assert f"ok   asterisk pbx1: AMI 5.0.4 at 127.0.0.1:{pbx.port}, 2 queues, 0 members" in shown
+    await run(server, "campaign", "add", "Cobros")
+    shown = await run(server, "check", code=1, lang="es")
+    assert "MAL  campaign Cobros: ningún servidor tiene una cola con este nombre" in shown
+    assert "[Cobros]" in shown
+
+
+async def test_check_names_missing_privileges_and_modules(tmp_path: Path, pbx: AmiServer) -> None:
+    server = plantel(tmp_path, pbx.port)
+    await run(server, "campaign", "add", "Ventas->")
+    await run(server, "member", "add", "Ventas->", "ana", "PJSIP/1")
+    pbx.write = frozenset({"agent", "system"})
+    found = await findings(server, "asterisk pbx1", code=1)
+    assert [one["good"] for one in found] == [True, False]
+    assert "Asterisk 16.28.0" in found[0]["what"]
+    assert found[1]["what"] == "1 members have a PJSIP/ interface, and chan_pjsip is not loaded there"
+    pbx.write = frozenset()
+    pbx.read = frozenset({"agent"})
+    found = await findings(server, "asterisk pbx1", code=1)
+    assert [one["good"] for one in found] == [True, False]
+    assert found[1]["what"] == "the AMI user lacks write = agent, read = system,agent"
+    assert "read = system,agent and write = agent" in found[1]["remedy"]
+
+
+async def test_check_tells_the_ways_of_not_reaching_a_server_apart(tmp_path: Path, pbx: AmiServer) -> None:
+    (found,) = await findings(plantel(tmp_path, free_port()), "asterisk", code=1)
+    assert found["what"].startswith("no AMI connection: ")
+    assert "manager.conf" in found["remedy"]
+    (found,) = await findings(plantel(tmp_path, pbx.port, secret="wrong"), "asterisk", code=1)
+    assert found["what"] == "AMI refuses the user plantel: Authentication failed"
+    assert "[plantel] of manager.conf" in found["remedy"]
+    pbx.banner = b"SSH-2.0-OpenSSH_9.2\r\n"
+    (found,) = await findings(plantel(tmp_path, pbx.port), "asterisk", code=1)
+    assert found["what"].startswith("this does not look like AMI: ")
+    assert "5038" in found["remedy"]
+
+
+async def test_check_names_a_store_that_cannot_be_opened(tmp_path: Path) -> None:
+    server = PlantelServer(tmp_path)
+    text = server.config.read_text().replace(f"{tmp_path}/plantel.db", f"{tmp_path}/none/plantel.db")
+    server.config.write_text(text)
+    shown = await run(server, "check", code=1)
+    assert "BAD  store: the store is unavailable: " in shown
+    assert "-> check that the folder exists and that this user may write there" in shown
+
+
+# --- plan and sync ---------------------------------------------------------------------------------------------------
+
+
+async def test_plan_changes_nothing_and_sync_makes_it_so(tmp_path: Path, pbx: AmiServer) -> None:
+    server = plantel(tmp_path, pbx.port)
+    foreign = LiveMember("SIP/9", "somebody", 0)
+    pbx.pbx.add("Ventas->", foreign.interface, foreign.membername, 0, False)
+    await run(server, "campaign", "add", "Ventas->")
+    await run(server, "member", "add", "Ventas->", "José Ñandú", "SIP/1001", "--penalty", "2", "--paused")
+    before = pbx.pbx.members()
+
+    shown = await run(server, "plan", lang="es")
+    assert "pbx1: 1 cambios por hacer" in shown
+    assert "  Ventas->: agregar José Ñandú en SIP/1001, penalty 2, paused 1" in shown
+    assert pbx.pbx.members() == before
+
+    await run(server, "sync")
+    wanted = LiveMember("SIP/1001", "José Ñandú", 2, paused=True)
+    assert pbx.pbx.members()["Ventas->"] == (foreign, wanted)
+    assert await run(server, "plan") == "pbx1: agrees with the roster\n"
+    (result,) = json.loads(await run(server, "sync", "--json"))
+    assert (result["server"], result["agreed"], result["actions"], result["blocked"]) == ("pbx1", True, [], [])
+
+    await run(server, "member", "remove", "Ventas->", "José Ñandú")
+    await run(server, "sync")
+    assert pbx.pbx.members()["Ventas->"] == (foreign,)
+
+
+async def test_sync_tells_what_is_not_possible(tmp_path: Path, pbx: AmiServer) -> None:
+    server = plantel(tmp_path, pbx.port)
+    await run(server, "campaign", "add", "Cobros")
+    await run(server, "member", "add", "Cobros", "ana", "SIP/1001")
+    shown = await run(server, "sync", code=1, lang="es")
+    assert "  no es posible: pbx1: no existe la cola Cobros" in shown
+    (result,) = json.loads(await run(server, "plan", "--json"))
+    assert [one["code"] for one in result["blocked"]] == ["queue_missing"]
+    await run(server, "campaign", "add", "POWER<-")
+    await run(server, "member", "add", "POWER<-", "ana", "SIP/1001")
+    pbx.write = frozenset()
+    shown = await run(server, "sync", code=1)
+    assert "pbx1: the AMI user lacks a privilege for QueueAdd" in shown
+    assert pbx.pbx.members()["POWER<-"] == ()
+
+
+async def test_sync_and_plan_fail_where_a_server_is_away(tmp_path: Path) -> None:
+    server = plantel(tmp_path, free_port())
+    (result,) = json.loads(await run(server, "sync", "--json", code=1))
+    assert (result["server"], result["error"]) == ("pbx1", "switch_unreachable")
+    await run(server, "plan", code=1)

@@ -1,0 +1,345 @@
+"""What is particular to the store over a SQLite file: the file, a disk that fails, locks, and the writer's thread."""
+
+import asyncio
+import sqlite3
+import stat
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from plantel import errors
+from plantel.ports import Transaction
+from plantel.roster import Member
+from plantel.store import open_store, sqlite, store, writer
+from plantel.store.store import SqliteStore
+from tests.support.rosters import added, declared
+
+pytestmark = pytest.mark.anyio
+
+ANA = Member("Ventas->", "Ana", "SIP/1001")
+BEA = Member("Ventas->", "Bea", "SIP/1002")
+
+
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    opened = open_store(f"sqlite:///{tmp_path}/plantel.db")
+    await opened.write(declared("Ventas->"))
+    yield opened
+    await opened.close()
+
+
+async def roster(opened: SqliteStore) -> list[Member]:
+    return await opened.read(lambda transaction: transaction.members("acme"))
+
+
+class Blocker:
+    """A unit that holds the writer until it is let go."""
+
+    def __init__(self) -> None:
+        self._begun = threading.Event()
+        self._go = threading.Event()
+
+    def __call__(self, transaction: Transaction) -> str:
+        self._begun.set()
+        assert self._go.wait(30)
+        return "let go"
+
+    async def begun(self) -> None:
+        assert await asyncio.to_thread(self._begun.wait, 30)
+
+    def let_go(self) -> None:
+        self._go.set()
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+async def test_only_the_owner_may_read_the_files(opened: SqliteStore, tmp_path: Path) -> None:
+    await opened.write(added(ANA))
+    assert _modes(tmp_path) == {"plantel.db": 0o600, "plantel.db-wal": 0o600, "plantel.db-shm": 0o600}
+
+
+async def test_an_answer_means_durable(opened: SqliteStore) -> None:
+    def pragmas(transaction: Transaction) -> list[object]:
+        driver = transaction._connection._driver  # type: ignore[attr-defined] # white-box
+        return [driver.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+
+    assert await opened.write(pragmas) == ["wal", 2]
+
+
+async def test_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    await open_store("sqlite:///here.db").close()
+    assert (tmp_path / "here.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://localhost/plantel", "later release"),
+        ("mysql://localhost/plantel", "later release"),
+        ("sqlite://", "must be"),
+        ("sqlite:///", "must be"),
+        ("sqlite:///:memory:", "must be"),
+        ("sqlite:///plantel.db?mode=ro", "without options"),
+        ("plantel.db", "must be"),
+        ("", "must be"),
+    ],
+)
+def test_other_urls_are_refused(url: str, reason: str) -> None:
+    with pytest.raises(errors.InvalidSetting, match=rf"store\.url: .*{reason}"):
+        open_store(url)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(errors.StoreUnavailable, match="No such file or directory"):
+        open_store(f"sqlite:///{tmp_path}/nowhere/plantel.db")
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "plantel.db"
+    path.write_bytes(b"this is no database, however long it may be looked at" * 100)
+    with pytest.raises(errors.StoreUnavailable, match="not a database"):
+        open_store(f"sqlite:///{path}")
+
+
+# --- a disk that fails -----------------------------------------------------------------------------------------------
+
+
+def limit(opened: SqliteStore, pages: int) -> Callable[[Transaction], None]:
+    """Let the database grow by so many pages and no further."""
+
+    def work(transaction: Transaction) -> None:
+        driver = transaction._connection._driver  # type: ignore[attr-defined] # SQLite's own way to fill a disk
+        now = driver.execute("PRAGMA page_count").fetchone()[0]
+        driver.execute(f"PRAGMA max_page_count = {now + pages}")
+
+    return work
+
+
+@pytest.mark.parametrize("size", [1, 600])
+async def test_a_full_disk_refuses_and_the_writer_goes_on(opened: SqliteStore, size: int) -> None:
+    await opened.write(added(ANA))
+    await opened.write(limit(opened, 4))
+
+    def some(number: int) -> list[Member]:
+        return [Member("Ventas->", f"agent {number} {n}", f"PJSIP/{number}-{n}") for n in range(size)]
+
+    stored = [ANA]
+    for number in range(1000):
+        try:
+            await opened.write(added(*some(number)))
+        except errors.StoreFull:
+            break
+        stored += some(number)
+    else:
+        pytest.fail("the disk was never full")
+    assert sorted(await roster(opened), key=str) == sorted(stored, key=str)
+    with pytest.raises(errors.StoreFull):
+        await opened.write(added(*(Member("Ventas->", f"late {n}", f"IAX2/{n}") for n in range(600))))
+
+    await opened.write(limit(opened, 10_000))
+    await opened.write(added(BEA))
+    assert sorted(await roster(opened), key=str) == sorted([*stored, BEA], key=str)
+    journal = await opened.read(lambda transaction: transaction.journal("acme", limit=10**6))
+    assert len(journal) == len(stored) + 1
+    revisions = [entry.revision for entry in journal]
+    assert revisions == sorted(set(revisions))
+
+
+async def test_a_transaction_that_sqlite_gave_up_fails_the_whole_group(opened: SqliteStore) -> None:
+    """On a full disk or an I/O error SQLite may roll back by itself; what follows must not be stored bit by bit."""
+
+    def give_up(transaction: Transaction) -> None:
+        added(BEA)(transaction)
+        transaction._connection._driver.execute("ROLLBACK")  # type: ignore[attr-defined] # as SQLite does by itself
+        with pytest.raises(errors.StoreUnavailable):
+            declared("Cobros")(transaction)
+        with pytest.raises(errors.StoreUnavailable):
+            transaction.members("acme")
+
+    blocker = Blocker()
+    held = asyncio.ensure_future(opened.write(blocker))
+    await blocker.begun()
+    group = [asyncio.ensure_future(opened.write(work)) for work in (added(ANA), give_up, declared("Soporte"))]
+    await asyncio.sleep(0)
+    blocker.let_go()
+    outcomes = await asyncio.gather(held, *group, return_exceptions=True)
+    assert outcomes[0] == "let go"
+    assert [type(outcome) for outcome in outcomes[1:]] == [errors.StoreUnavailable] * 3
+    assert await roster(opened) == []
+    assert set(await opened.write(lambda transaction: set(transaction.campaigns("acme")))) == {"ventas->"}
+    assert await opened.write(added(ANA)) == 1
+
+
+async def test_a_store_that_cannot_be_written(opened: SqliteStore) -> None:
+    driver = opened._writer._connection._driver
+    driver.execute("PRAGMA query_only = ON")
+    with pytest.raises(errors.StoreUnavailable, match="readonly"):
+        await opened.write(added(ANA))
+    assert await roster(opened) == []
+    driver.execute("PRAGMA query_only = OFF")
+    await opened.write(added(ANA))
+    assert await roster(opened) == [ANA]
+
+
+async def test_a_lock_held_too_long_by_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    opened = open_store(f"sqlite:///{tmp_path}/plantel.db")
+    await opened.write(declared("Ventas->"))
+    with closing(sqlite3.connect(tmp_path / "plantel.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(errors.StoreUnavailable, match="locked"):
+            await opened.write(added(ANA))
+        assert await roster(opened) == []
+        other.execute("ROLLBACK")
+    await opened.write(added(BEA))
+    assert await roster(opened) == [BEA]
+    await opened.close()
+
+
+# --- the writer and the readers --------------------------------------------------------------------------------------
+
+
+async def test_too_many_waiting_units_are_refused(opened: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "WAITING_MOST", 5)
+    blocker = Blocker()
+    held = asyncio.ensure_future(opened.write(blocker))
+    await blocker.begun()
+    waiting = [asyncio.ensure_future(opened.write(added(ANA))) for _ in range(5)]
+    await asyncio.sleep(0)
+    with pytest.raises(errors.ServerBusy):
+        await opened.write(added(BEA))
+    blocker.let_go()
+    await asyncio.gather(held, *waiting)
+    assert await roster(opened) == [ANA]
+    await opened.write(added(BEA))
+
+
+async def test_units_that_wait_together_share_a_commit(opened: SqliteStore) -> None:
+    blocker = Blocker()
+    held = asyncio.ensure_future(opened.write(blocker))
+    await blocker.begun()
+    members = [Member("Ventas->", f"agent {n:03}", f"SIP/{n}") for n in range(100)]
+    waiting = [asyncio.ensure_future(opened.write(added(member))) for member in members]
+    await asyncio.sleep(0)
+    with closing(sqlite3.connect(_path(opened))) as other:
+        before = other.execute("PRAGMA data_version").fetchone()
+        blocker.let_go()
+        first, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        # the first answer comes after the one commit, so by then all are there
+        assert other.execute("SELECT count(*) FROM members").fetchone() == (100,)
+        assert other.execute("PRAGMA data_version").fetchone() != before
+    await asyncio.gather(held, *waiting)
+    assert first
+    assert await roster(opened) == members
+
+
+async def test_a_disk_that_does_not_answer(opened: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "ANSWER_SECONDS", 0.05)
+    blocker = Blocker()
+    with pytest.raises(errors.StoreUnavailable, match="no answer within"):
+        await opened.write(blocker)
+    monkeypatch.undo()
+    blocker.let_go()
+    await opened.write(added(ANA))
+    assert await roster(opened) == [ANA]
+
+
+async def test_a_timeout_of_the_work_itself_is_passed_on(opened: SqliteStore) -> None:
+    def work(transaction: Transaction) -> None:
+        raise TimeoutError("its own")
+
+    for call in (opened.write(work), opened.read(work)):
+        with pytest.raises(TimeoutError, match="its own"):
+            await call
+
+
+async def test_a_reader_keeps_its_view_while_others_write(opened: SqliteStore) -> None:
+    await opened.write(added(ANA))
+    seen, go = threading.Event(), threading.Event()
+
+    def read_twice(transaction: Transaction) -> list[list[Member]]:
+        first = transaction.members("acme")
+        seen.set()
+        assert go.wait(30)
+        return [first, transaction.members("acme")]
+
+    reading = asyncio.ensure_future(opened.read(read_twice))
+    assert await asyncio.to_thread(seen.wait, 30)
+    await opened.write(added(BEA))
+    assert await roster(opened) == [ANA, BEA]
+    go.set()
+    assert await reading == [[ANA], [ANA]]
+
+
+@pytest.mark.parametrize("strange", [SystemExit(3), KeyboardInterrupt(), StopIteration()], ids=repr)
+async def test_the_writer_outlives_whatever_a_unit_raises(opened: SqliteStore, strange: BaseException) -> None:
+    def work(transaction: Transaction) -> None:
+        added(BEA)(transaction)
+        raise strange
+
+    with pytest.raises(RuntimeError, match=type(strange).__name__):
+        await opened.write(work)
+    await opened.write(added(ANA))
+    assert await roster(opened) == [ANA]
+
+
+async def test_units_from_several_event_loops(opened: SqliteStore) -> None:
+    def elsewhere(name: str) -> None:
+        async def add() -> None:
+            units = (added(Member("Ventas->", f"{name} {n}", f"SIP/{name}-{n}")) for n in range(20))
+            await asyncio.gather(*(opened.write(unit) for unit in units))
+
+        asyncio.run(add())
+
+    await asyncio.gather(*(asyncio.to_thread(elsewhere, name) for name in ("a", "b", "c")))
+    assert len(await roster(opened)) == 60
+
+
+async def test_an_event_loop_that_is_gone_takes_nothing_from_others(opened: SqliteStore) -> None:
+    blocker = Blocker()
+    held = asyncio.ensure_future(opened.write(blocker))
+    await blocker.begun()
+
+    def elsewhere() -> None:
+        async def submit_and_leave() -> None:
+            task = asyncio.ensure_future(opened.write(added(ANA)))
+            await asyncio.sleep(0)
+            task.cancel()
+
+        asyncio.run(submit_and_leave())
+
+    await asyncio.to_thread(elsewhere)
+    here = asyncio.ensure_future(opened.write(added(BEA)))
+    await asyncio.sleep(0)
+    blocker.let_go()
+    await asyncio.gather(held, here)
+    assert await roster(opened) == [ANA, BEA]
+
+
+async def test_the_hot_statements_use_an_index(opened: SqliteStore) -> None:
+    """The hot statements find members by key though there are no statistics to guide the planner."""
+    with closing(sqlite3.connect(_path(opened))) as other:
+        for statement, values in (
+            (sqlite._LIKE, 1),
+            (sqlite._UPDATE, 1),
+            (sqlite._VACATE, 2),
+            (sqlite._FIRST, 2),
+            (sqlite._OF, 1),
+            (sqlite._DISCLAIM, 4),
+        ):
+            steps = [row[3] for row in other.execute(f"EXPLAIN QUERY PLAN {statement}", ["[]"] * values)]
+            assert any(step.startswith("SEARCH") for step in steps), steps
+            assert not any(step.startswith("SCAN") and "members" in step for step in steps), steps
+
+
+def _modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+def _path(opened: SqliteStore) -> Path:
+    return Path(str(opened._writer._connection.core.engine.url.database))
