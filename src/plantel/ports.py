@@ -142,14 +142,20 @@ class Transaction(Protocol):
         ...
 
 
+Like = tuple[str, Sequence[Member]]
+"""The arguments of `Transaction.members_like`."""
+
+
 class Store(Protocol):
     """The durable roster. Safe to use from several tasks; `write` units run one after another, in the order submitted.
 
     Units are plain functions, run off the event loop; they must not block on anything else.
     """
 
-    async def write(self, work: Callable[[Transaction], T]) -> T:
+    async def write(self, work: Callable[[Transaction], T], *, like: Like | None = None) -> T:
         """Run `work` in a transaction of its own and return its result once that is durable.
+
+        `like` may tell what `work` will ask `members_like` for, so that units which wait together share the look-up.
 
         Whatever `work` raises is raised here, and nothing it wrote remains. Units that wait at the same time share a
         commit. Raises StoreUnavailable or StoreFull when the commit fails, ServerBusy when too many wait. A caller that

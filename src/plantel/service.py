@@ -88,7 +88,7 @@ class Service:
                 return found
             return _commit(transaction, batch, [_spelled(member, campaigns) for member in members])
 
-        result = await self._store.write(work)
+        result = await self._store.write(work, like=(self.instance, members))
         if isinstance(result, list):
             raise errors.BatchRefused(batch.id, list[errors.PlantelError](result))
         return self._tell(result)

@@ -127,6 +127,7 @@ def front_door(plantel: Plantel) -> FrontDoor:
         default,
         integra,
         body_limit=settings.http.body_limit,
+        body_timeout=settings.http.body_timeout,
         trusted=settings.http.trusted_proxies,
         origins=settings.http.cors_origins,
     )

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.cli.conftest import Integrator
 from tests.support.server import PlantelServer
 
@@ -66,35 +68,24 @@ def test_it_works_without_a_server_and_with_names_that_look_like_options(tmp_pat
     assert members(alone, "--", "-x") == []
 
 
-def test_refusals_say_why_in_both_languages_and_exit_with_one(tmp_path: Path) -> None:
-    alone = PlantelServer(tmp_path)
-    alone.run("campaign", "add", "Ventas->")
-    for arguments, english, spanish in (
-        (("campaign", "add", "ventas->"), "ventas-> exists already [name_taken]", "ventas-> ya existe [name_taken]"),
-        (("campaign", "remove", "none"), "there is no none [no_such_thing]", "no existe none [no_such_thing]"),
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("campaign", "add", "ventas->"), "ventas-> ya existe [name_taken]"),
+        (("campaign", "remove", "none"), "no existe none [no_such_thing]"),
         (
             ("member", "add", "Ventas->", "ana", "SIP/1@trunk", "--penalty=-1"),
-            "item 1: penalty: must be 0 or more [negative_value]",
             "elemento 1: penalty: debe ser 0 o más [negative_value]",
         ),
         (
             ("member", "remove", "Ventas->", "a", "b"),
-            "item 2: b is not in campaign Ventas-> [unknown_member]",
             "elemento 2: b no está en la campaña Ventas-> [unknown_member]",
         ),
-        (
-            ("member", "pause", "Ventas->"),
-            "the array is empty: there is nobody to add [empty_batch]",
-            "el array está vacío: no hay a quién agregar [empty_batch]",
-        ),
-        (
-            ("member", "list", "Cobros"),
-            "there is no campaign Cobros [unknown_campaign]",
-            "no existe la campaña Cobros [unknown_campaign]",
-        ),
-    ):
-        for lang, said in (("en", english), ("es", spanish)):
-            refused = alone.outcome(*arguments, lang=lang)
-            assert (refused.returncode, refused.stdout) == (1, ""), arguments
-            assert f"plantel: {said}" in refused.stderr.splitlines()
-    assert members(alone, "Ventas->") == []
+        (("member", "pause", "Ventas->"), "el array está vacío: no hay a quién agregar [empty_batch]"),
+        (("member", "list", "Cobros"), "no existe la campaña Cobros [unknown_campaign]"),
+    ],
+)
+def test_refusals_say_why_and_exit_with_one(server: PlantelServer, arguments: tuple[str, ...], said: str) -> None:
+    refused = server.outcome(*arguments, lang="es")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert f"plantel: {said}" in refused.stderr.splitlines()

@@ -138,8 +138,7 @@ async def test_sync_tells_what_is_not_possible(tmp_path: Path, pbx: AmiServer) -
     assert "  no es posible: pbx1: no existe la cola Cobros" in shown
     (result,) = json.loads(await run(server, "plan", "--json"))
     assert [one["code"] for one in result["blocked"]] == ["queue_missing"]
-    await run(server, "campaign", "add", "POWER<-")
-    await run(server, "member", "add", "POWER<-", "ana", "SIP/1001")
+    await run(server, "member", "add", "POWER<-", "ana", "SIP/1001")  # a campaign that the sync has discovered
     pbx.write = frozenset()
     shown = await run(server, "sync", code=1)
     assert "pbx1: the AMI user lacks a privilege for QueueAdd" in shown

@@ -5,7 +5,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -16,14 +15,20 @@ from tests.support.wire import PATIENCE, Adder, Wire, add, form, head
 VENTAS = "Ventas->"
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[PlantelServer]:
-    """A running Plantel whose patience with bodies is far longer than its draining."""
-    made = PlantelServer(tmp_path, http={"drain_timeout": "3s", "body_timeout": "10m"})
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> PlantelServer:
+    """A Plantel whose patience with bodies is far longer than its draining."""
+    made = PlantelServer(tmp_path_factory.mktemp("drain"), http={"drain_timeout": "2s", "body_timeout": "10m"})
     made.declare([VENTAS])
     assert made.token
-    with served(made):
-        yield made
+    return made
+
+
+@pytest.fixture
+def server(home: PlantelServer) -> Iterator[PlantelServer]:
+    """The same, started anew."""
+    with served(home):
+        yield home
 
 
 def names(server: PlantelServer) -> set[str]:
@@ -67,7 +72,7 @@ def test_no_accepted_request_is_lost_under_full_load(server: PlantelServer) -> N
 
 
 def test_a_request_on_its_way_is_answered_and_then_the_process_ends(server: PlantelServer) -> None:
-    body = form([item("slow")])
+    body = form([item("slow", phone="SIP/slow")])
     with Wire(server.port) as wire:
         wire.send(head(server.token, len(body), "Expect: 100-continue"))
         assert wire.line() == b"HTTP/1.1 100 Continue"  # the request is being served
@@ -81,16 +86,17 @@ def test_a_request_on_its_way_is_answered_and_then_the_process_ends(server: Plan
 
 
 def test_a_body_that_never_ends_does_not_hold_the_process(server: PlantelServer) -> None:
-    body = form([item("never")])
+    body = form([item("never", phone="SIP/never")])
     with Wire(server.port) as stuck, Wire(server.port) as idle:
-        idle.send(add(server.token, [item("idle")])).answer()
+        idle.send(add(server.token, [item("idle", phone="SIP/idle")])).answer()
         stuck.send(head(server.token, len(body) + 1, "Expect: 100-continue"))
         assert stuck.line() == b"HTTP/1.1 100 Continue"
         stuck.send(body)
         assert server.stop() == 0  # which waits far less long than the body's ten minutes
         assert idle.rest() == b""
         assert b" 200 " not in stuck.rest()
-    assert names(server) == {"idle"}
+    assert "idle" in names(server)
+    assert "never" not in names(server)
 
 
 def test_draining_twice_and_sigint_end_it_as_well(server: PlantelServer) -> None:
@@ -105,12 +111,12 @@ def test_draining_twice_and_sigint_end_it_as_well(server: PlantelServer) -> None
 
 def test_a_second_start_serves_on(server: PlantelServer) -> None:
     with Wire(server.port) as wire:
-        wire.send(add(server.token, [item("before", phone="SIP/1")])).answer()
+        wire.send(add(server.token, [item("before", phone="SIP/before")])).answer()
     assert server.stop() == 0
     server.start()
     with Wire(server.port) as wire:
-        wire.send(add(server.token, [item("after", phone="SIP/2")])).answer()
+        wire.send(add(server.token, [item("after", phone="SIP/after")])).answer()
         listed = wire.send(
             head(server.token, 0, path="/Integra/resources/queues/getqueuemembersofqueue?queue=Ventas-%3E")
         ).answer()
-    assert {one["membername"] for one in json.loads(listed.body)} == {"before", "after"}
+    assert {"before", "after"} <= {one["membername"] for one in json.loads(listed.body)}

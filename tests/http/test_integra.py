@@ -263,7 +263,7 @@ async def test_a_dead_store_answers_503_with_retry_after(door: Door) -> None:
     token = await door.token()
     await door.add(token, [item()])
 
-    async def broken(_work: object) -> Any:
+    async def broken(_work: object, **_: object) -> Any:
         raise errors.StoreUnavailable(detail="no disk")
 
     door.store.write = broken  # type: ignore[method-assign]

@@ -27,9 +27,12 @@ def serial(round_: int, number: int) -> int:
 def make(round_: int, client: int, number: int) -> list[dict[str, object]]:
     """A batch: a new agent in two campaigns, and the client's own agent with the next penalty."""
     agent = f"agent-{client}-{serial(round_, number)}"
-    new = {"phone": f"SIP/{agent}", "penalty": number}
-    own = item(f"own-{client}", VENTAS, f"SIP/own-{client}", penalty=serial(round_, number))
-    return [item(agent, VENTAS, **new), own, item(agent, POWER, **new, paused=1)]
+    phone = f"SIP/{agent}"
+    return [
+        item(agent, VENTAS, phone, penalty=number),
+        item(f"own-{client}", VENTAS, f"SIP/own-{client}", penalty=serial(round_, number)),
+        item(agent, POWER, phone, penalty=number, paused=1),
+    ]
 
 
 def view(one: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +86,7 @@ def check(api: httpx.Client, round_: int, adders: list[Adder]) -> int:
 
 def test_what_was_answered_1_outlives_sigkill_and_nothing_is_stored_by_halves(server: PlantelServer) -> None:
     seed = random.randrange(2**32)
-    print(f"seed {seed}")
+    print(f"seed {seed}")  # noqa: T201 - pytest shows it where the test fails
     moments = random.Random(seed)
     stored = survived = 0
     headers = {"authorization": f"Basic {server.token}"}
@@ -107,5 +110,5 @@ def test_what_was_answered_1_outlives_sigkill_and_nothing_is_stored_by_halves(se
         with httpx.Client(base_url=f"{server.url}/api/v1", headers=headers, timeout=PATIENCE) as api:
             survived += check(api, round_, adders)
         stored += sum(len(adder.stored) for adder in adders)
-    print(f"{stored} batches answered 1, {survived} more were stored and never answered")
+    print(f"{stored} batches answered 1, {survived} more stored")  # noqa: T201 - tells what the rounds were worth
     assert stored >= ROUNDS

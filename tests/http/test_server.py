@@ -236,6 +236,30 @@ def test_a_wrong_token_is_told_while_the_body_is_being_sent(server: PlantelServe
     assert is_zero(answer, "not_authenticated", 401)
 
 
+# --- the JSON API is bounded just so -----------------------------------------------------------------------------------
+
+
+def api_head(token: str, length: int) -> bytes:
+    return head(token, length, path="/api/v1/members", kind="application/json")
+
+
+@pytest.mark.parametrize("half_closed", [False, True])
+def test_an_api_body_shorter_than_announced_is_408(server: PlantelServer, wire: Wire, half_closed: bool) -> None:
+    body = json.dumps([item("api-short")]).encode()
+    wire.send(api_head(server.token, len(body) + 1), body)
+    if half_closed:
+        wire.finish_sending()
+    answer = wire.answer()
+    assert (answer.status, json.loads(answer.body)["code"]) == (408, "body_too_late")
+    assert wire.rest() == b""
+    assert "api-short" not in names(server)
+
+
+def test_an_api_body_too_large_is_413(server: PlantelServer, wire: Wire) -> None:
+    answer = wire.send(api_head(server.token, LIMIT + 1)).answer()
+    assert (answer.status, json.loads(answer.body)["code"]) == (413, "body_too_large")
+
+
 # --- requests of other kinds ------------------------------------------------------------------------------------------
 
 

@@ -147,10 +147,11 @@ async def test_every_call_that_waits_ends_with_the_connection(server: AmiServer,
     server.silent = True
     calls = [asyncio.create_task(switch.snapshot([queue])) for queue in ("Ventas->", "POWER<-", "A+B")]
     long = asyncio.create_task(switch.apply([ADD] * (IN_FLIGHT_MOST * 3)))
-    await server.got("QueueAdd")
+    await server.got("QueueAdd", IN_FLIGHT_MOST // 2)
     with anyio.fail_after(5):
         await server.cut()
         results = await asyncio.gather(*calls, long, return_exceptions=True)
+    assert len([action for action in server.received if action["Action"] == "QueueAdd"]) <= IN_FLIGHT_MOST
     assert [type(result) for result in results] == [SwitchUnreachable] * 4
 
 

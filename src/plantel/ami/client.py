@@ -27,8 +27,9 @@ from plantel.errors import (
     SwitchUnreachable,
 )
 
-IN_FLIGHT_MOST = 256
-"""Actions sent and not yet answered. Asterisk runs one at a time; more would only lie in its socket."""
+IN_FLIGHT_MOST = 1024
+"""Actions sent and not yet answered. Asterisk runs one at a time, about 10,000 a second: half of these keep it busy
+while this side is kept from running for some 50 ms, and more would only lie in its socket."""
 
 EVENTS = "agent,system"
 """The event classes asked for: changes of queue members; boot, shutdown and reload."""

@@ -13,8 +13,11 @@ from plantel.plan import Action, LiveMember, Membership, Snapshot
 from plantel.ports import Outcome
 from plantel.roster import fold
 
-FILTERED_MOST = 100
-"""Queues asked for by name in a snapshot. Beyond that, one QueueStatus of everything is less work for Asterisk."""
+SCANS_PER_ITEM = 20
+"""How many queues Asterisk passes over, looking for one by its name, in the time that one item of a list takes.
+
+Measured on 16.28: 0.7 microseconds for a queue passed over, 17 for a queue or member listed.
+"""
 
 _MEMBER_EVENTS = frozenset(
     {
@@ -52,6 +55,7 @@ class AmiSwitch:
         self._deadlines = deadlines or Deadlines()
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
+        self._filtered_most = SCANS_PER_ITEM  # as if all queues were empty, until they have been seen
         self._heard: Callable[[str | None], None] = lambda _queue: None
 
     @property
@@ -59,14 +63,18 @@ class AmiSwitch:
         return self._endpoint.server
 
     async def snapshot(self, queues: Collection[str] | None = None) -> Snapshot:
-        """See `ports.Switch`. A few queues are asked for by name, in one go; for many, all is read and sifted."""
+        """See `ports.Switch`.
+
+        Queues are asked for by name, in one go, unless they are so many that to read everything is less work: Asterisk
+        looks through all its queues for each.
+        """
         if queues is None:
-            return Snapshot(await self._status([_STATUS]))
+            return Snapshot(await self._everything())
         asked = {fold(queue): queue for queue in queues}
         if not asked:
             return Snapshot({}, frozenset())
-        if len(asked) > FILTERED_MOST:
-            found = await self._status([_STATUS])
+        if len(asked) > self._filtered_most:
+            found = await self._everything()
         else:
             found = await self._status(
                 [wire.encode([("Action", "QueueStatus"), ("Queue", queue)]) for queue in asked.values()]
@@ -132,6 +140,13 @@ class AmiSwitch:
                 self._connection = await connect(self._endpoint, self._deadlines, self._on_event, self._on_lost)
                 self._tell(None)
             return self._connection
+
+    async def _everything(self) -> dict[str, tuple[LiveMember, ...]]:
+        found = await self._status([_STATUS])
+        if found:
+            items = len(found) + sum(map(len, found.values()))
+            self._filtered_most = SCANS_PER_ITEM * items // len(found)
+        return found
 
     async def _status(self, requests: Sequence[bytes]) -> dict[str, tuple[LiveMember, ...]]:
         found: dict[str, list[LiveMember]] = {}

@@ -5,23 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.text import Text
 
 from plantel import __version__, errors
 from plantel.cli import context
-from plantel.cli.output import fail, tell
-
-
-def _usage(error: CycloptsError) -> Text:
-    """What is wrong with the words typed, and where to read on."""
-    command = " ".join(["plantel", *(error.command_chain or ())])
-    hint = tell(
-        "{command} --help tells more; a name that begins with - goes after --",
-        "{command} --help dice más; un nombre que empieza con - va después de --",
-        command=command,
-    )
-    return Text(f"plantel: {error}\n{hint}", no_wrap=True, overflow="ignore")
-
+from plantel.cli.output import fail, note, tell
 
 app = App(
     name="plantel",
@@ -30,7 +17,8 @@ app = App(
         "The roster of a contact centre, kept true on Asterisk.",
         "El plantel de un centro de contacto, hecho realidad en Asterisk.",
     ),
-    error_formatter=_usage,
+    print_error=False,
+    exit_on_error=False,
 )
 app.command("plantel.cli.serve:serve", help=tell("Serve.", "Servir."))
 app.command(
@@ -92,6 +80,9 @@ def main() -> None:
     """The `plantel` program. Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration."""
     try:
         app.meta()
+    except CycloptsError as error:
+        _fail_usage(error)
+        sys.exit(2)
     except errors.ConfigError as error:
         fail(error)
         sys.exit(2)
@@ -100,3 +91,12 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _fail_usage(error: CycloptsError) -> None:
+    print(f"plantel: {error}", file=sys.stderr)
+    note(
+        "{command} --help tells more; a name that begins with - goes after --",
+        "{command} --help dice más; un nombre que empieza con - va después de --",
+        command=" ".join(["plantel", *(error.command_chain or ())]),
+    )

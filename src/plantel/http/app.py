@@ -10,7 +10,7 @@ from plantel.http.api import make_api
 from plantel.http.instance import Instance
 from plantel.http.integra import PREFIX, Integra
 from plantel.http.problems import headers, statuses
-from plantel.http.request import App, Message, Receive, Request, Scope, Send, respond
+from plantel.http.request import App, Message, Receive, Request, Scope, Send, respond, timely
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -32,6 +32,7 @@ class FrontDoor:
         integra: Integra,
         *,
         body_limit: int,
+        body_timeout: float = 30.0,
         trusted: Sequence[str] = (),
         origins: Iterable[str] = (),
     ) -> None:
@@ -40,6 +41,7 @@ class FrontDoor:
         self._integra = integra
         # Litestar spells the ASGI types in its own way
         self._api = cast("App", make_api(body_limit))
+        self._body_timeout = body_timeout
         self._trusted: tuple[Network, ...] = tuple(ipaddress.ip_network(one, strict=False) for one in trusted)
         self._origins = frozenset(origin.encode() for origin in origins)
 
@@ -73,7 +75,7 @@ class FrontDoor:
             await respond(send, 200, body, b"text/plain; version=0.0.4; charset=utf-8", [])
         elif path == "/api" or path.startswith("/api/"):
             scope["state"] = {**scope.get("state", {}), "plantel_instance": instance, "plantel_address": address}
-            await self._api(scope, receive, send)
+            await self._api(scope, timely(receive, self._body_timeout), send)
         else:
             error_there = errors.NotFound()
             await respond(send, 404, b"0", b"text/plain; charset=utf-8", headers(error_there))

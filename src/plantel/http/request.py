@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from plantel import errors
+from plantel.watch import Watch
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -21,48 +22,7 @@ class Disconnected(Exception):
     """The client went away before its body was complete."""
 
 
-class _Watch:
-    """Ends the reading of bodies that come too late.
-
-    One timer looks after all of them, every TICK seconds: a timer for each costs more than all else about a small body.
-    """
-
-    TICK = 0.1
-
-    def __init__(self) -> None:
-        self._due: dict[asyncio.Task[Any], float] = {}
-        self._late: set[asyncio.Task[Any]] = set()
-        self._timer: asyncio.TimerHandle | None = None
-
-    def begin(self, seconds: float) -> asyncio.Task[Any]:
-        """Cancel the current task in `seconds`, unless `end` is called for it; returns that task."""
-        task = asyncio.current_task()
-        assert task is not None
-        loop = task.get_loop()
-        self._due[task] = loop.time() + seconds
-        if self._timer is None:
-            self._timer = loop.call_later(self.TICK, self._look, loop)
-        return task
-
-    def end(self, task: asyncio.Task[Any]) -> bool:
-        """Let go of the task; whether it was cancelled from here (then that is taken back)."""
-        del self._due[task]
-        if self._late and task in self._late:
-            self._late.remove(task)
-            task.uncancel()
-            return True
-        return False
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
-        for task, due in self._due.items():
-            if due <= now and task not in self._late:
-                self._late.add(task)
-                task.cancel()
-        self._timer = loop.call_later(self.TICK, self._look, loop) if self._due else None
-
-
-_watch = _Watch()
+_watch = Watch()
 
 
 class Request:
@@ -88,12 +48,13 @@ class Request:
             raise errors.BodyTooLarge(most=limit)
         chunks: list[bytes] = []
         size = 0
-        task = _watch.begin(seconds)
+        wait = _watch.begin(seconds)
         try:
             while True:
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
-                    raise Disconnected
+                    # perhaps only its sending side is closed: whoever still reads is told
+                    raise errors.BodyTooLate(seconds=round(seconds), received=size)
                 chunk = message.get("body", b"")
                 size += len(chunk)
                 if size > limit:
@@ -105,7 +66,7 @@ class Request:
                     return b"".join((*chunks, chunk)) if chunks else chunk
                 chunks.append(chunk)
         finally:
-            if _watch.end(task):
+            if _watch.end(wait):
                 raise errors.BodyTooLate(seconds=round(seconds), received=size)
 
     async def drain(self) -> None:
@@ -123,6 +84,35 @@ class Request:
                 while more:
                     message = await self._receive()
                     more = message["type"] != "http.disconnect" and message.get("more_body", False)
+
+
+def timely(receive: Receive, seconds: float) -> Receive:
+    """`receive` for a body that a framework reads: all of it has to come within `seconds` of the first call.
+
+    Raises BodyTooLate, also where the client stops sending; what follows the body may take any time.
+    """
+    due: float | None = None
+    size = 0
+    complete = False
+
+    async def received() -> Message:
+        nonlocal due, size, complete
+        if complete:
+            return await receive()
+        if due is None:
+            due = asyncio.get_running_loop().time() + seconds
+        try:
+            async with asyncio.timeout_at(due):
+                message = await receive()
+        except TimeoutError:
+            raise errors.BodyTooLate(seconds=round(seconds), received=size) from None
+        if message["type"] == "http.disconnect":
+            raise errors.BodyTooLate(seconds=round(seconds), received=size)
+        size += len(message.get("body", b""))
+        complete = not message.get("more_body", False)
+        return message
+
+    return received
 
 
 async def respond(

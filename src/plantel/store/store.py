@@ -7,10 +7,11 @@ from typing import TypeVar
 from sqlalchemy import Engine
 
 from plantel import errors
-from plantel.ports import Transaction
+from plantel.ports import Like, Transaction
 from plantel.store.readers import Readers
 from plantel.store.sqlite import SqliteConnection, translating
 from plantel.store.writer import Writer
+from plantel.watch import Watch
 
 T = TypeVar("T")
 
@@ -27,12 +28,13 @@ class SqliteStore:
             self._writer = Writer(SqliteConnection(engine, writable=True))
         self._readers = Readers(lambda: SqliteConnection(engine, writable=False))
         self._elsewhere = 0
+        self._watch = Watch()
 
-    async def write(self, work: Callable[[Transaction], T]) -> T:
-        return await _in_time(self._writer.submit(work))
+    async def write(self, work: Callable[[Transaction], T], *, like: Like | None = None) -> T:
+        return await self._in_time(self._writer.submit(work, like))
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
-        return await _in_time(self._readers.read(work))
+        return await self._in_time(self._readers.read(work))
 
     async def changed_elsewhere(self) -> bool:
         await self.write(lambda _: None)  # the writer looks whenever it begins
@@ -40,16 +42,14 @@ class SqliteStore:
         return self._elsewhere != before
 
     async def close(self) -> None:
-        await _in_time(asyncio.to_thread(self._writer.close))
-        await _in_time(asyncio.to_thread(self._readers.close))
+        await self._in_time(asyncio.to_thread(self._writer.close))
+        await self._in_time(asyncio.to_thread(self._readers.close))
 
-
-async def _in_time(answer: Awaitable[T]) -> T:
-    """Raises StoreUnavailable where the answer does not come: what becomes of the work is then unknown."""
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS) as deadline:
+    async def _in_time(self, answer: Awaitable[T]) -> T:
+        """Raises StoreUnavailable where the answer does not come: what becomes of the work is then unknown."""
+        wait = self._watch.begin(ANSWER_SECONDS)
+        try:
             return await answer
-    except TimeoutError as error:
-        if not deadline.expired():
-            raise  # the work's own
-        raise errors.StoreUnavailable(detail=f"no answer within {ANSWER_SECONDS} s") from error
+        finally:
+            if self._watch.end(wait):
+                raise errors.StoreUnavailable(detail=f"no answer within {ANSWER_SECONDS} s")

@@ -30,6 +30,16 @@ class Known(msgspec.Struct, frozen=True):
     names: Mapping[int, str]
 
 
+def like_rows(known: Known, items: Sequence[Member]) -> list[LikeRow]:
+    """What to look up for the members that are like `items`; nothing for those of unknown campaigns."""
+    id_of = {name: known.ids.get(fold(name)) for name in {item.campaign for item in items}}
+    return [
+        (campaign, item.membername, fold(item.interface))
+        for item in items
+        if (campaign := id_of[item.campaign]) is not None
+    ]
+
+
 class SqlTransaction(ABC):
     """`ports.Transaction` over one connection, whose transaction is begun and ended elsewhere."""
 
@@ -107,12 +117,7 @@ class SqlTransaction(ABC):
 
     def members_like(self, instance: str, items: Sequence[Member]) -> list[Member]:
         known = self._campaigns(instance)
-        id_of = {name: known.ids.get(fold(name)) for name in {item.campaign for item in items}}
-        wanted = [
-            (campaign, item.membername, fold(item.interface))
-            for item in items
-            if (campaign := id_of[item.campaign]) is not None
-        ]
+        wanted = like_rows(known, items)
         if not wanted:
             return []
         self._before_members_like(wanted)

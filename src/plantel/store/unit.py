@@ -6,18 +6,22 @@ reads its own writes, or writes something other than a batch, pays for a savepoi
 when a unit is about to read, or to change, what may be among them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from plantel import errors
 from plantel.batch import Batch, Change
+from plantel.ports import Like
 from plantel.roster import fold
 from plantel.store import rows
 from plantel.store.sqlite import LikeRow, MemberRow, PlacedRow, SqliteConnection, translated, translating
-from plantel.store.transaction import Known, SqlTransaction
+from plantel.store.transaction import Known, SqlTransaction, like_rows
 
 _LARGE = 500
 """A unit with so many changes goes to the database by itself: telling which keys it touches would cost more."""
+
+_FEW = 16
+"""Units that ask for so many members at most share a look-up."""
 
 _Key = tuple[int, str]
 
@@ -74,9 +78,12 @@ class Group:
         self._stale = True
         self._waiting: list[Unit] = []
         self._touched: set[_Key] = set()
+        self._asked: set[LikeRow] = set()
+        self._found: dict[_Key, MemberRow] = {}
 
     def begin(self) -> None:
         """Start the transaction. Raises an error of the database."""
+        self.forget()
         self.connection.begin()
         version = self.connection.data_version()
         if version != self._version:
@@ -87,6 +94,30 @@ class Group:
             self.known.clear()
             self.number, self.revision = self.connection.newest()
             self._stale = False
+
+    def look_up(self, likes: Sequence[Like]) -> None:
+        """Look up what the units will ask for, all in one query. Raises an error of the database."""
+        wanted: list[LikeRow] = []
+        for instance, items in likes:
+            known = self.known.get(instance)
+            if known is not None and len(items) <= _FEW:
+                wanted += like_rows(known, items)
+        if wanted:
+            self._asked.update(wanted)
+            for row in self.connection.members_like(wanted):
+                self._found[row[0], row[1]] = self._found[row[0], fold(row[2])] = row
+
+    def answer(self, wanted: Sequence[LikeRow]) -> Iterable[MemberRow] | None:
+        """What `look_up` found for `wanted`, none of which may be touched; None where it did not ask for all of it."""
+        if not self._asked.issuperset(wanted):
+            return None
+        keys = [key for campaign, agent, phone in wanted for key in ((campaign, agent), (campaign, phone))]
+        return dict.fromkeys(row for key in keys if (row := self._found.get(key)) is not None)
+
+    def forget(self) -> None:
+        """Take nothing that was looked up for true any more: something is written."""
+        self._asked.clear()
+        self._found.clear()
 
     def commit(self) -> None:
         """Make durable what the units wrote. Raises an error of the database; then nothing of it remains."""
@@ -118,6 +149,7 @@ class Group:
         if waiting:
             self._waiting = []
             self._touched.clear()
+            self.forget()
             self._send(waiting)
 
     def _send(self, units: "list[Unit]") -> None:
@@ -260,7 +292,12 @@ class Unit(SqlTransaction):
             with translating():
                 self._group.send()
 
+    def _like(self, wanted: list[LikeRow]) -> Iterable[MemberRow]:
+        found = self._group.answer(wanted)
+        return super()._like(wanted) if found is None else found
+
     def _before_writing(self) -> None:
+        self._group.forget()
         self._connection.check_transaction()
         with translating():
             self._group.send()

@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from plantel import errors
-from plantel.ports import Transaction
+from plantel.ports import Like, Transaction
 from plantel.store.sqlite import SqliteConnection, translated
 from plantel.store.unit import Group, Unit
 
@@ -22,10 +22,11 @@ GROUP_MOST = 1_000
 class _Job:
     """A unit of work and whoever waits for it."""
 
-    __slots__ = ("error", "future", "loop", "result", "unit", "work")
+    __slots__ = ("error", "future", "like", "loop", "result", "unit", "work")
 
-    def __init__(self, work: Callable[[Transaction], Any], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, work: Callable[[Transaction], Any], like: Like | None, loop: asyncio.AbstractEventLoop) -> None:
         self.work = work
+        self.like = like
         self.loop = loop
         self.future: asyncio.Future[Any] = loop.create_future()
         self.unit: Unit | None = None
@@ -46,9 +47,9 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="plantel-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Callable[[Transaction], Any]) -> asyncio.Future[Any]:
+    def submit(self, work: Callable[[Transaction], Any], like: Like | None = None) -> asyncio.Future[Any]:
         """The future of what `work` returns. Raises ServerBusy, and StoreUnavailable after `close`."""
-        job = _Job(work, asyncio.get_running_loop())
+        job = _Job(work, like, asyncio.get_running_loop())
         with self._submitting:
             if self._closed:
                 raise errors.StoreUnavailable(detail="closed")
@@ -96,6 +97,8 @@ class Writer:
         group = self._group
         try:
             group.begin()
+            if len(jobs) > 1:
+                group.look_up([job.like for job in jobs if job.like is not None])
             for job in jobs:
                 self._work(job)
             group.commit()

@@ -159,19 +159,11 @@ class PrivateAsterisk:
                 cwd=self.directory,
                 start_new_session=True,  # a Ctrl-C at the terminal is for whoever started us, who then stops it
             )
-        deadline = time.monotonic() + seconds
-        while not self._booted(deadline):
-            if self._process.poll() is not None:
-                raise AsteriskFailed(f"Asterisk exited with {self._process.returncode}\n{self._log_end()}")
-            if time.monotonic() >= deadline:
-                self.kill()
-                raise AsteriskFailed(f"Asterisk has not booted within {seconds} s\n{self._log_end()}")
-            time.sleep(0.02)  # until its control socket is there; only asking again tells
         try:
-            socket.create_connection((self.host, self.ami_port), timeout=5).close()
-        except OSError as error:
+            self._wait_until_booted(seconds)
+        except BaseException:
             self.kill()
-            raise AsteriskFailed(f"AMI does not listen on port {self.ami_port}: {error}\n{self._log_end()}") from error
+            raise
 
     def stop(self, seconds: float = 10.0) -> None:
         """Shut down, by force after `seconds`. Does nothing where it is not running."""
@@ -229,6 +221,20 @@ class PrivateAsterisk:
         self._write_queues(queues)
         self.cli("queue reload all")
         self.cli("dialplan reload")
+
+    def _wait_until_booted(self, seconds: float) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + seconds
+        while not self._booted(deadline):
+            if self._process.poll() is not None:
+                raise AsteriskFailed(f"Asterisk exited with {self._process.returncode}\n{self._log_end()}")
+            if time.monotonic() >= deadline:
+                raise AsteriskFailed(f"Asterisk has not booted within {seconds} s\n{self._log_end()}")
+            time.sleep(0.02)  # until its control socket is there; only asking again tells
+        try:
+            socket.create_connection((self.host, self.ami_port), timeout=5).close()
+        except OSError as error:
+            raise AsteriskFailed(f"AMI does not listen on port {self.ami_port}: {error}\n{self._log_end()}") from error
 
     def _booted(self, deadline: float) -> bool:
         left = deadline - time.monotonic()

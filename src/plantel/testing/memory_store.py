@@ -12,7 +12,7 @@ from plantel import errors
 from plantel.access import Token, User
 from plantel.batch import Batch, Change
 from plantel.plan import Claim
-from plantel.ports import Entry, Transaction
+from plantel.ports import Entry, Like, Transaction
 from plantel.roster import Campaign, Member, fold
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class MemoryStore:
         self._elsewhere = self._commits_elsewhere()
         self._closed = False
 
-    async def write(self, work: Callable[[Transaction], T]) -> T:
+    async def write(self, work: Callable[[Transaction], T], *, like: Like | None = None) -> T:  # noqa: ARG002  # a hint
         self._check_open()
         transaction = _MemoryTransaction(self._data.state.copied(), writable=True)
         result = work(transaction)
