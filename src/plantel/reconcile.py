@@ -6,7 +6,7 @@ away or refuses is recorded lag, with a reason and a retry, never an exception t
 
 import asyncio
 import random
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -24,6 +24,9 @@ CHUNK = 1000
 
 ROUNDS = 4
 """Looks within one `run_once`; what still disagrees then waits for the next wake."""
+
+LARGE = 5000
+"""Members and ledger lines from which a plan takes long enough to be noticed."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds of back-off after a failure, doubled each time; the pause taken is a random half to whole of it."""
@@ -171,7 +174,10 @@ class Reconciler:
             )
 
         revision, members, claims = await self._store.read(work)
-        return revision, self._plan(members, snapshot, claims)
+        if len(members) + len(claims) < LARGE:
+            return revision, self._plan(members, snapshot, claims)
+        # off the event loop, so that Asterisk's events and everybody's requests are read meanwhile
+        return revision, await asyncio.to_thread(self._plan, members, snapshot, claims)
 
     async def _discover(self) -> None:
         """Make the queues that a full look has shown known as campaigns."""
@@ -199,20 +205,32 @@ class Reconciler:
             await self._store.write(work)
 
     async def _apply(self, found: Plan) -> dict[str, errors.PlantelError]:
-        """Carry out the actions, chunk by chunk, each chunk's ledger lines stored before it and confirmed after it.
+        """Carry out the actions, chunk by chunk; returns the first refusal of each queue (folded) that had one.
 
-        Returns the first refusal of each queue (folded) that had one.
+        The ledger lines of a chunk's additions are stored before it is sent, and confirmed after it. That happens while
+        Asterisk works on the chunk before, or after it.
         """
-        refusals: dict[str, errors.PlantelError] = {}
+        if not found.actions:
+            return {}
         wanted = {claim.key: claim for claim in found.claims}
+        renamed = _keys(found.actions, Add) & _keys(found.actions, Remove)
+        refusals: dict[str, errors.PlantelError] = {}
         chunks = [found.actions[start : start + CHUNK] for start in range(0, len(found.actions), CHUNK)]
+        await self._write_ledger(_intents(chunks[0]), [])
         confirm: list[Claim] = []
         drop: list[Claim] = []
-        for chunk in chunks:
-            intents = [Claim(action.queue, action.interface, added=True) for action in chunk if isinstance(action, Add)]
-            await self._write_ledger([*confirm, *intents], drop)
-            outcomes = await self._switch.apply(chunk)
-            confirm, drop = _lessons(chunk, outcomes, wanted)
+        for chunk, following in zip(chunks, (*chunks[1:], ()), strict=True):
+            next_intents = _intents(following)
+            writing = asyncio.create_task(self._write_ledger([*confirm, *next_intents], drop))
+            try:
+                outcomes = await self._switch.apply(chunk)
+            except errors.SwitchError:
+                await writing
+                # never sent, so whatever stands there later is not ours; where we renamed, the old line still holds
+                await self._write_ledger([], [claim for claim in next_intents if claim.key not in renamed])
+                raise
+            await writing
+            confirm, drop = _lessons(chunk, outcomes, wanted, renamed)
             for action, outcome in zip(chunk, outcomes, strict=True):
                 if outcome is not None:
                     refusals.setdefault(fold(action.queue), outcome)
@@ -224,7 +242,6 @@ class Reconciler:
             return
 
         def work(transaction: Transaction) -> None:
-            # dropping first: a phone given to another agent is removed and added in one chunk
             transaction.drop_claims(self._service.instance, self.name, drop)
             transaction.put_claims(self._service.instance, self.name, put)
 
@@ -296,16 +313,31 @@ class Reconciler:
                 future.set_result(None)
 
 
+def _keys(actions: Sequence[Action], kind: type[Action]) -> frozenset[tuple[str, str]]:
+    return frozenset((fold(one.queue), fold(one.interface)) for one in actions if isinstance(one, kind))
+
+
+def _intents(actions: Sequence[Action]) -> list[Claim]:
+    """The unconfirmed ledger lines of the additions."""
+    return [Claim(action.queue, action.interface, added=True) for action in actions if isinstance(action, Add)]
+
+
 def _lessons(
-    actions: Sequence[Action], outcomes: Sequence[Outcome], wanted: dict[tuple[str, str], Claim]
+    actions: Sequence[Action],
+    outcomes: Sequence[Outcome],
+    wanted: Mapping[tuple[str, str], Claim],
+    renamed: Collection[tuple[str, str]],
 ) -> tuple[list[Claim], list[Claim]]:
-    """The ledger lines that the outcomes confirm, and those that they end."""
+    """The ledger lines that the outcomes confirm, and those that they end.
+
+    A phone in `renamed` is removed and added again, and stays ours in between.
+    """
     confirm: dict[tuple[str, str], Claim] = {}
     drop: dict[tuple[str, str], Claim] = {}
     for action, outcome in zip(actions, outcomes, strict=True):
         key = (fold(action.queue), fold(action.interface))
         if isinstance(action, Remove):
-            if outcome is None:
+            if outcome is None and key not in renamed:
                 drop[key] = Claim(action.queue, action.interface, added=True)
         elif outcome is None:
             if key in wanted:

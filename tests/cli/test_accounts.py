@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from plantel.access import read_token_text
-from tests.cli.conftest import Integrator, within
+from tests.support.integrator import Integrator, within
 from tests.support.server import PROGRAM, PlantelServer
 
 SOON = 5.0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Integrator
+from tests.support.integrator import Integrator
 from tests.support.server import PlantelServer
 
 HARD = "José Ñandú [a:phone:b] & %41+"

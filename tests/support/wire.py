@@ -127,6 +127,12 @@ def add(token: str, members: Sequence[Mapping[str, object]]) -> bytes:
     return head(token, len(body)) + body
 
 
+def names(wire: Wire, token: str, campaign: str) -> set[str]:
+    """Who is in the campaign, asked over `wire`."""
+    path = f"/Integra/resources/queues/getqueuemembersofqueue?queue={quote_plus(campaign)}"
+    return {one["membername"] for one in json.loads(wire.send(head(token, 0, path=path)).answer().body)}
+
+
 def chunked(pieces: Iterable[bytes]) -> bytes:
     """`pieces` in the chunked coding, without its end (LAST_CHUNK)."""
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)

@@ -22,8 +22,10 @@ async def add(
     membername: str,
     interface: str,
     *,
-    penalty: int = 0,
-    paused: bool = False,
+    penalty: Annotated[int, Parameter(help=tell("Lower rings first.", "El menor suena antes."))] = 0,
+    paused: Annotated[
+        bool, Parameter(show_default=False, help=tell("Added, but paused.", "Agregado, pero en pausa."))
+    ] = False,
     as_json: AsJson = False,
     instance: InstanceName = "",
 ) -> None:
@@ -49,7 +51,9 @@ async def pause(
     campaign: str,
     /,
     *agent: str,
-    off: Annotated[bool, Parameter(negative=())] = False,
+    off: Annotated[
+        bool, Parameter(negative=(), show_default=False, help=tell("End the pause.", "Terminar la pausa."))
+    ] = False,
     as_json: AsJson = False,
     instance: InstanceName = "",
 ) -> None:

@@ -9,7 +9,8 @@ from plantel.cli.output import tell
 InstanceName = Annotated[
     str,
     Parameter(
-        help=tell("The instance (customer); the first by default.", "La instancia (cliente); por defecto la primera.")
+        show_default=False,
+        help=tell("The instance (customer); the first by default.", "La instancia (cliente); por defecto la primera."),
     ),
 ]
 
@@ -22,4 +23,6 @@ Campaigns = Annotated[
     ),
 ]
 
-AsJson = Annotated[bool, Parameter(name="--json", negative=(), help=tell("For scripts.", "Para scripts."))]
+AsJson = Annotated[
+    bool, Parameter(name="--json", negative=(), show_default=False, help=tell("For scripts.", "Para scripts."))
+]

@@ -21,7 +21,14 @@ tokens = App(name="token")
 users = App(name="user")
 
 Expires = Annotated[
-    str, Parameter(help=tell("When it ends: 30d, 12h, or 2027-12-31.", "Cuándo caduca: 30d, 12h o 2027-12-31."))
+    str,
+    Parameter(
+        show_default=False,
+        help=tell(
+            "When it ends: 30d, 12h, or 2027-12-31; never by default.",
+            "Cuándo caduca: 30d, 12h o 2027-12-31; por defecto nunca.",
+        ),
+    ),
 ]
 
 

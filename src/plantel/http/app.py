@@ -61,7 +61,7 @@ class FrontDoor:
         proxied = bool(self._trusted) and self._is_trusted(address)
         if proxied:
             address = self._client(scope, address)
-        instance = self._instance(scope, fields, proxied=proxied) if self._hosts else self._default
+        instance = self._instance(fields, proxied=proxied) if self._hosts else self._default
         if instance is None:
             error = errors.UnknownInstance(host=fields.get(b"host", b"").decode("iso-8859-1"))
             body = b"0" if path.startswith(PREFIX) else b""
@@ -80,11 +80,9 @@ class FrontDoor:
             error_there = errors.NotFound()
             await respond(send, 404, b"0", b"text/plain; charset=utf-8", headers(error_there))
 
-    def _instance(self, scope: Scope, fields: dict[bytes, bytes], *, proxied: bool) -> Instance | None:
+    def _instance(self, fields: dict[bytes, bytes], *, proxied: bool) -> Instance | None:
         host = fields.get(b"x-forwarded-host", b"").partition(b",")[0].strip() if proxied else b""
         name = (host or fields.get(b"host", b"")).decode("iso-8859-1").lower()
-        if not name:  # HTTP/2 may carry it as :authority only, which the server puts here
-            name = str((scope.get("server") or ("",))[0]).lower()
         return self._hosts.get(name) or self._hosts.get(_without_port(name)) or self._default
 
     def _is_trusted(self, address: str) -> bool:

@@ -140,7 +140,7 @@ class Authenticator:
         return token_text(user.name, secret)
 
     async def log_out(self, name: str, text: str, address: str) -> bool:
-        """End the session of this token, given as `log_in` returned it or as its bare secret; False if there is none."""
+        """End a session, its token given as `log_in` returned it or as its bare secret; False where there is none."""
         self._brake.check(name, address)
         pair = read_token_text(text)
         secret = pair[1] if pair is not None and pair[0] == name else text

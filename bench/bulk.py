@@ -1,0 +1,89 @@
+"""One large batch, against raw `executemany` of the same rows into the same tables of a fresh file."""
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import database, roster
+from bench.database import INSERT_BATCH, INSERT_LINE, INSERT_MEMBER
+from bench.measure import BenchFailed, Goal, Row, Scale, Table
+from bench.plantel_server import Caller, PlantelServer
+from plantel.roster import Member, fold
+
+_SMALL, _LARGE = 10, 500
+"""Campaigns of 100 members."""
+
+_AGAINST = "raw executemany"
+_SMALL_ROW = Row("1,000 members in one batch: last byte sent to answer", _AGAINST, "ms")
+_LARGE_ROW = Row("50,000 members in one batch: last byte sent to answer", _AGAINST, "ms", Goal(most=2.5))
+_MEMORY_ROW = Row("50,000 members in one batch: memory that the server grew by, at its peak", "size of the body", "MB")
+_PEAK_ROW = Row("50,000 members in one batch: peak memory of the server", "size of the body", "MB")
+
+
+def measure(scale: Scale, table: Table, folder: Path) -> None:
+    """Rounds of: a new Plantel, a new file; in each the small batch and then, in other campaigns, the large one."""
+    warm_up, *names = roster.campaigns(1 + _SMALL + _LARGE)
+    batches = [roster.members(names[:_SMALL]), roster.members(names[_SMALL:])]
+    bodies = [roster.form(batch) for batch in batches]
+    first = roster.form(roster.members([warm_up])[:1])
+    for number in range(scale.rounds):
+        with PlantelServer(folder / f"bulk-{number}", [warm_up, *names]) as plantel:
+            caller = Caller(plantel.port, plantel.token)
+            caller.add(first)
+            small = _add(caller, bodies[0])
+            before = plantel.resident()
+            large = _add(caller, bodies[1])
+            peak = plantel.peak()
+            caller.close()
+        _check(plantel.database, 1 + sum(map(len, batches)))
+        raw = _executemany(folder / f"executemany-{number}.db", names, batches)
+        table.add(_SMALL_ROW, small, raw[0])
+        table.add(_LARGE_ROW, large, raw[1])
+        table.add(_MEMORY_ROW, (peak - before) / 1e6, len(bodies[1]) / 1e6)
+        table.add(_PEAK_ROW, peak / 1e6, len(bodies[1]) / 1e6)
+
+
+def _add(caller: Caller, body: bytes) -> float:
+    """Milliseconds from the last byte handed to the socket to the beginning of the answer."""
+    caller.send(body)
+    sent = time.perf_counter()
+    return (caller.answer() - sent) * 1e3
+
+
+def _executemany(path: Path, names: Sequence[str], batches: Sequence[list[Member]]) -> list[float]:
+    """Milliseconds for each batch, its rows being at hand, in a transaction of its own."""
+    database.make(path, names)
+    connection = database.connect(path)
+    try:
+        ids = database.campaign_ids(connection)
+        connection.execute("SELECT count(*) FROM members")  # opens the file, as Plantel's first add has done
+        took = [_insert(connection, ids, number, batch) for number, batch in enumerate(batches, 1)]
+    finally:
+        connection.close()
+    _check(path, sum(map(len, batches)))
+    return took
+
+
+def _insert(connection: sqlite3.Connection, ids: dict[str, int], number: int, batch: list[Member]) -> float:
+    members = [
+        (ids[one.campaign], one.membername, fold(one.interface), one.interface, one.penalty, one.paused)
+        for one in batch
+    ]
+    lines = [
+        (number, ids[one.campaign], one.membername, "added", one.interface, one.penalty, one.paused) for one in batch
+    ]
+    record = (number, f"batch {number}", database.INSTANCE, "bench", "wire", 0, len(batch), "[]", 0, len(batch))
+    started = time.perf_counter()
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany(INSERT_MEMBER, members)
+    connection.executemany(INSERT_LINE, lines)
+    connection.execute(INSERT_BATCH, record)
+    connection.execute("COMMIT")
+    return (time.perf_counter() - started) * 1e3
+
+
+def _check(path: Path, wanted: int) -> None:
+    database.check_consistent(path)
+    if (found := database.journal_lines(path)) != wanted:
+        raise BenchFailed(f"{found} changes are stored, not {wanted}")

@@ -1,0 +1,71 @@
+"""The two servers that single adds are held against, on the very server that Plantel runs on.
+
+    python -m bench.floors bare PORT                   reads the body and answers `1`
+    python -m bench.floors transactions PORT FILE      stores the one member of the body as well, in a transaction
+
+The second is what one would write first: plain sqlite3 in the handler, a statement for the member and one for the
+journal, a durable commit, then the answer.
+"""
+
+import sys
+from pathlib import Path
+from typing import cast
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+import uvloop
+
+from bench.database import INSERT_LINE, UPSERT_MEMBER, campaign_ids, connect
+from plantel.config import HttpSettings, Settings
+from plantel.http.app import FrontDoor
+from plantel.http.request import App, Receive, Scope, Send, respond
+from plantel.wiring import _server as http_server  # so that the settings are Plantel's for good, not a copy of today's
+
+_TEXT = b"text/plain; charset=utf-8"
+_FIELD = len(b"queuemember=")
+
+
+async def read(receive: Receive) -> bytes:
+    """The body."""
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+async def bare(_scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer `1`."""
+    await read(receive)
+    await respond(send, 200, b"1", _TEXT, [])
+
+
+def transactions(path: Path) -> App:
+    """Answer `1` once the member is stored in the database at `path`."""
+    connection = connect(path)
+    ids = campaign_ids(connection)
+
+    async def handle(_scope: Scope, receive: Receive, send: Send) -> None:
+        (item,) = msgspec.json.decode(unquote_to_bytes((await read(receive))[_FIELD:]))
+        campaign, agent, phone = ids[item["queueName"]], item["membername"], item["interface1"]
+        penalty, paused = int(item["penalty"]), int(item["paused"])
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(UPSERT_MEMBER, (campaign, agent, phone.lower(), phone, penalty, paused))
+        connection.execute(INSERT_LINE, (0, campaign, agent, "updated", phone, penalty, paused))
+        connection.execute("COMMIT")
+        await respond(send, 200, b"1", _TEXT, [])
+
+    return handle
+
+
+async def serve(port: int, app: App) -> None:
+    """Serve until the process is ended."""
+    settings = Settings(http=HttpSettings(bind=f"127.0.0.1:{port}"))
+    await http_server(settings, cast(FrontDoor, app)).serve()
+
+
+if __name__ == "__main__":
+    kind, port, *rest = sys.argv[1:]
+    uvloop.run(serve(int(port), bare if kind == "bare" else transactions(Path(rest[0]))))
