@@ -40,5 +40,5 @@ check: dev
 	$(BIN)/lint-imports --config pyproject.toml
 
 bench: dev
-	scripts/debian-packages test
-	$(BIN)/python -m bench
+	scripts/debian-packages bench
+	$(BIN)/python -m bench $(ARGS)

@@ -5,6 +5,7 @@ Prints a table of ratios; a whole run of usual length also puts it into docs/per
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from bench import bulk, delivery, serving, visibility
 from bench.machine import environment, file_system
 from bench.measure import QUICK, BenchFailed, Scale, Table
 from bench.process import ROOT
+from plantel.testing.asterisk import AsteriskFailed, AsteriskMissing
 
 BENCHMARKS: dict[str, Callable[[Scale, Table, Path], None]] = {
     "serving": serving.measure,
@@ -44,9 +46,11 @@ def main() -> None:
     scale = QUICK if chosen.quick else Scale()
     if chosen.rounds is not None:
         scale = msgspec.structs.replace(scale, rounds=chosen.rounds)
+    # so that whoever ends this also ends the servers that it started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         report = run(list(dict.fromkeys(chosen.name)) or list(BENCHMARKS), scale)
-    except BenchFailed as error:
+    except (BenchFailed, AsteriskMissing, AsteriskFailed) as error:
         sys.exit(f"bench: {error}")
     print(report)
     if not chosen.name and not chosen.quick:
@@ -67,7 +71,7 @@ def run(names: list[str], scale: Scale) -> str:
             BENCHMARKS[name](scale, table, folder)
         minutes = (time.monotonic() - began) / 60
         where = environment(folder)
-    when = f"{datetime.now(UTC):%Y-%m-%d}: {scale.rounds} rounds, {minutes:.1f} minutes."
+    when = f"{datetime.now(UTC):%Y-%m-%d}, {minutes:.1f} minutes, rounds: {scale.rounds}."
     return f"{table.markdown()}\n\n{where}. {when}\n"
 
 

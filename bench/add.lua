@@ -1,4 +1,4 @@
--- Single adds for wrk. Every request changes something: nine of ten give one of 5,000 agents a penalty that nobody had
+-- Single adds for wrk. Every request changes something: nine of ten give one of 4,500 agents a penalty that nobody had
 -- before, the tenth brings a new agent. BENCH_RUN (1 to 2000) tells one run's numbers from another's.
 
 local run = tonumber(os.getenv("BENCH_RUN"))
@@ -32,7 +32,7 @@ function request()
         .. body_end
 end
 
-function done(summary, latency)
+function done(summary)
     local errors = summary.errors
     io.write(string.format(
         '\n{"microseconds": %d, "requests": %d, "errors": %d}\n',

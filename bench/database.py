@@ -1,6 +1,7 @@
 """SQLite as the peers use it: a store's own tables, its own settings, and plain statements."""
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,21 +73,15 @@ def campaign_ids(connection: sqlite3.Connection) -> dict[str, int]:
 
 def journal_lines(path: Path) -> int:
     """How many changes are stored."""
-    connection = connect(path)
-    try:
+    with contextlib.closing(connect(path)) as connection:
         lines: int = connection.execute("SELECT count(*) FROM journal").fetchone()[0]
         return lines
-    finally:
-        connection.close()
 
 
 def check_consistent(path: Path) -> None:
     """Raise BenchFailed unless no batch was refused and every member is as its newest change left it."""
-    connection = connect(path)
-    try:
+    with contextlib.closing(connect(path)) as connection:
         refused = connection.execute("SELECT count(*) FROM batches WHERE problems <> '[]'").fetchone()[0]
         astray = connection.execute(_ASTRAY).fetchone()[0]
-    finally:
-        connection.close()
     if refused or astray:
         raise BenchFailed(f"{refused} batches were refused, {astray} members are not as they were sent")

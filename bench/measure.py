@@ -1,4 +1,4 @@
-"""What is measured, and how it becomes a table: pairs of figures, each taken in one round, and the ratio between them."""
+"""Pairs of figures, each pair taken in one round, and the table of the ratios between them."""
 
 import statistics
 from typing import Literal
@@ -65,7 +65,7 @@ class Table:
     def markdown(self) -> str:
         """The table. Ratios are taken within each round; what is shown is their median, and the least and the most."""
         lines = [
-            "| what | against | ratio | from – to | goal | reached | medians |",
+            "| what | against | ratio | from - to | goal | reached | medians |",
             "| --- | --- | ---: | ---: | --- | --- | ---: |",
         ]
         lines += (f"| {' | '.join(_cells(row, pairs))} |" for row, pairs in self._rounds.items())
@@ -81,7 +81,7 @@ def _cells(row: Row, pairs: list[tuple[float, float]]) -> tuple[str, ...]:
         row.what,
         row.against,
         f"{ratio:.2f}",
-        f"{min(ratios):.2f} – {max(ratios):.2f}",
+        f"{min(ratios):.2f} - {max(ratios):.2f}",
         goal,
         reached,
         f"{ours} : {theirs}",

@@ -1,5 +1,6 @@
 """Plantel as it is served: `plantel serve` on a folder of its own."""
 
+import contextlib
 import http.client
 import json
 import sys
@@ -43,11 +44,9 @@ class PlantelServer(ServerProcess):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-            try:
+            with contextlib.closing(connection):
                 connection.request("GET", "/health")
                 states = json.loads(connection.getresponse().read())["servers"].values()
-            finally:
-                connection.close()
             if all(state == "agreed" for state in states):
                 return
             time.sleep(0.02)  # /health can only be asked again
@@ -70,6 +69,8 @@ class Caller:
     def __init__(self, port: int, token: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         self._headers = {"Authorization": f"Basic {token}", "Content-Type": "application/x-www-form-urlencoded"}
+        self.delivery = ""
+        """`Plantel-Delivery` of the newest answer."""
 
     def close(self) -> None:
         self._connection.close()
@@ -82,7 +83,7 @@ class Caller:
         self._connection.request("POST", ADD, body, self._headers | ({"Prefer": f"wait={wait}"} if wait else {}))
 
     def answer(self) -> float:
-        """The moment (`perf_counter`) at which the answer to what was sent began. Raises BenchFailed if it is no `1`."""
+        """The moment (`perf_counter`) at which the answer began. Raises BenchFailed if it is not `1`."""
         answer = self._connection.getresponse()
         began = time.perf_counter()
         found = (answer.status, answer.read())

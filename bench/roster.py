@@ -10,9 +10,9 @@ from plantel.roster import Member
 PER_CAMPAIGN = 100
 
 
-def campaigns(count: int, start: int = 0) -> list[str]:
-    """`count` names; with another `start`, other ones."""
-    return [f"Ventas-{number:04d}->" for number in range(start, start + count)]
+def campaigns(count: int) -> list[str]:
+    """`count` names."""
+    return [f"Ventas-{number:04d}->" for number in range(count)]
 
 
 def members(names: Sequence[str]) -> list[Member]:

@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
-
 from bench import roster
 from bench.ami import OBSERVER, Ami, queue_add
 from bench.measure import Row, Scale, Table

@@ -16,7 +16,7 @@ to it.
     ├── AccessRefused
     │   └── NotAuthenticated, CampaignForbidden, ActionForbidden, TooManyAttempts
     ├── RequestRefused          outside the contract of a call
-    │   └── NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, NotAForm, UnknownInstance
+    │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, NotAForm, UnknownInstance
     ├── StoreError
     │   └── StoreUnavailable, StoreFull, ServerBusy, SchemaTooOld, SchemaTooNew
     ├── SwitchError             an Asterisk does not do what was asked
@@ -215,7 +215,7 @@ class NotAnArray(InvalidBatch):
 
 class EmptyBatch(InvalidBatch):
     code = "empty_batch"
-    text = Text("the array is empty: there is nobody to add", "el array está vacío: no hay a quién agregar")
+    text = Text("the list is empty: it names nobody", "la lista está vacía: no nombra a nadie")
 
 
 class BatchRefused(PlantelError):
@@ -277,6 +277,11 @@ class TooManyAttempts(AccessRefused):
 class RequestRefused(PlantelError):
     code = "request_refused"
     text = Text("the request cannot be served", "la petición no se puede atender")
+
+
+class BadRequest(RequestRefused):
+    code = "bad_request"
+    text = Text("{detail}", "la petición no es válida: {detail}")
 
 
 class NotFound(RequestRefused):

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import getpass
 import os
-import resource
 import signal
 import socket
 import ssl
@@ -39,9 +38,6 @@ ELSEWHERE = 0.5
 
 CONNECTIONS = 16_384
 """Open connections at most; idle keep-alive ones count, so this is far above what works at one time."""
-
-OTHER_FILES = 512
-"""Open files beside the connections: the store's, those of the event loop, one for each Asterisk."""
 
 log = structlog.get_logger()
 
@@ -144,7 +140,6 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     _check_address(settings.http.host, settings.http.port)
-    _allow_open_files()
     async with assembled(settings) as plantel, asyncio.TaskGroup() as background:
         running = [background.create_task(reconciler.run()) for _, reconciler in plantel.reconcilers]
         running.append(background.create_task(_watch_elsewhere(plantel)))
@@ -186,16 +181,6 @@ def _server(settings: Settings, app: FrontDoor) -> Server:
         ssl_key=Path(http.tls_key) if http.tls_key else None,
         ssl_protocol_min=SSLProtocols.tls12,
     )
-
-
-def _allow_open_files() -> None:
-    """Raise the soft limit of open files as far as CONNECTIONS need it: the usual 1,024 is soon used up."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = CONNECTIONS + OTHER_FILES
-    if hard != resource.RLIM_INFINITY:
-        needed = min(needed, hard)
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _check_address(host: str, port: int) -> None:

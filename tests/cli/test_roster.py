@@ -81,7 +81,7 @@ def test_it_works_without_a_server_and_with_names_that_look_like_options(tmp_pat
             ("member", "remove", "Ventas->", "a", "b"),
             "elemento 2: b no está en la campaña Ventas-> [unknown_member]",
         ),
-        (("member", "pause", "Ventas->"), "el array está vacío: no hay a quién agregar [empty_batch]"),
+        (("member", "pause", "Ventas->"), "la lista está vacía: no nombra a nadie [empty_batch]"),
         (("member", "list", "Cobros"), "no existe la campaña Cobros [unknown_campaign]"),
     ],
 )

@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -17,8 +18,7 @@ VENTAS = "Ventas->"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> PlantelServer:
-    """A Plantel whose patience with bodies is far longer than its draining."""
-    made = PlantelServer(tmp_path_factory.mktemp("drain"), http={"drain_timeout": "2s", "body_timeout": "10m"})
+    made = PlantelServer(tmp_path_factory.mktemp("drain"))
     made.declare([VENTAS])
     assert made.token
     return made
@@ -26,7 +26,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> PlantelServer:
 
 @pytest.fixture
 def server(home: PlantelServer) -> Iterator[PlantelServer]:
-    """The same, started anew."""
+    """A Plantel, started anew for each test."""
     with served(home):
         yield home
 
@@ -85,28 +85,24 @@ def test_a_request_on_its_way_is_answered_and_then_the_process_ends(server: Plan
     assert "slow" in names(server)
 
 
-def test_a_body_that_never_ends_does_not_hold_the_process(server: PlantelServer) -> None:
+def test_a_body_that_never_ends_does_not_hold_the_process(tmp_path: Path) -> None:
+    """Nor do signals that come while it drains hurry it on or hold it up."""
+    impatient = PlantelServer(tmp_path, http={"drain_timeout": "2s", "body_timeout": "10m"})
+    impatient.declare([VENTAS])
+    assert impatient.token
     body = form([item("never", phone="SIP/never")])
-    with Wire(server.port) as stuck, Wire(server.port) as idle:
-        idle.send(add(server.token, [item("idle", phone="SIP/idle")])).answer()
-        stuck.send(head(server.token, len(body) + 1, "Expect: 100-continue"))
+    with served(impatient), Wire(impatient.port) as stuck, Wire(impatient.port) as idle:
+        idle.send(add(impatient.token, [item("idle", phone="SIP/idle")])).answer()
+        stuck.send(head(impatient.token, len(body) + 1, "Expect: 100-continue"))
         assert stuck.line() == b"HTTP/1.1 100 Continue"
         stuck.send(body)
-        assert server.stop() == 0  # which waits far less long than the body's ten minutes
+        terminate(impatient)
         assert idle.rest() == b""
+        assert impatient.process is not None
+        impatient.process.send_signal(signal.SIGINT)
+        assert impatient.stop() == 0  # which waits far less long than the body's ten minutes
         assert b" 200 " not in stuck.rest()
-    assert "idle" in names(server)
-    assert "never" not in names(server)
-
-
-def test_draining_twice_and_sigint_end_it_as_well(server: PlantelServer) -> None:
-    with Wire(server.port) as wire:
-        wire.send(head(server.token, 10, "Expect: 100-continue"))
-        assert wire.line() == b"HTTP/1.1 100 Continue"
-        terminate(server)
-        assert server.process is not None
-        server.process.send_signal(signal.SIGINT)
-        assert server.stop() == 0
+    assert names(impatient) == {"idle"}
 
 
 def test_a_second_start_serves_on(server: PlantelServer) -> None:

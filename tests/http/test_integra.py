@@ -45,7 +45,7 @@ def is_zero(answer: Answer, code: str, status: int = 200) -> bool:
     return True
 
 
-# --- adding -------------------------------------------------------------------------------------------------------------
+# --- adding -----
 
 
 async def test_a_batch_is_stored_and_answered_with_a_bare_1(door: Door) -> None:
@@ -205,7 +205,7 @@ async def test_arbitrary_bytes_never_give_a_5xx(open_door: Door, raw: bytes) -> 
     assert (answer.status, answer.body) == (200, b"0")
 
 
-# --- what is outside the contract ---------------------------------------------------------------------------------------
+# --- what is outside the contract -----
 
 
 async def test_no_token_a_wrong_one_and_an_expired_one_are_401(door: Door) -> None:
@@ -259,17 +259,27 @@ async def test_wrong_credentials_are_slowed_per_user_and_address_only(door: Door
     assert (await door.add(basic("others", "guess"), [item()])).status == 401
 
 
-async def test_a_dead_store_answers_503_with_retry_after(door: Door) -> None:
+async def test_a_dead_store_answers_503_with_retry_after(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     token = await door.token()
     await door.add(token, [item()])
 
     async def broken(_work: object, **_: object) -> Any:
         raise errors.StoreUnavailable(detail="no disk")
 
-    door.store.write = broken  # type: ignore[method-assign]
+    monkeypatch.setattr(door.store, "write", broken)
     answer = await door.add(token, [item()])
     assert is_zero(answer, "store_unavailable", 503)
     assert answer.headers["retry-after"] == "1"
+
+
+async def test_an_unforeseen_failure_answers_0_as_well(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(_work: object, **_: object) -> Any:
+        raise ZeroDivisionError
+
+    token = await door.token()
+    await door.add(token, [item()])
+    monkeypatch.setattr(door.store, "write", broken)
+    assert is_zero(await door.add(token, [item()]), "error", 500)
 
 
 async def test_a_reason_fits_into_a_header_whatever_was_sent(door: Door) -> None:
@@ -278,7 +288,7 @@ async def test_a_reason_fits_into_a_header_whatever_was_sent(door: Door) -> None
     assert "L\\u00ednea \\u6f22" in answer.headers["plantel-reason"]
 
 
-# --- the neighbours -----------------------------------------------------------------------------------------------------
+# --- the neighbours -----
 
 
 async def add_user(door: Door, name: str, password: str, campaigns: tuple[str, ...] = ()) -> None:
@@ -364,7 +374,7 @@ async def test_the_members_of_an_unknown_queue_are_0(door: Door) -> None:
     assert is_zero(await form(door, "queues/getqueuemembersofqueue", "", headers=headers), "field_missing")
 
 
-# --- instances ----------------------------------------------------------------------------------------------------------
+# --- instances -----
 
 
 async def test_instances_are_told_apart_by_the_host_and_see_nothing_of_each_other() -> None:
@@ -380,7 +390,7 @@ async def test_instances_are_told_apart_by_the_host_and_see_nothing_of_each_othe
     assert is_zero(await door.add(mine, [item(campaign="Otra")]), "unknown_campaign")
 
 
-# --- browsers and proxies -----------------------------------------------------------------------------------------------
+# --- browsers and proxies -----
 
 
 async def test_cross_origin_calls_are_off_by_default_and_open_to_listed_origins_only(door: Door) -> None:

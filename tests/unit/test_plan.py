@@ -82,7 +82,7 @@ def test_spelling_differs_in_case_only_and_asterisks_is_used() -> None:
     assert found.actions == (Penalise("VENTAS->", "sip/1001", 1),)
 
 
-# --- the same for any roster, any server and any ledger -----------------------------------------------------------------
+# --- the same for any roster, any server and any ledger -----
 
 names = st.sampled_from(["ana", "eva", "José Ñandú", "x"])
 phones = st.sampled_from(["SIP/1", "sip/1", "SIP/2", "PJSIP/3", "Local/4@agents/n"])

@@ -222,7 +222,6 @@ async def test_a_missing_privilege_is_a_reason_and_does_not_spin() -> None:
     await site.add(member())
     switch.privileged = False
     await site.only.run_once()
-    assert site.only.status.state is State.LAGGING
     assert isinstance(site.delivery.behind([fold(VENTAS)]), errors.PrivilegeMissing)
     switch.privileged = True
     await site.only.run_once()

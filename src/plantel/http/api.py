@@ -269,7 +269,8 @@ def _refused(request: AnyRequest, error: errors.PlantelError) -> Response[ErrorV
 
 
 def _http_error(_request: AnyRequest, error: HTTPException) -> Response[ErrorView]:
-    code = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}.get(error.status_code, "bad_request")
+    kinds = {404: errors.NotFound, 405: errors.MethodNotAllowed, 413: errors.BodyTooLarge}
+    code = kinds.get(error.status_code, errors.BadRequest).code
     detail = error.detail
     if isinstance(error.extra, list) and error.extra:
         detail = "; ".join(f"{one.get('key', '')}: {one.get('message', '')}".lstrip(": ") for one in error.extra)

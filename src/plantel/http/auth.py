@@ -54,7 +54,8 @@ class Brake:
         """Count a failure."""
         count, _ = self._failures.pop((user, address), (0, 0.0))
         count += 1
-        wait = min(2.0 ** (count - FREE_TRIES), LONGEST_WAIT) if count >= FREE_TRIES else 0.0
+        # the exponent is bounded too: a float overflows after a thousand doublings
+        wait = min(2.0 ** min(count - FREE_TRIES, 10), LONGEST_WAIT) if count >= FREE_TRIES else 0.0
         self._failures[user, address] = (count, self._now() + wait)
         while len(self._failures) > _KEPT:
             self._failures.popitem(last=False)

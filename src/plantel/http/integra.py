@@ -18,7 +18,7 @@ from plantel.http.form import decode_field, decode_json_field, to_text, unquote
 from plantel.http.instance import Instance
 from plantel.http.ops import ANSWERS
 from plantel.http.problems import headers, statuses, to_header
-from plantel.http.request import Disconnected, Request, Send, respond
+from plantel.http.request import Disconnected, Request, Scope, Send, respond
 from plantel.roster import Member, parse_member
 
 PREFIX = "/Integra/resources/"
@@ -62,15 +62,14 @@ class Integra:
         """Answer one request of `instance`."""
         scope = request.scope
         try:
-            call = self._calls.get(scope["path"].removeprefix(PREFIX))
-            if call is None:
-                raise errors.NotFound
-            if scope["method"] != "POST":
-                raise errors.MethodNotAllowed(allowed="POST")
-            body, content_type, extra = await call(instance, request)
+            body, content_type, extra = await self._call_of(scope)(instance, request)
         except Disconnected:
             return
-        except errors.PlantelError as error:
+        except Exception as trouble:
+            error = trouble if isinstance(trouble, errors.PlantelError) else errors.PlantelError()
+            if error is not trouble:
+                # a caller who reads only the body must find `0`, whatever happened
+                log.exception("failed", path=scope["path"])
             status = statuses(error).integra
             if status in _UNREAD:
                 await request.drain()
@@ -85,6 +84,14 @@ class Integra:
             return
         _ANSWERED.inc()
         await respond(send, 200, body, content_type, extra)
+
+    def _call_of(self, scope: Scope) -> Callable[[Instance, Request], Awaitable[Answer]]:
+        call = self._calls.get(scope["path"].removeprefix(PREFIX))
+        if call is None:
+            raise errors.NotFound
+        if scope["method"] != "POST":
+            raise errors.MethodNotAllowed(allowed="POST")
+        return call
 
     # --- addqueuemember ----------------------------------------------------------------------------------------------
 

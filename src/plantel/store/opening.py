@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, select
 
 from plantel import errors
+from plantel.language import Text
 from plantel.store import schema
 from plantel.store.sqlite import BUSY_SECONDS, engine, translating
 from plantel.store.store import SqliteStore
@@ -39,12 +40,15 @@ def open_store(url: str, *, migrate: bool = True) -> SqliteStore:
 def _path(url: str) -> Path:
     scheme = url.split(":", 1)[0]
     if scheme in {"postgresql", "mysql", "mariadb"}:
-        raise errors.InvalidSetting(
-            setting="store.url", detail=f"{scheme}:// comes with a later release; use {_PREFIX}FILE"
+        detail = Text(
+            f"{scheme}:// comes with a later release; use {_PREFIX}FILE",
+            f"{scheme}:// llegará con una versión posterior; use {_PREFIX}ARCHIVO",
         )
+        raise errors.InvalidSetting(setting="store.url", detail=detail)
     name = url.removeprefix(_PREFIX)
     if name == url or not name or name.startswith(":") or "?" in name or "\0" in name:
-        raise errors.InvalidSetting(setting="store.url", detail=f"must be {_PREFIX}FILE, without options")
+        detail = Text(f"must be {_PREFIX}FILE, without options", f"debe ser {_PREFIX}ARCHIVO, sin opciones")
+        raise errors.InvalidSetting(setting="store.url", detail=detail)
     return Path(name)
 
 
