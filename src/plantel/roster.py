@@ -9,6 +9,7 @@ character would end an AMI header. An interface is a dial string, so its shape i
 import re
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -27,6 +28,7 @@ _INTERFACE = re.compile(r"[A-Za-z0-9]{1,20}/[A-Za-z0-9_.@/:+*#~-]{1,77}")
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
+@lru_cache(maxsize=16384)  # the same few names come again and again, several times for each item
 def fold(name: str) -> str:
     """The form in which Asterisk compares queue names and interfaces: ASCII letters without case (`strcasecmp`)."""
     return name.lower() if name.isascii() else name.translate(_ASCII_LOWER)

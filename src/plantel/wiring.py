@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import getpass
 import os
 import signal
@@ -146,6 +147,7 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
         server = _server(settings, front_door(plantel))
         serving = background.create_task(server.serve())
         await _accepting(settings, serving)
+        _spare_collector()
         ready(plantel)
         await _first(asyncio.create_task(stop.wait()), serving)
         log.info("draining")
@@ -156,6 +158,13 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
         for task in (*late, *running):
             task.cancel()
     log.info("stopped")
+
+
+def _spare_collector() -> None:
+    """What has been made by now stays: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 async def _first(stop: asyncio.Task[bool], serving: asyncio.Task[None]) -> None:

@@ -105,8 +105,8 @@ journal = Table(
     metadata,
     Column("revision", _Number, primary_key=True),
     Column("batch", _Number, nullable=False),
-    Column("campaign", Integer, nullable=False, index=True),
-    Column("membername", _Name, nullable=False, index=True),
+    Column("campaign", Integer, nullable=False),
+    Column("membername", _Name, nullable=False),
     Column("kind", String(20), nullable=False),
     Column("after_interface", _Name),
     Column("after_penalty", Integer),
@@ -114,6 +114,8 @@ journal = Table(
     Column("before_interface", _Name),
     Column("before_penalty", Integer),
     Column("before_paused", Boolean),
+    # One index for all questions, also those about an agent in whatever campaign: each more costs every single add.
+    Index("journal_member", "campaign", "membername"),
 )
 
 tokens = Table(

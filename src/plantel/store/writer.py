@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
 
 from plantel import errors
@@ -41,7 +41,9 @@ class Writer:
         """Takes `connection` over, and closes it at the end."""
         self._connection = connection
         self._group = Group(connection)
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[list[_Job] | None] = SimpleQueue()
+        self._arrived: list[_Job] = []
+        self._waiting = 0
         self._submitting = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="plantel-writer", daemon=True)
@@ -49,17 +51,30 @@ class Writer:
 
     def submit(self, work: Callable[[Transaction], Any], like: Like | None = None) -> asyncio.Future[Any]:
         """The future of what `work` returns. Raises ServerBusy, and StoreUnavailable after `close`."""
-        job = _Job(work, like, asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        job = _Job(work, like, loop)
         with self._submitting:
             if self._closed:
                 raise errors.StoreUnavailable(detail="closed")
-            if self._jobs.qsize() >= WAITING_MOST:
+            if self._waiting >= WAITING_MOST:
                 raise errors.ServerBusy()
-            self._jobs.put(job)
+            self._waiting += 1
+            self._arrived.append(job)
+            first = len(self._arrived) == 1
+        if first:
+            # handed over together at the end of the loop's round: a thread woken for each would fight for the lock
+            loop.call_soon(self._hand_over)
         return job.future
+
+    def _hand_over(self) -> None:
+        with self._submitting:
+            if self._arrived:
+                self._jobs.put(self._arrived)
+                self._arrived = []
 
     def close(self) -> None:
         """Wait until all that was submitted is done, then end the thread."""
+        self._hand_over()
         with self._submitting:
             if not self._closed:
                 self._closed = True
@@ -81,17 +96,17 @@ class Writer:
         self._connection.close()
 
     def _next(self) -> tuple[list[_Job], bool]:
-        """Wait for a job; it and all others that wait by then, and whether they are the last."""
+        """Wait for jobs; those and all others that wait by then, and whether they are the last."""
         jobs: list[_Job] = []
-        job = self._jobs.get()
-        with suppress(Empty):
-            while job is not None:
-                jobs.append(job)
-                if len(jobs) == GROUP_MOST:
-                    return jobs, False
-                job = self._jobs.get_nowait()
-            return jobs, True
-        return jobs, False
+        arrived = self._jobs.get()
+        while arrived is not None:
+            jobs += arrived
+            if len(jobs) >= GROUP_MOST or self._jobs.empty():
+                break
+            arrived = self._jobs.get()  # this thread alone takes from it, so there is one
+        with self._submitting:
+            self._waiting -= len(jobs)
+        return jobs, arrived is None
 
     def _carry_out(self, jobs: list[_Job]) -> None:
         group = self._group

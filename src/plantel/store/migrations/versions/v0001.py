@@ -82,8 +82,7 @@ def upgrade() -> None:
         Column("before_paused", Boolean),
         PrimaryKeyConstraint("revision", name="journal_pk"),
     )
-    op.create_index("journal_campaign", "journal", ["campaign"])
-    op.create_index("journal_membername", "journal", ["membername"])
+    op.create_index("journal_member", "journal", ["campaign", "membername"])
     op.create_table(
         "tokens",
         Column("id", Integer, nullable=False),
