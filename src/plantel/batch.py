@@ -131,8 +131,10 @@ def decide_add(items: Iterable[Member], present: Iterable[Member]) -> list[Chang
         campaign = fold(member.campaign)
         by_agent[campaign, member.membername] = member
         by_phone[campaign, fold(member.interface)] = member
+    if not by_agent:
+        return [Change(Kind.ADDED, None, item) for item in items]
     items = list(items)
-    placed = {(fold(item.campaign), item.membername) for item in items} if by_phone else set()
+    placed = {(fold(item.campaign), item.membername) for item in items}
     changes: list[Change] = []
     for item in items:
         campaign = fold(item.campaign)

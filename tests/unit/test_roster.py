@@ -1,5 +1,6 @@
 """The value rules: what a member may be, and that each refusal names its key."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plantel import errors
-from plantel.roster import NAME_BYTES, Interfaces, Member, fold, parse_member
+from plantel.roster import NAME_BYTES, Interfaces, Member, fold, parse_member, parse_members
 from tests.support.door import item
 
 NAMED_KEYS = {"membername": "membername", "queueName": "campaign", "interface1": "interface"}
@@ -189,3 +190,28 @@ def test_whatever_an_item_is_it_is_a_member_or_a_refusal(value: Any) -> None:
 @given(st.text())
 def test_folding_lowers_ascii_and_nothing_else(text: str) -> None:
     assert fold(text) == "".join(one.lower() if one.isascii() else one for one in text)
+
+
+item_values = st.fixed_dictionaries(
+    {},
+    optional={
+        "membername": st.sampled_from(["ana", " ana ", "José Ñandú", "", 1, None, "a,b"]) | st.text(),
+        "queueName": st.sampled_from(["Ventas->", "POWER<-", "", None]),
+        "interface1": st.sampled_from(["SIP/1001", " PJSIP/2", "x", "", 3]),
+        "penalty": st.sampled_from([0, 7, "7", " 7 ", "", "-1", -1, "x", 1.5, True, None, 2**31, "2147483647", "²"]),
+        "paused": st.sampled_from([0, 1, 2, "0", "1", "", "true", True, False, None, "x"]),
+        "other": st.integers(),
+    },
+)
+
+
+@given(st.lists(item_values, max_size=4))
+def test_the_fast_way_and_the_thorough_way_agree(items: list[dict[str, object]]) -> None:
+    try:
+        thorough = [parse_member(one) for one in items]
+    except errors.InvalidItem:
+        thorough = None
+    fast = parse_members(json.dumps(items))
+    assert fast is None or fast == thorough
+    if thorough is not None and not any(one.get(key) is None for one in items for key in ("penalty", "paused")):
+        assert fast == thorough, "the fast way has to take what is right"

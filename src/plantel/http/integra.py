@@ -19,7 +19,7 @@ from plantel.http.instance import Instance
 from plantel.http.ops import ANSWERS
 from plantel.http.problems import headers, statuses, to_header
 from plantel.http.request import Disconnected, Request, Scope, Send, respond
-from plantel.roster import Member, parse_member
+from plantel.roster import Member, parse_member, parse_members
 
 PREFIX = "/Integra/resources/"
 
@@ -179,6 +179,9 @@ def read_items(body: bytes) -> list[Member | errors.InvalidItem]:
     text = decode_json_field(body, "queuemember")
     if not text:
         raise errors.FieldMissing(field="queuemember")
+    members = parse_members(text)
+    if members:
+        return list[Member | errors.InvalidItem](members)
     try:
         array = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
