@@ -9,7 +9,6 @@ journal, a durable commit, then the answer.
 
 import sys
 from pathlib import Path
-from typing import cast
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -17,9 +16,8 @@ import uvloop
 
 from bench.database import INSERT_LINE, UPSERT_MEMBER, campaign_ids, connect
 from plantel.config import HttpSettings, Settings
-from plantel.http.app import FrontDoor
 from plantel.http.request import App, Receive, Scope, Send, respond
-from plantel.wiring import _server as http_server  # so that the settings are Plantel's for good, not a copy of today's
+from plantel.wiring import http_server  # so that the settings are Plantel's for good, not a copy of today's
 
 _TEXT = b"text/plain; charset=utf-8"
 _FIELD = len(b"queuemember=")
@@ -63,7 +61,7 @@ def transactions(path: Path) -> App:
 async def serve(port: int, app: App) -> None:
     """Serve until the process is ended."""
     settings = Settings(http=HttpSettings(bind=f"127.0.0.1:{port}"))
-    await http_server(settings, cast(FrontDoor, app)).serve()
+    await http_server(settings.http, app).serve()
 
 
 if __name__ == "__main__":

@@ -23,11 +23,12 @@ from granian.server.embed import Server
 from plantel import errors
 from plantel.access import Actor, Role
 from plantel.ami.switch import AmiSwitch
-from plantel.config import AsteriskSettings, LogSettings, Settings
+from plantel.config import AsteriskSettings, HttpSettings, LogSettings, Settings
 from plantel.http.app import FrontDoor
 from plantel.http.auth import Authenticator
 from plantel.http.instance import Instance
 from plantel.http.integra import Integra
+from plantel.http.request import App
 from plantel.ports import Store
 from plantel.reconcile import Delivery, Reconciler
 from plantel.roster import Interfaces
@@ -144,7 +145,7 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
     async with assembled(settings) as plantel, asyncio.TaskGroup() as background:
         running = [background.create_task(reconciler.run()) for _, reconciler in plantel.reconcilers]
         running.append(background.create_task(_watch_elsewhere(plantel)))
-        server = _server(settings, front_door(plantel))
+        server = http_server(settings.http, front_door(plantel))
         serving = background.create_task(server.serve())
         await _accepting(settings, serving)
         _spare_collector()
@@ -172,8 +173,8 @@ async def _first(stop: asyncio.Task[bool], serving: asyncio.Task[None]) -> None:
     stop.cancel()
 
 
-def _server(settings: Settings, app: FrontDoor) -> Server:
-    http = settings.http
+def http_server(http: HttpSettings, app: App) -> Server:
+    """The HTTP server for `app`; `serve` runs it."""
     return Server(
         app,
         address=http.host,

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Litestar, Request, Response, get, post
+from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
@@ -30,6 +32,7 @@ from plantel.roster import Member, Origin, parse_member
 from plantel.service import Receipt
 
 AnyRequest = Request[Any, Any, State]
+AnyConnection = ASGIConnection[Any, Any, Any, State]
 Here = NamedDependency[Instance]
 Who = NamedDependency[Actor]
 
@@ -151,9 +154,17 @@ async def provide_instance(request: AnyRequest) -> Instance:
     return instance
 
 
-async def provide_actor(request: AnyRequest, instance: Here) -> Actor:
-    authorization = request.headers.get("authorization", "").encode("iso-8859-1")
-    return await instance.authenticator.actor(authorization, request.scope["state"]["plantel_address"])
+async def require_token(connection: AnyConnection, _handler: BaseRouteHandler) -> None:
+    """A guard: it runs before the body is read, which is nobody's business but a token holder's."""
+    state = connection.scope["state"]
+    instance: Instance = state["plantel_instance"]
+    authorization = connection.headers.get("authorization", "").encode("iso-8859-1")
+    state["plantel_actor"] = await instance.authenticator.actor(authorization, state["plantel_address"])
+
+
+async def provide_actor(request: AnyRequest) -> Actor:
+    actor: Actor = request.scope["state"]["plantel_actor"]
+    return actor
 
 
 def _receipt(receipt: Receipt, instance: Instance, language: Language) -> ReceiptView:
@@ -295,6 +306,7 @@ def make_api(body_limit: int) -> Litestar:
             show_journal,
             list_servers,
         ],
+        guards=[require_token],
         dependencies={"instance": Provide(provide_instance), "actor": Provide(provide_actor)},
     )
     return Litestar(

@@ -75,9 +75,6 @@ class Integra:
                 await request.drain()
             _REFUSED.inc()
             extra = headers(error)
-            if _CUT_SHORT in extra:
-                # the rest of the body must not pass for the next request
-                extra.append((b"connection", b"close"))
             refusal = {name.decode(): value.decode() for name, value in extra if name in _LOGGED}
             log.warning("refused", path=scope["path"], address=request.address, **refusal)
             await respond(send, status, _ZERO, _TEXT, extra)
@@ -155,8 +152,6 @@ class Integra:
             raise errors.NotAForm
         return await request.body(self._limit, self._timeout)
 
-
-_CUT_SHORT = (b"plantel-code", errors.BodyCutShort.code.encode())
 
 _LOGGED = frozenset({b"plantel-batch", b"plantel-code", b"plantel-reason"})
 

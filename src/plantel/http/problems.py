@@ -66,7 +66,8 @@ def headers(error: errors.PlantelError) -> list[tuple[bytes, bytes]]:
         made.append((b"retry-after", str(RETRY_AFTER).encode()))
     if isinstance(first, errors.MethodNotAllowed):
         made.append((b"allow", str(first.params["allowed"]).encode()))
-    if isinstance(first, errors.BodyTooLate):
+    if isinstance(first, errors.BodyTooLate | errors.BodyCutShort):
+        # the rest of the body must not pass for the next request
         made.append((b"connection", b"close"))
     return made
 
