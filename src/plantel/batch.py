@@ -94,13 +94,17 @@ def settle(items: Sequence[Member]) -> tuple[list[Member], list[errors.InvalidIt
 
     Returns the distinct items in order and one Contradiction for each that clashes; its numbers count from 1.
     """
+    agents = {(fold(item.campaign), item.membername) for item in items}
+    phones = {(fold(item.campaign), item.phone) for item in items}
+    if len(agents) == len(phones) == len(items):
+        return list(items), []
     by_agent: dict[tuple[str, str], int] = {}
     by_phone: dict[tuple[str, str], int] = {}
     distinct: list[Member] = []
     clashes: list[errors.InvalidItem] = []
     for number, item in enumerate(items, 1):
         campaign = fold(item.campaign)
-        agent, phone = (campaign, item.membername), (campaign, fold(item.interface))
+        agent, phone = (campaign, item.membername), (campaign, item.phone)
         first = by_agent.setdefault(agent, number)
         on_phone = by_phone.setdefault(phone, number)
         if first == number and on_phone == number:
@@ -115,7 +119,7 @@ def settle(items: Sequence[Member]) -> tuple[list[Member], list[errors.InvalidIt
 
 
 def _values(member: Member) -> tuple[str, str, str, int, bool]:
-    return fold(member.campaign), member.membername, fold(member.interface), member.penalty, member.paused
+    return fold(member.campaign), member.membername, member.phone, member.penalty, member.paused
 
 
 def decide_add(items: Iterable[Member], present: Iterable[Member]) -> list[Change]:
@@ -130,7 +134,7 @@ def decide_add(items: Iterable[Member], present: Iterable[Member]) -> list[Chang
     for member in present:
         campaign = fold(member.campaign)
         by_agent[campaign, member.membername] = member
-        by_phone[campaign, fold(member.interface)] = member
+        by_phone[campaign, member.phone] = member
     if not by_agent:
         return [Change(Kind.ADDED, None, item) for item in items]
     items = list(items)
@@ -141,7 +145,7 @@ def decide_add(items: Iterable[Member], present: Iterable[Member]) -> list[Chang
         before = by_agent.get((campaign, item.membername))
         if before == item:
             continue
-        holder = by_phone.get((campaign, fold(item.interface)))
+        holder = by_phone.get((campaign, item.phone))
         if holder is not None and (campaign, holder.membername) not in placed:
             changes.append(Change(Kind.REPLACED, holder, None))
         if before is None:

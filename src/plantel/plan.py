@@ -162,7 +162,7 @@ def plan(
     """
     wanted: dict[str, dict[str, Member]] = {}
     for member in desired:
-        wanted.setdefault(fold(member.campaign), {})[fold(member.interface)] = member
+        wanted.setdefault(fold(member.campaign), {})[member.phone] = member
     ledger: dict[str, dict[str, Claim]] = {}
     for claim in claims:
         ledger.setdefault(fold(claim.queue), {})[fold(claim.interface)] = claim

@@ -55,6 +55,11 @@ def check_name(name: str, key: str) -> None:
     raise errors.ForbiddenCharacter(key=key, character=_describe(name[0] if name[0].isspace() else name[-1]))
 
 
+@lru_cache(maxsize=4096)  # a batch names few campaigns, each many times
+def _check_campaign(name: str) -> None:
+    check_name(name, "queueName")
+
+
 def check_interface(interface: str, key: str) -> None:
     """Raise InvalidItem under `key` unless `interface` has the shape of a dial interface (`SIP/1001`)."""
     if _INTERFACE.fullmatch(interface) and len(interface) <= NAME_BYTES:
@@ -129,8 +134,13 @@ class Member(msgspec.Struct, frozen=True, gc=False):
     penalty: int = 0
     paused: bool = False
 
+    @property
+    def phone(self) -> str:
+        """The interface as Asterisk compares it (`fold`; an interface is ASCII)."""
+        return self.interface.lower()
+
     def __post_init__(self) -> None:
-        check_name(self.campaign, "queueName")
+        _check_campaign(self.campaign)
         check_name(self.membername, "membername")
         check_interface(self.interface, "interface1")
         if self.penalty < 0:

@@ -154,7 +154,7 @@ class Service:
             else:
                 present = transaction.members(self.instance, [campaign])
                 by_agent = {member.membername: member for member in present}
-                by_phone = {fold(member.interface): member for member in present}
+                by_phone = {member.phone: member for member in present}
                 for number, agent in enumerate(agents, 1):
                     member = by_agent.get(agent) or by_phone.get(fold(agent))
                     if member is None:

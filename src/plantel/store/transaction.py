@@ -33,11 +33,7 @@ class Known(msgspec.Struct, frozen=True):
 def like_rows(known: Known, items: Sequence[Member]) -> list[LikeRow]:
     """What to look up for the members that are like `items`; nothing for those of unknown campaigns."""
     id_of = {name: known.ids.get(fold(name)) for name in {item.campaign for item in items}}
-    return [
-        (campaign, item.membername, fold(item.interface))
-        for item in items
-        if (campaign := id_of[item.campaign]) is not None
-    ]
+    return [(campaign, item.membername, item.phone) for item in items if (campaign := id_of[item.campaign]) is not None]
 
 
 class SqlTransaction(ABC):
@@ -117,6 +113,8 @@ class SqlTransaction(ABC):
 
     def members_like(self, instance: str, items: Sequence[Member]) -> list[Member]:
         known = self._campaigns(instance)
+        if len(items) >= _SCAN_FROM:
+            return self._members_like_many(known, items)
         wanted = like_rows(known, items)
         if not wanted:
             return []
@@ -125,25 +123,29 @@ class SqlTransaction(ABC):
             return [_member(known, row) for row in self._like(wanted)]
 
     def _like(self, wanted: list[LikeRow]) -> Iterable[MemberRow]:
+        return dict.fromkeys(self._connection.members_like(wanted))
+
+    def _members_like_many(self, known: Known, items: Sequence[Member]) -> list[Member]:
         """A campaign with few members beside the items is read whole: much faster than looking each of them up."""
-        if len(wanted) < _SCAN_FROM:
-            return dict.fromkeys(self._connection.members_like(wanted))
-        by_campaign: dict[int, list[LikeRow]] = {}
-        for row in wanted:
-            by_campaign.setdefault(row[0], []).append(row)
+        self._before_reading()
+        by_campaign: dict[str, list[Member]] = {}
+        for item in items:
+            by_campaign.setdefault(item.campaign, []).append(item)
         found: list[MemberRow] = []
         single: list[LikeRow] = []
-        for campaign, items in by_campaign.items():
-            if len(items) >= _SCAN_FROM:
-                most = 2 * len(items)
-                first = self._connection.first_members(campaign, most)
-                if len(first) < most:
-                    found += first
+        with translating():
+            for name, crew in by_campaign.items():
+                if (campaign := known.ids.get(fold(name))) is None:
                     continue
-            single += items
-        if single:
-            found += dict.fromkeys(self._connection.members_like(single))
-        return found
+                most = 2 * len(crew)
+                first = self._connection.first_members(campaign, most) if len(crew) >= _SCAN_FROM else None
+                if first is not None and len(first) < most:
+                    found += first
+                else:
+                    single += like_rows(known, crew)
+            if single:
+                found += self._connection.members_like(single)
+        return [_member(known, row) for row in dict.fromkeys(found)]
 
     def revision(self) -> int:
         return int(self._rows(select(func.coalesce(func.max(schema.journal.c.revision), 0)))[0][0])

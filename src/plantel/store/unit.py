@@ -255,13 +255,14 @@ class Unit(SqlTransaction):
                     raise errors.NoSuchThing(name=one.campaign)
                 id_of[one.campaign] = campaign
             revision += 1
-            head = (revision, number, campaign, agent, change.kind)
             if before is None:
-                phone = left = fold(one.interface)
-                placed.append((campaign, agent, phone, one.interface, one.penalty, one.paused))
-                journal.append((*head, one.interface, one.penalty, one.paused))
+                phone = left = one.phone
+                interface, penalty, paused = one.interface, one.penalty, one.paused
+                placed.append((campaign, agent, phone, interface, penalty, paused))
+                journal.append((revision, number, campaign, agent, change.kind, interface, penalty, paused))
             else:
-                phone, left = fold(one.interface), fold(before.interface)
+                head = (revision, number, campaign, agent, change.kind)
+                phone, left = one.phone, before.phone
                 past = (before.interface, before.penalty, before.paused)
                 if after is None:
                     vacated.setdefault(campaign, []).append(agent)

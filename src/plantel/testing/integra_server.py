@@ -163,9 +163,9 @@ class IntegraServer:
     def _put(self, member: Member) -> None:
         """An agent has one phone in a campaign and a phone one agent: whoever else was there goes."""
         campaign = fold(member.campaign)
-        agent, phone = (campaign, member.membername), (campaign, fold(member.interface))
+        agent, phone = (campaign, member.membername), (campaign, member.phone)
         if before := self._by_agent.get(agent):
-            del self._on_phone[campaign, fold(before.interface)]
+            del self._on_phone[campaign, before.phone]
         if holder := self._on_phone.get(phone):
             del self._by_agent[campaign, holder]
         self._by_agent[agent] = member

@@ -270,9 +270,9 @@ class _MemoryTransaction:
 
 
 def _arrive(roster: dict[str, Member], members: list[Member]) -> None:
-    phones = {fold(member.interface) for member in roster.values()}
+    phones = {member.phone for member in roster.values()}
     for member in members:
-        phone = fold(member.interface)
+        phone = member.phone
         if member.membername in roster or phone in phones:
             raise errors.StoreError(detail=f"{member.membername} or {member.interface} is there already")
         roster[member.membername] = member
