@@ -278,6 +278,11 @@ class Service:
             raise errors.NoSuchThing(name=batch)
         return found, visible
 
+    async def batches(self, actor: Actor, limit: int = 100) -> list[Batch]:
+        """The newest batches, newest first; only their own for who may not see every campaign."""
+        found = await self._store.read(lambda transaction: transaction.batches(self.instance, limit))
+        return [one for one in found if not actor.campaigns or one.actor == actor.name]
+
     async def journal(
         self, actor: Actor, *, campaign: str | None = None, membername: str | None = None, limit: int = 100
     ) -> list[Entry]:

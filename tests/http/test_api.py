@@ -68,6 +68,9 @@ async def test_a_batch_shows_its_changes_and_the_journal_who_made_them(door: Doo
     batch = (await api(door, token, "members", [item("ana", penalty=2)])).json["batch"]
     shown = (await api(door, token, f"batches/{batch}")).json
     assert [(one["kind"], one["after"]["penalty"]) for one in shown["changes"]] == [("added", 2)]
+    await api(door, token, "members", [item("eva", "Nada")])
+    listed = (await api(door, token, "batches?limit=5")).json
+    assert [(one["stored"], one["items"]) for one in listed] == [(False, 1), (True, 1)]
     journal = (await api(door, token, "journal?agent=ana")).json
     assert [(one["actor"], one["batch"]) for one in journal] == [("tests", batch)]
 

@@ -22,7 +22,7 @@ from litestar.router import Router
 
 from plantel import __version__, errors
 from plantel.access import Actor
-from plantel.batch import Kind, Source
+from plantel.batch import Batch, Kind, Source
 from plantel.http.instance import Instance
 from plantel.http.problems import headers, statuses
 from plantel.language import Language
@@ -103,6 +103,9 @@ class BatchView(msgspec.Struct):
     items: int
     stored: bool
     problems: list[ProblemView]
+
+
+class WholeBatchView(BatchView):
     changes: list[ChangeView]
 
 
@@ -147,6 +150,11 @@ def _change(entry: Entry) -> ChangeView:
         None if change.before is None else _member(change.before),
         None if change.after is None else _member(change.after),
     )
+
+
+def _batch(batch: Batch, language: Language) -> tuple[str, str, Source, datetime, int, bool, list[ProblemView]]:
+    problems = [_problem(problem.error(), language) for problem in batch.problems]
+    return batch.id, batch.actor, batch.source, batch.at, batch.items, batch.stored, problems
 
 
 async def provide_instance(request: AnyRequest) -> Instance:
@@ -230,12 +238,21 @@ async def pause_members(request: AnyRequest, instance: Here, actor: Who, data: J
     return _receipt(receipt, instance, _language(request))
 
 
+@get("/batches", summary="The newest batches, newest first")
+async def list_batches(
+    request: AnyRequest,
+    instance: Here,
+    actor: Who,
+    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+) -> list[BatchView]:
+    found = await instance.service.batches(actor, limit)
+    return [BatchView(*_batch(one, _language(request))) for one in found]
+
+
 @get("/batches/{batch:str}", summary="What became of a batch: its problems, or its changes")
-async def show_batch(request: AnyRequest, instance: Here, actor: Who, batch: FromPath[str]) -> BatchView:
+async def show_batch(request: AnyRequest, instance: Here, actor: Who, batch: FromPath[str]) -> WholeBatchView:
     found, entries = await instance.service.batch(actor, batch)
-    problems = [_problem(problem.error(), _language(request)) for problem in found.problems]
-    changes = [_change(entry) for entry in entries]
-    return BatchView(found.id, found.actor, found.source, found.at, found.items, found.stored, problems, changes)
+    return WholeBatchView(*_batch(found, _language(request)), [_change(entry) for entry in entries])
 
 
 @get("/journal", summary="The newest changes, oldest first")
@@ -302,6 +319,7 @@ def make_api(body_limit: int) -> Litestar:
             add_members,
             remove_members,
             pause_members,
+            list_batches,
             show_batch,
             show_journal,
             list_servers,
