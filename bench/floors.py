@@ -17,7 +17,7 @@ import uvloop
 from bench.database import INSERT_LINE, UPSERT_MEMBER, campaign_ids, connect
 from plantel.config import HttpSettings, Settings
 from plantel.http.request import App, Receive, Scope, Send, respond
-from plantel.wiring import http_server  # so that the settings are Plantel's for good, not a copy of today's
+from plantel.server import http_server  # so that the settings are Plantel's for good, not a copy of today's
 
 _TEXT = b"text/plain; charset=utf-8"
 _FIELD = len(b"queuemember=")

@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 import msgspec
+import structlog
 
 from plantel import errors
 from plantel.access import covers
@@ -18,6 +19,8 @@ from plantel.plan import Action, Add, Blocked, Claim, Plan, Remove, Snapshot, pl
 from plantel.ports import Clock, Outcome, Store, Switch, Transaction
 from plantel.roster import Member, fold
 from plantel.service import Service
+
+log = structlog.get_logger()
 
 CHUNK = 1000
 """Actions sent between two writes of the ledger: a crash leaves at most this many additions unconfirmed."""
@@ -268,7 +271,16 @@ class Reconciler:
             }
         reasons = tuple(self._blocked.values())
         state = State.LAGGING if reasons or found.actions else State.AGREED
-        self.status = msgspec.structs.replace(self.status, state=state, reasons=reasons, looked=self._clock.now())
+        self.status = msgspec.structs.replace(self.status, looked=self._clock.now())
+        self._become(state, reasons)
+
+    def _become(self, state: State, reasons: tuple[errors.PlantelError, ...]) -> None:
+        """Note how it stands, log it where that is news, and tell who waits for it."""
+        before = self.status
+        self.status = msgspec.structs.replace(before, state=state, reasons=reasons)
+        if (before.state, [one.code for one in before.reasons]) != (state, [one.code for one in reasons]):
+            level = log.info if state is State.AGREED else log.warning
+            level("server", server=self.name, state=str(state), reasons=[str(one) for one in reasons])
         self._announce()
 
     # --- the loop ----------------------------------------------------------------------------------------------------
@@ -288,9 +300,12 @@ class Reconciler:
             self._dirty = set()
             try:
                 await self.run_once(queues)
-            except errors.PlantelError as error:
-                self.status = msgspec.structs.replace(self.status, state=State.AWAY, reasons=(error,))
-                self._announce()
+            except Exception as trouble:
+                error = trouble if isinstance(trouble, errors.PlantelError) else errors.PlantelError()
+                if error is not trouble:
+                    # a fault of ours must not end the loop, nor the service with it
+                    log.exception("reconcile", server=self.name)
+                self._become(State.AWAY, (error,))
                 await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 -- spreads retries, guards nothing
                 pause = min(2 * pause, LONGEST_PAUSE)
                 self._mark(None)

@@ -12,8 +12,8 @@ from plantel.cli.context import settings
 from plantel.cli.output import note, tell
 from plantel.config import Settings, check_certificate
 from plantel.roster import fold
+from plantel.server import serve as run
 from plantel.wiring import Plantel, SystemClock, assembled, operator
-from plantel.wiring import serve as run
 
 DEMO_CAMPAIGN = "Ventas->"
 DEMO_PHONE = "1001"

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Awaitable, Callable
 
-from plantel import errors
+from plantel import errors, logs
 from plantel.cli.context import settings
 from plantel.cli.options import AsJson
 from plantel.cli.output import fail, json, note, tell
@@ -30,6 +30,7 @@ async def sync(*, as_json: AsJson = False) -> None:
 
 async def _on_every_server(work: Callable[[Reconciler], Awaitable[Plan]], *, as_json: bool, done: bool) -> None:
     loaded = settings()
+    logs.configure("critical", "text")  # whatever is found is shown, so it need not be logged too
     results: list[dict[str, object]] = []
     failed = False
     async with assembled(loaded) as plantel:

@@ -1,0 +1,154 @@
+"""The running service: HTTP in front, a reconciler for every Asterisk behind, until it is told to stop."""
+
+import asyncio
+import gc
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from granian.constants import HTTPModes, SSLProtocols
+from granian.constants import Interfaces as GranianInterface
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from plantel import errors, logs
+from plantel.config import HttpSettings, Settings
+from plantel.http.app import FrontDoor
+from plantel.http.integra import Integra
+from plantel.http.request import App
+from plantel.wiring import Plantel, assembled
+
+ELSEWHERE = 0.5
+"""Seconds between two looks for commits of other processes (the command line)."""
+
+CONNECTIONS = 16_384
+"""Open connections at most; idle keep-alive ones count, so this is far above what works at one time."""
+
+log = structlog.get_logger()
+
+
+def front_door(plantel: Plantel) -> FrontDoor:
+    """The ASGI application of these instances."""
+    settings = plantel.settings
+    hosts = {host.lower(): plantel.instances[one.name] for one in settings.instance for host in one.hosts}
+    default = next((plantel.instances[one.name] for one in settings.instance if not one.hosts), None)
+    integra = Integra(
+        body_limit=settings.http.body_limit,
+        body_timeout=settings.http.body_timeout,
+        confirm=settings.delivery.confirm,
+        deadline=settings.delivery.deadline,
+    )
+    return FrontDoor(
+        hosts,
+        default,
+        integra,
+        body_limit=settings.http.body_limit,
+        body_timeout=settings.http.body_timeout,
+        trusted=settings.http.trusted_proxies,
+        origins=settings.http.cors_origins,
+    )
+
+
+async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain: accepted requests are answered before anything closes.
+
+    `ready` is called once connections are accepted. Raises AddressInUse, StoreError.
+    """
+    logs.configure(settings.log.level, settings.log.format)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    _check_address(settings.http.host, settings.http.port)
+    async with assembled(settings) as plantel, asyncio.TaskGroup() as background:
+        running = [background.create_task(reconciler.run()) for _, reconciler in plantel.reconcilers]
+        running.append(background.create_task(_watch_elsewhere(plantel)))
+        server = http_server(settings.http, front_door(plantel))
+        serving = background.create_task(server.serve())
+        await _accepting(settings, serving)
+        _spare_collector()
+        ready(plantel)
+        await _first(asyncio.create_task(stop.wait()), serving)
+        log.info("draining")
+        # the server stops accepting at once and ends when the last request has been answered
+        server.interrupt_signal = True
+        server.main_loop_interrupt.set()
+        _, late = await asyncio.wait([serving], timeout=settings.http.drain_timeout)
+        for task in (*late, *running):
+            task.cancel()
+    log.info("stopped")
+
+
+def _spare_collector() -> None:
+    """What has been made by now stays: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+async def _first(stop: asyncio.Task[bool], serving: asyncio.Task[None]) -> None:
+    await asyncio.wait([stop, serving], return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+
+
+def http_server(http: HttpSettings, app: App) -> Server:
+    """The HTTP server for `app`; `serve` runs it."""
+    return Server(
+        app,
+        address=http.host,
+        port=http.port,
+        interface=GranianInterface.ASGINL,
+        # telling HTTP/2 from HTTP/1.1 by its first bytes waits for them without end: only TLS needs both
+        http=HTTPModes.auto if http.tls_cert else HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=int(http.header_timeout * 1000)),
+        websockets=False,
+        backlog=1024,
+        backpressure=CONNECTIONS,
+        log_enabled=False,
+        ssl_cert=Path(http.tls_cert) if http.tls_cert else None,
+        ssl_key=Path(http.tls_key) if http.tls_key else None,
+        ssl_protocol_min=SSLProtocols.tls12,
+    )
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raise AddressInUse where somebody listens there: the server shares ports (SO_REUSEPORT) and would not notice."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise errors.AddressInUse(address=f"{host}:{port}", detail=error.strerror or str(error)) from error
+
+
+async def _accepting(settings: Settings, serving: asyncio.Task[None]) -> None:
+    """Return once a connection is accepted. Raises AddressInUse where the server ended instead."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.http.host, settings.http.host)  # noqa: S104  # to connect
+    async with asyncio.timeout(10):
+        while not serving.done():
+            try:
+                _, writer = await asyncio.open_connection(host, settings.http.port)
+            except OSError:
+                await asyncio.sleep(0.01)  # nothing announces that the socket listens
+                continue
+            writer.close()
+            return
+    raise errors.AddressInUse(address=settings.http.bind, detail=str(serving.exception()))
+
+
+async def _watch_elsewhere(plantel: Plantel) -> None:
+    """Wake everything when another process, such as the command line, has changed the store."""
+    while True:
+        await asyncio.sleep(ELSEWHERE)
+        try:
+            changed = await plantel.store.changed_elsewhere()
+        except errors.StoreError as error:
+            log.warning("store", code=error.code, reason=str(error))
+            continue
+        if changed:
+            for instance in plantel.instances.values():
+                instance.authenticator.forget()
+                instance.delivery.wake(None)
