@@ -23,6 +23,9 @@ from plantel.wiring import Plantel, assembled
 ELSEWHERE = 0.5
 """Seconds between two looks for commits of other processes (the command line)."""
 
+FIRST_LOOK = 3.0
+"""Seconds to wait, before serving, for the first look at every Asterisk: its queues are campaigns from the start."""
+
 CONNECTIONS = 16_384
 """Open connections at most; idle keep-alive ones count, so this is far above what works at one time."""
 
@@ -63,8 +66,12 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
         loop.add_signal_handler(number, stop.set)
     _check_address(settings.http.host, settings.http.port)
     async with assembled(settings) as plantel, asyncio.TaskGroup() as background:
+        looks = [background.create_task(reconciler.settled()) for _, reconciler in plantel.reconcilers]
         running = [background.create_task(reconciler.run()) for _, reconciler in plantel.reconcilers]
         running.append(background.create_task(_watch_elsewhere(plantel)))
+        if looks:
+            await asyncio.wait(looks, timeout=FIRST_LOOK)
+        running += looks
         server = http_server(settings.http, front_door(plantel))
         serving = background.create_task(server.serve())
         await _accepting(settings, serving)

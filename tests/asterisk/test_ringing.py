@@ -50,7 +50,6 @@ def plantel(tmp_path_factory: pytest.TempPathFactory, asterisk: PrivateAsterisk)
 @pytest.fixture
 def site(plantel: PlantelServer, asterisk: PrivateAsterisk) -> Iterator["Site"]:
     made = Site(plantel, asterisk)
-    made.until_discovered()
     yield made
     made.tidy()
 
@@ -82,13 +81,6 @@ class Site:
     def wait_until_live(self) -> None:
         other = item("somebody", POWER, "SIP/1999", penalty=9), item("somebody", VENTAS, "SIP/1999", penalty=9)
         assert self.add(*other).headers["plantel-delivery"] == "live"
-
-    def until_discovered(self) -> None:
-        """The first look makes the server's queues campaigns; until then a batch for them is refused."""
-        for _ in range(200):
-            if {VENTAS, POWER} <= {one["name"] for one in self.http.get("/api/v1/campaigns").json()}:
-                return
-        raise AssertionError(self.plantel.log.read_text())
 
     def tidy(self) -> None:
         for campaign in (VENTAS, POWER):
