@@ -92,7 +92,7 @@ def _spare_collector() -> None:
     """What has been made by now stays: the garbage collector need not look at it again and again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(5_000, 10, 10)
 
 
 async def _first(stop: asyncio.Task[bool], serving: asyncio.Task[None]) -> None:

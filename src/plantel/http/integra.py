@@ -60,27 +60,31 @@ class Integra:
 
     async def __call__(self, instance: Instance, request: Request, send: Send) -> None:
         """Answer one request of `instance`."""
-        scope = request.scope
         try:
-            body, content_type, extra = await self._call_of(scope)(instance, request)
+            body, content_type, extra = await self._call_of(request.scope)(instance, request)
         except Disconnected:
             return
-        except Exception as trouble:
-            error = trouble if isinstance(trouble, errors.PlantelError) else errors.PlantelError()
-            if error is not trouble:
-                # a caller who reads only the body must find `0`, whatever happened
-                log.exception("failed", path=scope["path"])
-            status = statuses(error).integra
-            if status in _UNREAD:
-                await request.drain()
-            _REFUSED.inc()
-            extra = headers(error)
-            refusal = {name.decode(): value.decode() for name, value in extra if name in _LOGGED}
-            log.warning("refused", path=scope["path"], address=request.address, **refusal)
-            await respond(send, status, _ZERO, _TEXT, extra)
-            return
-        _ANSWERED.inc()
-        await respond(send, 200, body, content_type, extra)
+        except errors.PlantelError as error:
+            await self._refuse(error, request, send)
+        except Exception:
+            # a caller who reads only the body must find `0`, whatever happened
+            log.exception("failed", path=request.scope["path"])
+            await self._refuse(errors.PlantelError(), request, send)
+        else:
+            _ANSWERED.inc()
+            await respond(send, 200, body, content_type, extra)
+
+    async def _refuse(self, error: errors.PlantelError, request: Request, send: Send) -> None:
+        # A method of its own, which the error's traceback does not know: a frame that held on to both would be a cycle,
+        # and until it is collected the unread body, and with it the connection, would stay open.
+        status = statuses(error).integra
+        extra = headers(error)
+        if status in _UNREAD and not await request.drain():
+            extra.append((b"connection", b"close"))
+        _REFUSED.inc()
+        refusal = {name.decode(): value.decode() for name, value in extra if name in _LOGGED}
+        log.warning("refused", path=request.scope["path"], address=request.address, **refusal)
+        await respond(send, status, _ZERO, _TEXT, extra)
 
     def _call_of(self, scope: Scope) -> Callable[[Instance, Request], Awaitable[Answer]]:
         call = self._calls.get(scope["path"].removeprefix(PREFIX))

@@ -69,21 +69,21 @@ class Request:
             if _watch.end(wait):
                 raise errors.BodyTooLate(seconds=round(seconds), received=size)
 
-    async def drain(self) -> None:
-        """Swallow a body that nobody will read, of any size, within DRAIN_TIME.
+    async def drain(self) -> bool:
+        """Swallow a body that nobody will read, of any size, within DRAIN_TIME; whether it came to its end.
 
         Without it HTTP/1.1 clients that are still sending may see a reset instead of the early answer, and HTTP/2
         streams an error or, where the client waits for its window to open, nothing at all. A client that waits for
         `100 Continue` has sent nothing and needs nothing.
         """
         if self.header(b"expect").lower() == b"100-continue":
-            return
+            return False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_TIME):
-                more = True
-                while more:
-                    message = await self._receive()
-                    more = message["type"] != "http.disconnect" and message.get("more_body", False)
+                while (message := await self._receive())["type"] != "http.disconnect":
+                    if not message.get("more_body", False):
+                        return True
+        return False
 
 
 def timely(receive: Receive, seconds: float) -> Receive:
