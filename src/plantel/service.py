@@ -7,6 +7,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import NoReturn
 
 import msgspec
 
@@ -67,10 +68,10 @@ class Service:
         """
         actor.check_write()
         if not items:
-            return await self.refuse(actor, source, errors.EmptyBatch())
+            await self.refuse(actor, source, errors.EmptyBatch())
         forbidden = self._forbidden(actor, items)
         if forbidden is not None:
-            return await self.refuse(actor, source, forbidden, len(items))
+            await self.refuse(actor, source, forbidden, len(items))
         problems = [item for item in items if isinstance(item, errors.InvalidItem)]
         members = [item for item in items if isinstance(item, Member)]
         if not problems and len(members) > 1:
@@ -111,8 +112,8 @@ class Service:
                     found.append(error.at(number))
         return found
 
-    async def refuse(self, actor: Actor, source: Source, problem: errors.PlantelError, items: int = 0) -> Receipt:
-        """Record a batch that cannot even be decided, and raise BatchRefused. Returns never."""
+    async def refuse(self, actor: Actor, source: Source, problem: errors.PlantelError, items: int = 0) -> NoReturn:
+        """Record a batch that cannot even be decided, and raise BatchRefused."""
         batch = self._batch(actor, source, items)
         await self._store.write(lambda transaction: transaction.record(_refused(batch, [problem]), ()))
         raise errors.BatchRefused(batch.id, [problem])
@@ -143,7 +144,7 @@ class Service:
     ) -> Receipt:
         actor.check_write()
         if not actor.reaches(campaign):
-            return await self.refuse(actor, source, errors.CampaignForbidden(campaign=campaign), len(agents))
+            await self.refuse(actor, source, errors.CampaignForbidden(campaign=campaign), len(agents))
         batch = self._batch(actor, source, len(agents))
 
         def work(transaction: Transaction) -> Receipt | list[errors.PlantelError]:

@@ -103,7 +103,6 @@ class Integra:
             items = await asyncio.to_thread(read_items, body) if len(body) > BIG_BODY else read_items(body)
         except errors.InvalidBatch as error:
             await instance.service.refuse(actor, Source.WIRE, error)
-            raise
         receipt = await instance.service.add(actor, items, Source.WIRE)
         confirm, deadline = preference(request.header(b"prefer"), self._confirm, self._deadline)
         if not instance.delivery.reconcilers:
