@@ -130,6 +130,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     actions    to apply, in this order: a queue never stands empty in between where that can be avoided
     claims     ledger lines that hold once the actions succeeded; those of an Add must be stored (unconfirmed) before it
+    settled    ledger lines that hold as it is, without any action
     released   ledger lines that no longer stand for anything
     observed   pauses made or ended on the server by somebody else, for the roster to take over
     blocked    what cannot be done, and why
@@ -137,6 +138,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     actions: tuple[Action, ...] = ()
     claims: tuple[Claim, ...] = ()
+    settled: tuple[Claim, ...] = ()
     released: tuple[Claim, ...] = ()
     observed: tuple[Observed, ...] = ()
     blocked: tuple[Blocked, ...] = ()
@@ -188,6 +190,7 @@ class _Draft:
         self.adjustments: list[Action] = []
         self.removals: list[Action] = []
         self.claims: list[Claim] = []
+        self.settled: list[Claim] = []
         self.released: list[Claim] = []
         self.observed: list[Observed] = []
         self.blocked: list[Blocked] = []
@@ -197,6 +200,7 @@ class _Draft:
         return Plan(
             (*self.additions, *self.adjustments, *self.removals),
             tuple(self.claims),
+            tuple(self.settled),
             tuple(self.released),
             tuple(self.observed),
             tuple(self.blocked),
@@ -234,13 +238,15 @@ class _Draft:
                 self._add(self.adjustments, queue, member)
                 return
             self.blocked.append(Blocked(member, MemberNotOurs))
-        if there.penalty != member.penalty:
+        agrees = there.penalty == member.penalty
+        if not agrees:
             self.adjustments.append(Penalise(queue, there.interface, member.penalty))
         claim = Claim(queue, member.interface, added=ours, paused=member.paused)
         if line is None or line.paused is not member.paused:
             if there.paused is not member.paused:
                 self.adjustments.append(Pause(queue, there.interface, member.paused))
-            self.claims.append(claim)
+                agrees = False
+            (self.settled if agrees else self.claims).append(claim)
         elif there.paused is not member.paused:
             self.observed.append(
                 Observed(

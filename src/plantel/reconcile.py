@@ -6,7 +6,8 @@ away or refuses is recorded lag, with a reason and a retry, never an exception t
 
 import asyncio
 import random
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -22,8 +23,9 @@ from plantel.service import Service
 
 log = structlog.get_logger()
 
-CHUNK = 1000
-"""Actions sent between two writes of the ledger: a crash leaves at most this many additions unconfirmed."""
+CHUNK = 500
+"""Actions sent between two writes of the ledger: a crash leaves at most twice as many additions unconfirmed. Two chunks
+fit into what a connection has in flight."""
 
 ROUNDS = 4
 """Looks within one `run_once`; what still disagrees then waits for the next wake."""
@@ -197,48 +199,30 @@ class Reconciler:
 
     async def _settle_ledger(self, found: Plan) -> None:
         """Write the ledger lines that need no action: released ones, and members that were right already."""
-        touched = {(fold(action.queue), fold(action.interface)) for action in found.actions}
-        kept = [claim for claim in found.claims if claim.key not in touched]
-        if kept or found.released:
-
-            def work(transaction: Transaction) -> None:
-                transaction.put_claims(self._service.instance, self.name, kept)
-                transaction.drop_claims(self._service.instance, self.name, found.released)
-
-            await self._store.write(work)
+        await self._write_ledger(found.settled, found.released)
 
     async def _apply(self, found: Plan) -> dict[str, errors.PlantelError]:
         """Carry out the actions, chunk by chunk; returns the first refusal of each queue (folded) that had one.
 
-        The ledger lines of a chunk's additions are stored before it is sent, and confirmed after it. That happens while
-        Asterisk works on the chunk before, or after it.
+        The ledger lines of a chunk's additions are stored before it is sent, and confirmed after it, while Asterisk
+        works on the chunk before: two are always on their way, so that it never waits for us.
         """
-        if not found.actions:
-            return {}
-        wanted = {claim.key: claim for claim in found.claims}
-        renamed = _keys(found.actions, Add) & _keys(found.actions, Remove)
-        refusals: dict[str, errors.PlantelError] = {}
-        chunks = [found.actions[start : start + CHUNK] for start in range(0, len(found.actions), CHUNK)]
-        await self._write_ledger(_intents(chunks[0]), [])
-        confirm: list[Claim] = []
-        drop: list[Claim] = []
-        for chunk, following in zip(chunks, (*chunks[1:], ()), strict=True):
-            next_intents = _intents(following)
-            writing = asyncio.create_task(self._write_ledger([*confirm, *next_intents], drop))
-            try:
-                outcomes = await self._switch.apply(chunk)
-            except errors.SwitchError:
-                await writing
-                # never sent, so whatever stands there later is not ours; where we renamed, the old line still holds
-                await self._write_ledger([], [claim for claim in next_intents if claim.key not in renamed])
-                raise
-            await writing
-            confirm, drop = _lessons(chunk, outcomes, wanted, renamed)
-            for action, outcome in zip(chunk, outcomes, strict=True):
-                if outcome is not None:
-                    refusals.setdefault(fold(action.queue), outcome)
-        await self._write_ledger(confirm, drop)
-        return refusals
+        outcome = _Applied(found)
+        sent: deque[tuple[Sequence[Action], asyncio.Task[list[Outcome]]]] = deque()
+        try:
+            for start in range(0, len(found.actions), CHUNK):
+                chunk = found.actions[start : start + CHUNK]
+                confirm, drop = outcome.learn(*await _oldest(sent)) if len(sent) > 1 else ((), ())
+                await self._write_ledger([*confirm, *_intents(chunk)], drop)
+                sent.append((chunk, asyncio.create_task(self._switch.apply(chunk))))
+                await asyncio.sleep(0)  # it is under way before anything else is done
+            while sent:
+                await self._write_ledger(*outcome.learn(*await _oldest(sent)))
+        finally:
+            for _, task in sent:
+                task.cancel()
+            await asyncio.gather(*(task for _, task in sent), return_exceptions=True)
+        return outcome.refusals
 
     async def _write_ledger(self, put: Sequence[Claim], drop: Sequence[Claim]) -> None:
         if not put and not drop:
@@ -328,41 +312,62 @@ class Reconciler:
                 future.set_result(None)
 
 
-def _keys(actions: Sequence[Action], kind: type[Action]) -> frozenset[tuple[str, str]]:
-    return frozenset((fold(one.queue), fold(one.interface)) for one in actions if isinstance(one, kind))
-
-
 def _intents(actions: Sequence[Action]) -> list[Claim]:
     """The unconfirmed ledger lines of the additions."""
     return [Claim(action.queue, action.interface, added=True) for action in actions if isinstance(action, Add)]
 
 
-def _lessons(
-    actions: Sequence[Action],
-    outcomes: Sequence[Outcome],
-    wanted: Mapping[tuple[str, str], Claim],
-    renamed: Collection[tuple[str, str]],
-) -> tuple[list[Claim], list[Claim]]:
-    """The ledger lines that the outcomes confirm, and those that they end.
+async def _oldest(
+    sent: deque[tuple[Sequence[Action], asyncio.Task[list[Outcome]]]],
+) -> tuple[Sequence[Action], list[Outcome]]:
+    """Wait for the chunk that was sent first. Raises SwitchError; the chunk is then still in `sent`."""
+    chunk, task = sent[0]
+    outcomes = await asyncio.shield(task)
+    sent.popleft()
+    return chunk, outcomes
 
-    A phone in `renamed` is removed and added again, and stays ours in between.
-    """
-    confirm: dict[tuple[str, str], Claim] = {}
-    drop: dict[tuple[str, str], Claim] = {}
-    for action, outcome in zip(actions, outcomes, strict=True):
-        key = (fold(action.queue), fold(action.interface))
-        if isinstance(action, Remove):
-            if outcome is None and key not in renamed:
+
+class _Applied:
+    """What carrying out a plan has taught so far."""
+
+    def __init__(self, found: Plan) -> None:
+        self.refusals: dict[str, errors.PlantelError] = {}
+        """The first of each queue (folded)."""
+        self._found = found
+        self._wanted: dict[tuple[str, str], Claim] | None = None
+        self._renamed: Collection[tuple[str, str]] = ()
+
+    def learn(self, chunk: Sequence[Action], outcomes: Sequence[Outcome]) -> tuple[list[Claim], list[Claim]]:
+        """The ledger lines that the outcomes confirm, and those that they end.
+
+        A phone that is removed and added again stays ours in between.
+        """
+        if self._wanted is None:  # only now: by this time Asterisk is busy, and this takes a while for a large plan
+            self._wanted = {claim.key: claim for claim in self._found.claims}
+            removed = {_key(one) for one in self._found.actions if isinstance(one, Remove)}
+            self._renamed = self._wanted.keys() & removed
+        confirm: dict[tuple[str, str], Claim] = {}
+        drop: dict[tuple[str, str], Claim] = {}
+        for action, outcome in zip(chunk, outcomes, strict=True):
+            key = _key(action)
+            if outcome is not None:
+                self.refusals.setdefault(key[0], outcome)
+            if isinstance(action, Remove):
+                if outcome is None and key not in self._renamed:
+                    drop[key] = Claim(action.queue, action.interface, added=True)
+            elif outcome is None:
+                if key in self._wanted:
+                    confirm[key] = self._wanted[key]
+            elif isinstance(action, Add):
+                # refused, so it is not ours: somebody else put this phone there between the look and the action
                 drop[key] = Claim(action.queue, action.interface, added=True)
-        elif outcome is None:
-            if key in wanted:
-                confirm[key] = wanted[key]
-        elif isinstance(action, Add):
-            # refused, so it is not ours: somebody else put this phone there between the look and the action
-            drop[key] = Claim(action.queue, action.interface, added=True)
-        else:
-            confirm.pop(key, None)
-    return list(confirm.values()), list(drop.values())
+            else:
+                confirm.pop(key, None)
+        return list(confirm.values()), list(drop.values())
+
+
+def _key(action: Action) -> tuple[str, str]:
+    return fold(action.queue), fold(action.interface)
 
 
 def _reason(blocked: Blocked, server: str) -> errors.PlantelError:

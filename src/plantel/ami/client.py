@@ -4,7 +4,7 @@ Actions are pipelined: Asterisk runs those of one connection strictly in order, 
 ActionID. Nothing is ever sent twice. When the connection ends, so does every answer that is waited for.
 
 Asterisk writes a queue's state while it holds that queue's lock, and disconnects a reader slower than its
-`writetimeout` (100 ms). So this side never stops reading: what arrives goes to its consumer at once.
+`writetimeout` (100 ms). So this side never stops reading for longer than REST: what arrives goes to its consumer.
 """
 
 import asyncio
@@ -30,6 +30,13 @@ from plantel.errors import (
 IN_FLIGHT_MOST = 1024
 """Actions sent and not yet answered. Asterisk runs one at a time, about 10,000 a second: half of these keep it busy
 while this side is kept from running for some 50 ms, and more would only lie in its socket."""
+
+REST_FROM = 128
+"""While so many answers are outstanding, they are read in handfuls: see REST."""
+
+REST = 0.005
+"""Seconds without reading after each handful. To be woken for every single answer costs both sides, Asterisk's busy
+thread included; this is far from its `writetimeout`, and from running out of actions to carry out."""
 
 EVENTS = "agent,system"
 """The event classes asked for: changes of queue members; boot, shutdown and reload."""
@@ -113,6 +120,7 @@ class Connection(asyncio.Protocol):
         self._pending: dict[str, tuple[_Call, int]] = {}
         self._count = 0
         self._writable = True
+        self._sending = asyncio.Lock()
         self._room: list[asyncio.Future[None]] = []
         self._end: SwitchError | None = None
         self._gone = asyncio.Event()
@@ -146,21 +154,16 @@ class Connection(asyncio.Protocol):
     ) -> None:
         """Send encoded actions (without ActionID) in order, and return when each has its answer.
 
+        Of several calls at the same time, one's actions all leave before the next one's.
+
         `answered` gets the number of the action, from 0, with its response; for an action that answers with a list,
         with the event that completes it. `item` gets the events of such lists, as they come. Both run while reading:
         they must be quick, and what they raise must be wire.Malformed. Raises SwitchError where the connection ends
         first. Cancelling stops sending; what was sent takes its course.
         """
         call = _Call(self._loop.create_future(), answered, item)
-        block = bytearray()
-        for number, action in enumerate(actions):
-            if len(self._pending) >= IN_FLIGHT_MOST or not self._writable:
-                self._write(block)
-                await self._wait_for_room()
-            if self._end is not None:
-                break
-            block += b"ActionID: %d\r\n%b" % (self._expect(call, number), action)
-        self._write(block)
+        async with self._sending:
+            await self._send(call, actions)
         if self._end is not None:
             raise copy.copy(self._end)
         call.sealed = True
@@ -168,6 +171,17 @@ class Connection(asyncio.Protocol):
         await call.done
         if call.error is not None:
             raise copy.copy(call.error)
+
+    async def _send(self, call: _Call, actions: Iterable[bytes]) -> None:
+        block = bytearray()
+        for number, action in enumerate(actions):
+            if len(self._pending) >= IN_FLIGHT_MOST or not self._writable:
+                self._write(block)
+                await self._wait_for_room()
+            if self._end is not None:
+                return
+            block += b"ActionID: %d\r\n%b" % (self._expect(call, number), action)
+        self._write(block)
 
     async def request(self, action: bytes, item: Callable[[wire.Message], None] = _ignore) -> wire.Message:
         """Send one action; returns what `pipeline` gives to `answered`."""
@@ -223,6 +237,13 @@ class Connection(asyncio.Protocol):
                 self._receive(message)
         except wire.Malformed as error:
             self._finish(SwitchProtocol(server=self._endpoint.server, detail=str(error)))
+        if len(self._pending) >= REST_FROM and self._transport is not None:
+            self._transport.pause_reading()
+            self._loop.call_later(REST, self._read_on)
+
+    def _read_on(self) -> None:
+        if self._end is None and self._transport is not None:
+            self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone.set()
