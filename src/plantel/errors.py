@@ -21,7 +21,7 @@ to it.
     │   └── StoreUnavailable, StoreFull, ServerBusy, SchemaTooOld, SchemaTooNew
     ├── SwitchError             an Asterisk does not do what was asked
     │   ├── SwitchUnreachable, SwitchTimeout, SwitchLoginRefused, SwitchNotReady, SwitchBehind,
-    │   │   SwitchProtocol
+    │   │   SwitchTaken, SwitchProtocol
     │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, PrivilegeMissing,
     │                      ActionRefused
     ├── ConfigError
@@ -394,6 +394,14 @@ class SwitchNotReady(SwitchError):
 class SwitchBehind(SwitchError):
     code = "switch_behind"
     text = Text("{server}: the change is on its way", "{server}: el cambio está en camino")
+
+
+class SwitchTaken(SwitchError):
+    code = "switch_taken"
+    text = Text(
+        "{server}: another process of this roster has been at work there for {seconds} s",
+        "{server}: otro proceso de este plantel lleva {seconds} s trabajando ahí",
+    )
 
 
 class SwitchProtocol(SwitchError):

@@ -6,6 +6,7 @@ Clock    the time of day
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -165,6 +166,14 @@ class Store(Protocol):
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` on a consistent view that holds all whose `write` has returned. Writes in it are an error."""
+        ...
+
+    def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[None]:
+        """A lease on `name`, which one task at a time holds, of all processes that use this store.
+
+        Entering waits until it is free, and raises TimeoutError after `seconds`, StoreUnavailable where it cannot be
+        asked for. A process that ends, however it does, gives its leases back.
+        """
         ...
 
     async def changed_elsewhere(self) -> bool:

@@ -7,7 +7,8 @@ away or refuses is recorded lag, with a reason and a retry, never an exception t
 import asyncio
 import random
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from enum import StrEnum
 
@@ -32,6 +33,9 @@ ROUNDS = 4
 
 LARGE = 5000
 """Members and ledger lines from which a plan takes long enough to be noticed."""
+
+TAKEN_SECONDS = 30
+"""How long to wait while another process works on the server."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds of back-off after a failure, doubled each time; the pause taken is a random half to whole of it."""
@@ -91,7 +95,6 @@ class Reconciler:
         self._present: frozenset[str] | None = None
         self._new: list[str] = []
         self._settled: set[asyncio.Future[None]] = set()
-        self._lock = asyncio.Lock()
         self.status = Status(switch.name, State.STARTING)
         switch.listen(self._heard)
 
@@ -140,9 +143,10 @@ class Reconciler:
         """Bring these queues (None: all) into agreement; returns the last plan, `agreed` or telling what is in the way.
 
         Raises SwitchError where the server fails, StoreError where the store does. Either way nothing is lost: the next
-        round starts from a fresh look.
+        round starts from a fresh look. Of all processes on this store one at a time does this for one server: two could
+        take each other's additions for somebody else's. Raises SwitchTaken where another does not come to an end.
         """
-        async with self._lock:
+        async with self._alone():
             refusals: dict[str, errors.PlantelError] = {}
             tried: tuple[Action, ...] = ()
             for _ in range(ROUNDS):
@@ -160,6 +164,17 @@ class Reconciler:
                 tried = found.actions
             self._conclude(queues, revision, found, refusals)
             return found
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as held:
+            try:
+                await held.enter_async_context(
+                    self._store.lease(f"reconcile {self._service.instance}/{self.name}", TAKEN_SECONDS)
+                )
+            except TimeoutError:
+                raise errors.SwitchTaken(server=self.name, seconds=TAKEN_SECONDS) from None
+            yield
 
     async def look(self, queues: Collection[str] | None = None) -> tuple[int, Plan]:
         """The roster's revision and the plan that a look at the server gives now; changes nothing."""

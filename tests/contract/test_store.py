@@ -711,3 +711,46 @@ async def test_closing_finishes_what_was_submitted(opener: Opener) -> None:
     again = opener()
     assert await roster(again) == members
     await again.close()
+
+
+# --- leases ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_lease_is_held_by_one_at_a_time_wherever_it_runs(opener: Opener) -> None:
+    here, there = opener(), opener()
+    held: list[str] = []
+
+    async def hold(store: Store, who: str) -> None:
+        async with store.lease("pbx1", 10):
+            held.append(who)
+            assert len(held) == 1
+            await asyncio.sleep(0)
+            assert held == [who]
+            held.clear()
+
+    await asyncio.gather(*(hold(store, f"{turn}") for turn in range(10) for store in (here, here, there)))
+    await here.close()
+    await there.close()
+
+
+async def test_a_lease_that_is_not_given_back_is_waited_for_no_longer_than_told(opener: Opener) -> None:
+    here, there = opener(), opener()
+    async with here.lease("pbx1", 1):
+        for store in (here, there):
+            with pytest.raises(TimeoutError):
+                async with store.lease("pbx1", 0.05):
+                    pytest.fail("held twice")
+        async with there.lease("pbx2", 1):
+            pass
+    async with there.lease("pbx1", 1):
+        pass
+    await here.close()
+    await there.close()
+
+
+async def test_an_error_gives_the_lease_back(store: Store) -> None:
+    with pytest.raises(Refusal):
+        async with store.lease("pbx1", 1):
+            raise Refusal
+    async with store.lease("pbx1", 1):
+        pass

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from plantel import errors
+from plantel import errors, reconcile
 from plantel.batch import Source
 from plantel.plan import LiveMember, Membership
 from plantel.reconcile import Delivery, Reconciler, State
@@ -14,7 +14,7 @@ from plantel.roster import Interfaces, Member, fold
 from plantel.service import Service
 from plantel.testing.app_queue import Answer
 from plantel.testing.fake_switch import FakeSwitch
-from plantel.testing.memory_store import MemoryStore
+from plantel.testing.memory_store import MemoryData, MemoryStore
 from tests.support.door import OPERATOR, SetClock
 
 pytestmark = pytest.mark.anyio
@@ -25,8 +25,14 @@ VENTAS = "Ventas->"
 class Site:
     """One instance with its servers."""
 
-    def __init__(self, *switches: FakeSwitch, campaigns: tuple[str, ...] = (), interval: float = 60) -> None:
-        self.store = MemoryStore()
+    def __init__(
+        self,
+        *switches: FakeSwitch,
+        campaigns: tuple[str, ...] = (),
+        interval: float = 60,
+        data: MemoryData | None = None,
+    ) -> None:
+        self.store = MemoryStore(data)
         clock = SetClock()
         self.delivery = Delivery(())
         self.service = Service(self.store, "default", clock, Interfaces(), self.delivery.wake)
@@ -261,3 +267,26 @@ async def test_a_plan_changes_nothing() -> None:
     assert shown(switch) == []
     _, again = await site.only.look()
     assert again == found
+
+
+async def test_two_processes_on_one_server_do_not_take_each_others_additions_for_foreign() -> None:
+    data = MemoryData()
+    switches = [FakeSwitch(queues=[VENTAS]), FakeSwitch()]
+    switches[1].pbx = switches[0].pbx
+    one, other = (Site(switch, data=data) for switch in switches)
+    await one.only.run_once()
+    await one.add(*(member(f"agent {number}", f"SIP/{number}") for number in range(20)))
+    await asyncio.gather(one.only.run_once(), other.only.run_once(), one.only.run_once())
+    assert len(shown(switches[0])) == 20
+    await one.service.remove(OPERATOR, VENTAS, [f"agent {number}" for number in range(20)], Source.CLI)
+    assert (await other.only.run_once()).agreed
+    assert shown(switches[0]) == []
+
+
+async def test_a_process_that_hangs_on_a_server_is_named_as_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "TAKEN_SECONDS", 0.01)
+    site = Site(FakeSwitch(queues=[VENTAS]))
+    async with site.store.lease("reconcile default/pbx1", 1):
+        with pytest.raises(errors.SwitchTaken):
+            await site.only.run_once()
+    assert (await site.only.run_once()).agreed

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 from sqlalchemy import Engine
 
 from plantel import errors
 from plantel.ports import Like, Transaction
+from plantel.store.lease import Leases
 from plantel.store.readers import Readers
 from plantel.store.sqlite import SqliteConnection, translating
 from plantel.store.writer import Writer
@@ -27,6 +29,7 @@ class SqliteStore:
         with translating():
             self._writer = Writer(SqliteConnection(engine, writable=True))
         self._readers = Readers(lambda: SqliteConnection(engine, writable=False))
+        self._leases = Leases(f"{engine.url.database}-lease")
         self._elsewhere = 0
         self._watch = Watch()
 
@@ -36,6 +39,9 @@ class SqliteStore:
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._in_time(self._readers.read(work))
 
+    def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[None]:
+        return self._leases.hold(name, seconds)
+
     async def changed_elsewhere(self) -> bool:
         await self.write(lambda _: None)  # the writer looks whenever it begins
         before, self._elsewhere = self._elsewhere, self._writer.elsewhere
@@ -44,6 +50,7 @@ class SqliteStore:
     async def close(self) -> None:
         await self._in_time(asyncio.to_thread(self._writer.close))
         await self._in_time(asyncio.to_thread(self._readers.close))
+        self._leases.close()
 
     async def _in_time(self, answer: Awaitable[T]) -> T:
         """Raises StoreUnavailable where the answer does not come: what becomes of the work is then unknown."""

@@ -3,7 +3,8 @@
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from copy import copy
 from datetime import datetime
 from typing import TypeVar
@@ -59,6 +60,7 @@ class MemoryData:
         self.state = _State()
         self.commits: Counter[int] = Counter()
         """How often each store has committed, by its `id()`."""
+        self.leases: dict[str, asyncio.Lock] = {}
 
 
 class MemoryStore:
@@ -83,6 +85,17 @@ class MemoryStore:
         result = work(_MemoryTransaction(self._data.state, writable=False))
         await asyncio.sleep(0)
         return result
+
+    @asynccontextmanager
+    async def lease(self, name: str, seconds: float) -> AsyncIterator[None]:
+        self._check_open()
+        lock = self._data.leases.setdefault(name, asyncio.Lock())
+        async with asyncio.timeout(seconds):
+            await lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     async def changed_elsewhere(self) -> bool:
         self._check_open()
