@@ -121,7 +121,8 @@ class RosterSettings(msgspec.Struct, frozen=True):
 class AsteriskSettings(msgspec.Struct, frozen=True):
     """One `[[asterisk]]`. Exactly one of secret, secret_env and secret_file is needed.
 
-    `campaigns`: patterns of the campaigns that this server has to carry; empty means those whose queues it has.
+    `drift`: what to do about members that somebody changes on the server. `campaigns`: patterns of the campaigns that
+    this server has to carry; empty means those whose queues it has.
     `tls_ca`: a file with the authority that signed the server's certificate, for `tls = true`.
     """
 
@@ -133,6 +134,7 @@ class AsteriskSettings(msgspec.Struct, frozen=True):
     secret_env: str = ""
     secret_file: str = ""
     delivery: Literal["dynamic", "realtime"] = "dynamic"
+    drift: Literal["repair", "observe"] = "repair"
     tls: bool = False
     tls_ca: str = ""
     campaigns: tuple[str, ...] = ()

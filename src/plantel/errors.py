@@ -21,7 +21,7 @@ to it.
     │   └── StoreUnavailable, StoreFull, ServerBusy, SchemaTooOld, SchemaTooNew
     ├── SwitchError             an Asterisk does not do what was asked
     │   ├── SwitchUnreachable, SwitchTimeout, SwitchLoginRefused, SwitchNotReady, SwitchBehind,
-    │   │   SwitchTaken, SwitchProtocol
+    │   │   SwitchTaken, SwitchProtocol, MemberDrifted
     │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, PrivilegeMissing,
     │                      ActionRefused
     ├── ConfigError
@@ -394,6 +394,14 @@ class SwitchNotReady(SwitchError):
 class SwitchBehind(SwitchError):
     code = "switch_behind"
     text = Text("{server}: the change is on its way", "{server}: el cambio está en camino")
+
+
+class MemberDrifted(SwitchError):
+    code = "member_drifted"
+    text = Text(
+        "{server}: in {queue}, {interface} is not as the roster has it any more ({kind}); it was left so",
+        "{server}: en {queue}, {interface} ya no está como dice el plantel ({kind}); se dejó así",
+    )
 
 
 class SwitchTaken(SwitchError):

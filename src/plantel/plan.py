@@ -54,15 +54,16 @@ class Snapshot(msgspec.Struct, frozen=True):
 class Claim(msgspec.Struct, frozen=True, gc=False):
     """One line of a server's ledger: Plantel has to do with this interface in this queue.
 
-    `added`: Plantel put it there, so Plantel may remove it. `paused`: the pause last asserted and confirmed, None when
-    an attempt has not been confirmed. `queue` and `interface` are spelled as the roster spells them; they compare
-    folded.
+    `added`: Plantel put it there, so Plantel may remove it. `paused` and `penalty`: what was last asserted and
+    confirmed, None when an attempt has not been confirmed. `queue` and `interface` are spelled as the roster spells
+    them; they compare folded.
     """
 
     queue: str
     interface: str
     added: bool
     paused: bool | None = None
+    penalty: int | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -125,6 +126,27 @@ class Observed(msgspec.Struct, frozen=True):
     claim: Claim
 
 
+class DriftKind(StrEnum):
+    """What was changed on a server that had agreed with the roster."""
+
+    REMOVED = "removed"
+    PENALTY = "penalty"
+    PAUSED = "paused"
+    DUPLICATED = "duplicated"
+    """The same phone twice in one queue, as when a row of a realtime table is added to a dynamic member."""
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """A member that was as the roster has it and is no more, though the roster has not changed.
+
+    `found`: how it is now; None where it is gone.
+    """
+
+    kind: DriftKind
+    member: Member
+    found: LiveMember | None
+
+
 class Plan(msgspec.Struct, frozen=True):
     """The difference between roster and server.
 
@@ -133,6 +155,7 @@ class Plan(msgspec.Struct, frozen=True):
     settled    ledger lines that hold as it is, without any action
     released   ledger lines that no longer stand for anything
     observed   pauses made or ended on the server by somebody else, for the roster to take over
+    drifts     what was changed on the server, whether `actions` and `observed` deal with it or not
     blocked    what cannot be done, and why
     """
 
@@ -141,12 +164,13 @@ class Plan(msgspec.Struct, frozen=True):
     settled: tuple[Claim, ...] = ()
     released: tuple[Claim, ...] = ()
     observed: tuple[Observed, ...] = ()
+    drifts: tuple[Drift, ...] = ()
     blocked: tuple[Blocked, ...] = ()
 
     @property
     def agreed(self) -> bool:
         """Nothing to do and nothing in the way."""
-        return not (self.actions or self.observed or self.blocked)
+        return not (self.actions or self.observed or self.drifts or self.blocked)
 
 
 def plan(
@@ -155,10 +179,12 @@ def plan(
     claims: Iterable[Claim],
     *,
     obliged: Callable[[str], bool] = lambda _queue: True,
+    repair: bool = True,
 ) -> Plan:
     """The changes that bring the server seen in `snapshot` into agreement with `desired`.
 
     `obliged(queue)` tells whether a queue that the server lacks is a fault (Blocked) or just not this server's share.
+    Without `repair`, drifts are told but not undone; what the roster changes is still brought about.
     Members and claims of queues outside `snapshot.asked` are passed over. Applying the result and planning again with a
     fresh snapshot and ledger gives nothing.
     """
@@ -169,23 +195,38 @@ def plan(
     for claim in claims:
         ledger.setdefault(fold(claim.queue), {})[fold(claim.interface)] = claim
 
-    draft = _Draft()
+    draft = _Draft(repair=repair)
     present = {fold(queue): queue for queue in snapshot.queues}
     for folded, queue in present.items():
+        members = wanted.get(folded, {})
         live: dict[str, LiveMember] = {}
         for one in snapshot.queues[queue]:
-            live.setdefault(fold(one.interface), one)
-        draft.queue(queue, wanted.get(folded, {}), live, ledger.get(folded, {}))
+            phone = fold(one.interface)
+            if live.setdefault(phone, one) is not one and phone in members:
+                draft.drifts.append(Drift(DriftKind.DUPLICATED, members[phone], one))
+        draft.queue(queue, members, live, ledger.get(folded, {}))
     for folded, members in wanted.items():
         if folded not in present and (snapshot.asked is None or folded in snapshot.asked):
             draft.blocked += [Blocked(one, QueueMissing) for one in members.values() if obliged(one.campaign)]
     return draft.plan()
 
 
+def foreign(snapshot: Snapshot, claims: Iterable[Claim]) -> list[tuple[str, LiveMember]]:
+    """The members in `snapshot` that Plantel did not add, with their queue; as they may be adopted, if dynamic."""
+    ours = {claim.key for claim in claims if claim.added}
+    return [
+        (queue, one)
+        for queue, members in snapshot.queues.items()
+        for one in members
+        if (fold(queue), fold(one.interface)) not in ours
+    ]
+
+
 class _Draft:
     """A plan in the making. Its dictionaries go by folded interface."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, repair: bool) -> None:
+        self._repair = repair
         self.additions: list[Action] = []
         self.adjustments: list[Action] = []
         self.removals: list[Action] = []
@@ -193,6 +234,7 @@ class _Draft:
         self.settled: list[Claim] = []
         self.released: list[Claim] = []
         self.observed: list[Observed] = []
+        self.drifts: list[Drift] = []
         self.blocked: list[Blocked] = []
 
     def plan(self) -> Plan:
@@ -203,6 +245,7 @@ class _Draft:
             tuple(self.settled),
             tuple(self.released),
             tuple(self.observed),
+            tuple(self.drifts),
             tuple(self.blocked),
         )
 
@@ -212,10 +255,11 @@ class _Draft:
         """Compare one queue that the server has."""
         for phone, member in members.items():
             there = live.get(phone)
-            if there is None:
+            line = lines.get(phone)
+            if there is not None:
+                self._adjust(queue, member, there, line)
+            elif line is None or line.paused is None or self._drifted(DriftKind.REMOVED, member, None):
                 self._add(self.additions, queue, member)
-            else:
-                self._adjust(queue, member, there, lines.get(phone))
         for phone, line in lines.items():
             if phone in members:
                 continue
@@ -225,9 +269,14 @@ class _Draft:
             else:
                 self.released.append(line)
 
+    def _drifted(self, kind: DriftKind, member: Member, found: LiveMember | None) -> bool:
+        """Note it; whether it is to be repaired."""
+        self.drifts.append(Drift(kind, member, found))
+        return self._repair
+
     def _add(self, to: list[Action], queue: str, member: Member) -> None:
         to.append(Add(queue, member.interface, member.membername, member.penalty, member.paused))
-        self.claims.append(Claim(queue, member.interface, added=True, paused=member.paused))
+        self.claims.append(Claim(queue, member.interface, added=True, paused=member.paused, penalty=member.penalty))
 
     def _adjust(self, queue: str, member: Member, there: LiveMember, line: Claim | None) -> None:
         ours = line is not None and line.added
@@ -238,19 +287,26 @@ class _Draft:
                 self._add(self.adjustments, queue, member)
                 return
             self.blocked.append(Blocked(member, MemberNotOurs))
-        agrees = there.penalty == member.penalty
-        if not agrees:
+        claim = Claim(queue, member.interface, added=ours, paused=member.paused, penalty=member.penalty)
+        news = line is None or line.penalty != member.penalty or line.paused is not member.paused
+        agrees = True
+        if there.penalty != member.penalty and (
+            line is None or line.penalty != member.penalty or self._drifted(DriftKind.PENALTY, member, there)
+        ):
             self.adjustments.append(Penalise(queue, there.interface, member.penalty))
-        claim = Claim(queue, member.interface, added=ours, paused=member.paused)
-        if line is None or line.paused is not member.paused:
-            if there.paused is not member.paused:
+            agrees = False
+        if there.paused is not member.paused:
+            if line is None or line.paused is not member.paused:
                 self.adjustments.append(Pause(queue, there.interface, member.paused))
                 agrees = False
-            (self.settled if agrees else self.claims).append(claim)
-        elif there.paused is not member.paused:
-            self.observed.append(
-                Observed(
-                    msgspec.structs.replace(member, paused=there.paused),
-                    msgspec.structs.replace(claim, paused=there.paused),
+            else:
+                self.drifts.append(Drift(DriftKind.PAUSED, member, there))
+                self.observed.append(
+                    Observed(
+                        msgspec.structs.replace(member, paused=there.paused),
+                        msgspec.structs.replace(claim, paused=there.paused, penalty=line.penalty),
+                    )
                 )
-            )
+                return
+        if news:
+            (self.settled if agrees else self.claims).append(claim)

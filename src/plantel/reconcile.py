@@ -11,16 +11,31 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 
 import msgspec
 import structlog
 
 from plantel import errors
-from plantel.access import covers
-from plantel.plan import Action, Add, Blocked, Claim, Plan, Remove, Snapshot, plan
+from plantel.access import Actor, covers
+from plantel.drift import DriftRecord, DriftWatch
+from plantel.plan import (
+    Action,
+    Add,
+    Blocked,
+    Claim,
+    Drift,
+    LiveMember,
+    Membership,
+    Plan,
+    Remove,
+    Snapshot,
+    foreign,
+    plan,
+)
 from plantel.ports import Clock, Outcome, Store, Switch, Transaction
 from plantel.roster import Member, fold
-from plantel.service import Service
+from plantel.service import Receipt, Service
 
 log = structlog.get_logger()
 
@@ -67,7 +82,8 @@ class Reconciler:
     """One server of one instance.
 
     `campaigns`: patterns of those that it has to carry; without any, it carries those whose queues it has, and `sole`
-    says that no other server could carry the rest, so that a missing queue is a fault here.
+    says that no other server could carry the rest, so that a missing queue is a fault here. Without `repair`, what
+    somebody changes on the server is reported and left; only a restart is made good.
     """
 
     def __init__(
@@ -79,6 +95,7 @@ class Reconciler:
         *,
         campaigns: Sequence[str] = (),
         sole: bool = True,
+        repair: bool = True,
         interval: float = 30.0,
     ) -> None:
         self._store = store
@@ -87,6 +104,7 @@ class Reconciler:
         self._clock = clock
         self._campaigns = tuple(campaigns)
         self._sole = sole
+        self._repair = repair
         self._interval = interval
         self._woken = asyncio.Event()
         self._dirty: set[str] | None = None
@@ -94,6 +112,7 @@ class Reconciler:
         self._blocked: dict[str, errors.PlantelError] = {}
         self._present: frozenset[str] | None = None
         self._new: list[str] = []
+        self._watch = DriftWatch(switch.name)
         self._settled: set[asyncio.Future[None]] = set()
         self.status = Status(switch.name, State.STARTING)
         switch.listen(self._heard)
@@ -146,13 +165,14 @@ class Reconciler:
         round starts from a fresh look. Of all processes on this store one at a time does this for one server: two could
         take each other's additions for somebody else's. Raises SwitchTaken where another does not come to an end.
         """
-        async with self._alone():
+        async with self.alone():
             refusals: dict[str, errors.PlantelError] = {}
             tried: tuple[Action, ...] = ()
             for _ in range(ROUNDS):
                 revision, found = await self.look(queues)
+                self._watch.saw(found.drifts)
                 await self._discover()
-                await self._settle_ledger(found)
+                await self._write_ledger(found.settled, found.released)
                 if found.observed:
                     await self._service.observe(self.name, found.observed)
                 elif not found.actions:
@@ -162,11 +182,13 @@ class Reconciler:
                     break  # nothing got through: what was refused will be refused again
                 refusals = await self._apply(found)
                 tried = found.actions
+            await self._keep(self._watch.concluded(self._clock.now(), queues, found.drifts, repaired=self._repair))
             self._conclude(queues, revision, found, refusals)
             return found
 
     @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
+    async def alone(self) -> AsyncIterator[None]:
+        """While no other process works on this server. Raises SwitchTaken."""
         async with AsyncExitStack() as held:
             try:
                 await held.enter_async_context(
@@ -176,9 +198,44 @@ class Reconciler:
                 raise errors.SwitchTaken(server=self.name, seconds=TAKEN_SECONDS) from None
             yield
 
+    async def _keep(self, records: Sequence[DriftRecord]) -> None:
+        if records:
+            log.warning("drift", server=self.name, records=len(records), first=msgspec.to_builtins(records[0]))
+            await self._store.write(partial(_record_drifts, self._service.instance, records))
+
+    async def foreign(self, campaign: str) -> list[LiveMember]:
+        """The members of `campaign` on the server that somebody else added. Raises SwitchError."""
+        snapshot = await self._switch.snapshot([campaign])
+        claims = await self._store.read(lambda tx: tx.claims(self._service.instance, self.name, [campaign]))
+        return [one for _, one in foreign(snapshot, claims)]
+
+    async def adopt(self, actor: Actor, campaign: str, agents: Collection[str]) -> Receipt:
+        """Make foreign dynamic members, named by membername or interface, the roster's and Plantel's own.
+
+        Raises BatchRefused where one of them is not there, or cannot be in a roster.
+        """
+        async with self.alone():
+            live = {
+                name: one
+                for one in await self.foreign(campaign)
+                if one.membership is Membership.DYNAMIC
+                for name in (one.membername, fold(one.interface))
+            }
+            items: list[Member | errors.InvalidItem] = []
+            for number, agent in enumerate(agents, 1):
+                there = live.get(agent) or live.get(fold(agent))
+                try:
+                    if there is None:
+                        raise errors.UnknownMember(member=agent, campaign=campaign)
+                    items.append(Member(campaign, there.membername, there.interface, there.penalty, there.paused))
+                except errors.InvalidItem as error:
+                    items.append(error.at(number))
+            return await self._service.adopt(actor, self.name, items)
+
     async def look(self, queues: Collection[str] | None = None) -> tuple[int, Plan]:
         """The roster's revision and the plan that a look at the server gives now; changes nothing."""
         snapshot = await self._switch.snapshot(queues)
+        self._watch.restarts = self._switch.restarts
         if queues is None:
             self._new = [queue for queue in snapshot.queues if self._shares(queue)]
             self._present = frozenset(fold(queue) for queue in snapshot.queues)
@@ -205,16 +262,16 @@ class Reconciler:
             await self._service.discover(self._new)
             self._new = []
 
-    def _plan(self, members: Iterable[Member], snapshot: Snapshot, claims: Iterable[Claim]) -> Plan:
+    def _plan(self, members: Iterable[Member], snapshot: Snapshot, claims: Collection[Claim]) -> Plan:
         shared = [member for member in members if self._shares(member.campaign)]
+        repair = self._repair or self._watch.restarted
+        found = plan(shared, snapshot, claims, obliged=self.carries, repair=repair)
+        if repair or not self._watch.presume_restart(claims, found.drifts):
+            return found
         return plan(shared, snapshot, claims, obliged=self.carries)
 
     def _shares(self, queue: str) -> bool:
         return not self._campaigns or covers(self._campaigns, queue)
-
-    async def _settle_ledger(self, found: Plan) -> None:
-        """Write the ledger lines that need no action: released ones, and members that were right already."""
-        await self._write_ledger(found.settled, found.released)
 
     async def _apply(self, found: Plan) -> dict[str, errors.PlantelError]:
         """Carry out the actions, chunk by chunk; returns the first refusal of each queue (folded) that had one.
@@ -256,7 +313,9 @@ class Reconciler:
         found: Plan,
         refusals: dict[str, errors.PlantelError],
     ) -> None:
-        blocked = {fold(one.member.campaign): _reason(one, self.name) for one in reversed(found.blocked)} | refusals
+        drifted = {fold(one.member.campaign): _drifted(one, self.name) for one in reversed(found.drifts)}
+        blocked = {fold(one.member.campaign): _reason(one, self.name) for one in reversed(found.blocked)}
+        blocked = drifted | blocked | refusals
         looked_at = None if queues is None else {fold(queue) for queue in queues}
         if looked_at is None:
             self._blocked = blocked
@@ -300,6 +359,7 @@ class Reconciler:
             try:
                 await self.run_once(queues)
             except Exception as trouble:
+                self._watch.lost()
                 error = trouble if isinstance(trouble, errors.PlantelError) else errors.PlantelError()
                 if error is not trouble:
                     # a fault of ours must not end the loop, nor the service with it
@@ -312,6 +372,8 @@ class Reconciler:
                 pause = FIRST_PAUSE
 
     def _heard(self, queue: str | None) -> None:
+        if queue is not None:
+            self._watch.announced(queue)
         self._mark(None if queue is None else {fold(queue)})
 
     def _mark(self, campaigns: Collection[str] | None) -> None:
@@ -325,6 +387,11 @@ class Reconciler:
         for future in self._settled:
             if not future.done():
                 future.set_result(None)
+
+
+def _record_drifts(instance: str, records: Sequence[DriftRecord], transaction: Transaction) -> None:
+    """A unit of work."""
+    transaction.add_drifts(instance, records)
 
 
 def _intents(actions: Sequence[Action]) -> list[Claim]:
@@ -390,6 +457,11 @@ def _reason(blocked: Blocked, server: str) -> errors.PlantelError:
     return blocked.error(server=server, queue=member.campaign, interface=member.interface)
 
 
+def _drifted(drift: Drift, server: str) -> errors.PlantelError:
+    member = drift.member
+    return errors.MemberDrifted(server=server, queue=member.campaign, interface=member.interface, kind=str(drift.kind))
+
+
 class Delivery:
     """The servers of one instance together: where its campaigns stand."""
 
@@ -400,6 +472,13 @@ class Delivery:
         """A commit changed these campaigns (folded; None: any)."""
         for reconciler in self.reconcilers:
             reconciler.wake(campaigns, revision)
+
+    async def release(self, actor: Actor, campaign: str, agents: Sequence[str], service: Service) -> Receipt:
+        """Take agents out of the roster, and leave them in Asterisk, as nobody's. Raises as `Service.remove` does."""
+        async with AsyncExitStack() as held:
+            for reconciler in sorted(self.reconcilers, key=lambda one: one.name):
+                await held.enter_async_context(reconciler.alone())
+            return await service.release(actor, campaign, agents, [one.name for one in self.reconcilers])
 
     def behind(self, campaigns: Collection[str]) -> errors.PlantelError | None:
         """Why some server does not yet show these campaigns (folded) as the roster has them; None where all do."""

@@ -5,8 +5,9 @@ Whoever calls gives an `Actor`; rights are checked here, once, for every door (w
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import NoReturn
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from plantel import errors
 from plantel.access import Actor, Role
 from plantel.batch import Batch, Change, Kind, Problem, Source, decide_add, settle
+from plantel.drift import DriftRecord
 from plantel.plan import Claim, Observed
 from plantel.ports import Clock, Entry, Store, Transaction
 from plantel.roster import Campaign, Interfaces, Member, Origin, fold
@@ -66,6 +68,16 @@ class Service:
         sent, and whoever else is on that phone in that campaign is replaced. Raises BatchRefused, once the refusal is
         recorded, with every problem found; AccessRefused where the actor may not, recorded as well.
         """
+        return await self._add(actor, items, source)
+
+    async def _add(
+        self,
+        actor: Actor,
+        items: Sequence[Member | errors.InvalidItem],
+        source: Source,
+        also: Callable[[Receipt, Transaction], None] | None = None,
+    ) -> Receipt:
+        """`also` is part of the transaction that stores the batch."""
         actor.check_write()
         if not items:
             await self.refuse(actor, source, errors.EmptyBatch())
@@ -87,7 +99,10 @@ class Service:
                 found = sorted([*problems, *unknown], key=lambda error: error.item or 0)
                 transaction.record(_refused(batch, found), ())
                 return found
-            return _commit(transaction, batch, [_spelled(member, campaigns) for member in members])
+            receipt = _commit(transaction, batch, [_spelled(member, campaigns) for member in members])
+            if also is not None:
+                also(receipt, transaction)
+            return receipt
 
         result = await self._store.write(work, like=(self.instance, members))
         if isinstance(result, list):
@@ -141,6 +156,7 @@ class Service:
         agents: Sequence[str],
         source: Source,
         change: Callable[[Member], Change | None],
+        also: Callable[[Receipt, Transaction], None] | None = None,
     ) -> Receipt:
         actor.check_write()
         if not actor.reaches(campaign):
@@ -166,12 +182,49 @@ class Service:
                 transaction.record(_refused(batch, problems), ())
                 return problems
             changes = [made for member in chosen.values() if (made := change(member)) is not None]
-            return Receipt(batch.id, transaction.record(batch, changes), changes, frozenset({fold(campaign)}))
+            receipt = Receipt(batch.id, transaction.record(batch, changes), changes, frozenset({fold(campaign)}))
+            if also is not None:
+                also(receipt, transaction)
+            return receipt
 
         result = await self._store.write(work)
         if isinstance(result, list):
             raise errors.BatchRefused(batch.id, result)
         return self._tell(result)
+
+    async def adopt(self, actor: Actor, server: str, found: Sequence[Member | errors.InvalidItem]) -> Receipt:
+        """Take over members that somebody else added to `server`, as they were found there: from now on the roster has
+        them, and they count as Plantel's own. All or none. Raises BatchRefused, ActionForbidden, CampaignForbidden.
+        """
+        claims = [
+            Claim(one.campaign, one.interface, added=True, paused=one.paused, penalty=one.penalty)
+            for one in found
+            if isinstance(one, Member)
+        ]
+        return await self._add(actor, found, Source.CLI, partial(_claim, self.instance, server, claims))
+
+    async def release(self, actor: Actor, campaign: str, agents: Sequence[str], servers: Collection[str]) -> Receipt:
+        """Take these agents out of the roster, and leave them on the servers: nobody's, as far as Plantel is concerned.
+
+        All or none; raises as `remove` does.
+        """
+        return await self._change(
+            actor,
+            campaign,
+            agents,
+            Source.CLI,
+            lambda member: Change(Kind.REMOVED, member, None),
+            partial(_disclaim, self.instance, servers),
+        )
+
+    async def drifts(
+        self, actor: Actor, *, server: str | None = None, campaign: str | None = None, limit: int = 100
+    ) -> list[DriftRecord]:
+        """The newest drift records, oldest first, as far as the actor may see them."""
+        found = await self._store.read(
+            lambda tx: tx.drifts(self.instance, server=server, campaign=campaign, limit=limit)
+        )
+        return [one for one in found if actor.reaches(one.campaign)]
 
     async def observe(self, server: str, seen: Sequence[Observed]) -> None:
         """Take over pauses that were made or ended on `server`, together with the ledger lines that acknowledge them.
@@ -310,6 +363,17 @@ def _commit(transaction: Transaction, batch: Batch, members: Sequence[Member]) -
     changes = decide_add(members, present)
     campaigns = frozenset(fold(member.campaign) for member in members)
     return Receipt(batch.id, transaction.record(batch, changes), changes, campaigns)
+
+
+def _claim(instance: str, server: str, claims: Sequence[Claim], _receipt: Receipt, transaction: Transaction) -> None:
+    transaction.put_claims(instance, server, claims)
+
+
+def _disclaim(instance: str, servers: Collection[str], receipt: Receipt, transaction: Transaction) -> None:
+    """End the claims on what `receipt` took away."""
+    gone = [change.before for change in receipt.changes if change.before is not None]
+    for server in servers:
+        transaction.drop_claims(instance, server, [Claim(one.campaign, one.interface, added=True) for one in gone])
 
 
 def _refused(batch: Batch, problems: Iterable[errors.PlantelError]) -> Batch:

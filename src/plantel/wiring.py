@@ -72,6 +72,7 @@ async def assembled(settings: Settings) -> AsyncIterator[Plantel]:
                         service,
                         clock,
                         campaigns=server.campaigns,
+                        repair=server.drift == "repair",
                         sole=len(servers) == 1,
                         interval=settings.delivery.interval,
                     )

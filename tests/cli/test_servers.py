@@ -150,3 +150,43 @@ async def test_sync_and_plan_fail_where_a_server_is_away(tmp_path: Path) -> None
     (result,) = json.loads(await run(server, "sync", "--json", code=1))
     assert (result["server"], result["error"]) == ("pbx1", "switch_unreachable")
     await run(server, "plan", code=1)
+
+
+# --- drift, adopt, release -------------------------------------------------------------------------------------------
+
+
+async def test_drift_tells_what_was_changed_how_and_what_was_done(tmp_path: Path, pbx: AmiServer) -> None:
+    server = plantel(tmp_path, pbx.port)
+    assert await run(server, "drift") == ""
+    await run(server, "campaign", "add", "Ventas->")
+    await run(server, "member", "add", "Ventas->", "ana", "SIP/1")
+    await run(server, "sync")
+    pbx.pbx.penalise("Ventas->", "SIP/1", 9)
+    await run(server, "sync")
+    shown = await run(server, "drift", lang="es")
+    assert shown.splitlines()[0].split() == ["cuándo", "servidor", "campaña", "miembro", "qué", "cómo", "hecho"]
+    assert "ana SIP/1" in shown
+    assert "penalty 0 -> 9" in shown
+    assert "mientras nadie miraba" in shown
+    assert "corregido" in shown
+    (record,) = json.loads(await run(server, "drift", "--server", "pbx1", "--campaign", "ventas->", "--json"))
+    assert (record["kind"], record["expected"], record["found"]) == ("penalty", "0", "9")
+    assert (record["route"], record["done"], record["count"]) == ("away", "repaired", 1)
+    assert json.loads(await run(server, "drift", "--server", "pbx2", "--json")) == []
+
+
+async def test_a_foreign_member_is_shown_adopted_and_released_again(tmp_path: Path, pbx: AmiServer) -> None:
+    server = plantel(tmp_path, pbx.port)
+    pbx.pbx.add("Ventas->", "SIP/7", "Siete", 2, paused=True)
+    await run(server, "sync")
+    (found,) = json.loads(await run(server, "member", "adopt", "Ventas->", "--json"))
+    assert (found["membername"], found["interface"], found["membership"]) == ("Siete", "SIP/7", "dynamic")
+    assert "Siete" in await run(server, "member", "adopt", "Ventas->")
+    await run(server, "member", "adopt", "Ventas->", "Nadie", code=1)
+    await run(server, "member", "adopt", "Ventas->", "Siete", "--server", "pbx2", code=1)
+    assert "added: Siete SIP/7 penalty=2 paused=1" in await run(server, "member", "adopt", "Ventas->", "Siete")
+    (member,) = json.loads(await run(server, "member", "list", "Ventas->", "--json"))
+    assert (member["interface"], member["penalty"], member["paused"]) == ("SIP/7", 2, True)
+    assert "removed: Siete" in await run(server, "member", "release", "Ventas->", "SIP/7")
+    await run(server, "sync")
+    assert [one.interface for one in pbx.pbx.members()["Ventas->"]] == ["SIP/7"]

@@ -7,12 +7,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plantel.errors import MemberNotOurs, QueueMissing
-from plantel.plan import Add, Claim, LiveMember, Membership, Pause, Penalise, Plan, Remove, Snapshot, plan
+from plantel.plan import (
+    Add,
+    Claim,
+    Drift,
+    DriftKind,
+    LiveMember,
+    Membership,
+    Pause,
+    Penalise,
+    Plan,
+    Remove,
+    Snapshot,
+    plan,
+)
 from plantel.roster import Member, fold
 
 QUEUE = "Ventas->"
 ANA = Member(QUEUE, "ana", "SIP/1001")
-OURS = Claim(QUEUE, "SIP/1001", added=True, paused=False)
+OURS = Claim(QUEUE, "SIP/1001", added=True, paused=False, penalty=0)
 LIVE = LiveMember("SIP/1001", "ana")
 
 
@@ -35,7 +48,7 @@ def test_a_member_that_somebody_else_put_there_gets_our_penalty_and_pause_and_is
     wanted = msgspec.structs.replace(ANA, penalty=3, paused=True)
     found = one([wanted], [LIVE])
     assert found.actions == (Penalise(QUEUE, "SIP/1001", 3), Pause(QUEUE, "SIP/1001", paused=True))
-    assert found.claims == (Claim(QUEUE, "SIP/1001", added=False, paused=True),)
+    assert found.claims == (Claim(QUEUE, "SIP/1001", added=False, paused=True, penalty=3),)
     assert one([], [LIVE], found.claims).actions == ()
 
 
@@ -60,7 +73,7 @@ def test_a_pause_made_on_the_server_is_observed_and_one_made_here_is_asserted() 
     found = one([ANA], [paused_there], [OURS])
     assert found.actions == ()
     assert [seen.member for seen in found.observed] == [msgspec.structs.replace(ANA, paused=True)]
-    assert found.observed[0].claim == Claim(QUEUE, "SIP/1001", added=True, paused=True)
+    assert found.observed[0].claim == Claim(QUEUE, "SIP/1001", added=True, paused=True, penalty=0)
     wanted = msgspec.structs.replace(ANA, paused=True)
     assert one([wanted], [LIVE], [OURS]).actions == (Pause(QUEUE, "SIP/1001", paused=True),)
 
@@ -80,6 +93,47 @@ def test_spelling_differs_in_case_only_and_asterisks_is_used() -> None:
         [OURS],
     )
     assert found.actions == (Penalise("VENTAS->", "sip/1001", 1),)
+
+
+def test_what_the_server_changed_is_told_from_what_the_roster_changed() -> None:
+    gone = one([ANA], [], [OURS])
+    assert gone.drifts == (Drift(DriftKind.REMOVED, ANA, None),)
+    assert gone.actions == one([ANA]).actions
+
+    penalised = msgspec.structs.replace(LIVE, penalty=7)
+    found = one([ANA], [penalised], [OURS])
+    assert found.drifts == (Drift(DriftKind.PENALTY, ANA, penalised),)
+    assert found.actions == (Penalise(QUEUE, "SIP/1001", 0),)
+    wanted = msgspec.structs.replace(ANA, penalty=7)
+    assert one([wanted], [LIVE], [OURS]).drifts == ()
+    assert one([wanted], [LIVE], [OURS]).actions == (Penalise(QUEUE, "SIP/1001", 7),)
+
+    paused = msgspec.structs.replace(LIVE, paused=True)
+    assert one([ANA], [paused], [OURS]).drifts == (Drift(DriftKind.PAUSED, ANA, paused),)
+    row = msgspec.structs.replace(LIVE, membership=Membership.STATIC)
+    assert one([ANA], [LIVE, row], [OURS]).drifts == (Drift(DriftKind.DUPLICATED, ANA, row),)
+
+
+def test_an_attempt_that_was_never_confirmed_is_no_drift() -> None:
+    intent = Claim(QUEUE, "SIP/1001", added=True)
+    assert one([ANA], [], [intent]).drifts == ()
+    assert one([ANA], [msgspec.structs.replace(LIVE, penalty=3)], [intent]).drifts == ()
+
+
+def test_without_repair_drifts_are_told_and_the_rosters_changes_are_made() -> None:
+    def observing(desired: Member, live: list[LiveMember]) -> Plan:
+        return plan([desired], Snapshot({QUEUE: tuple(live)}), [OURS], repair=False)
+
+    for live in ([], [msgspec.structs.replace(LIVE, penalty=7)]):
+        found = observing(ANA, live)
+        assert len(found.drifts) == 1
+        assert (found.actions, found.claims, found.settled, found.released) == ((), (), (), ())
+        assert not found.agreed
+    wanted = msgspec.structs.replace(ANA, penalty=1, paused=True)
+    assert observing(wanted, [LIVE]).actions == (
+        Penalise(QUEUE, "SIP/1001", 1),
+        Pause(QUEUE, "SIP/1001", paused=True),
+    )
 
 
 # --- the same for any roster, any server and any ledger -----
@@ -103,7 +157,7 @@ snapshots = st.dictionaries(
     max_size=4,
 ).map(Snapshot)
 ledgers = st.lists(
-    st.builds(Claim, queues, phones, st.booleans(), st.none() | st.booleans()),
+    st.builds(Claim, queues, phones, st.booleans(), st.none() | st.booleans(), st.none() | st.integers(0, 3)),
     max_size=8,
     unique_by=lambda claim: claim.key,
 )
@@ -136,7 +190,7 @@ def carried_out(
             ledger.pop((fold(action.queue), fold(action.interface)), None)
     for claim in found.released:
         ledger.pop(claim.key, None)
-    for claim in (*found.claims, *(seen.claim for seen in found.observed)):
+    for claim in (*found.claims, *found.settled, *(seen.claim for seen in found.observed)):
         ledger[claim.key] = claim
     seen = {(fold(one.member.campaign), one.member.membername): one.member for one in found.observed}
     roster = [seen.get((fold(member.campaign), member.membername), member) for member in desired]

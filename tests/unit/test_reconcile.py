@@ -31,14 +31,23 @@ class Site:
         campaigns: tuple[str, ...] = (),
         interval: float = 60,
         data: MemoryData | None = None,
+        repair: bool = True,
     ) -> None:
-        self.store = MemoryStore(data)
+        self.data = data or MemoryData()
+        self.store = MemoryStore(self.data)
         clock = SetClock()
         self.delivery = Delivery(())
         self.service = Service(self.store, "default", clock, Interfaces(), self.delivery.wake)
         self.delivery.reconcilers = tuple(
             Reconciler(
-                self.store, switch, self.service, clock, campaigns=campaigns, sole=len(switches) == 1, interval=interval
+                self.store,
+                switch,
+                self.service,
+                clock,
+                campaigns=campaigns,
+                sole=len(switches) == 1,
+                repair=repair,
+                interval=interval,
             )
             for switch in switches
         )
@@ -267,6 +276,150 @@ async def test_a_plan_changes_nothing() -> None:
     assert shown(switch) == []
     _, again = await site.only.look()
     assert again == found
+
+
+def kept(site: Site) -> list[tuple[str, str, str, str, str, str, int]]:
+    return [
+        (one.membername, one.kind, one.expected, one.found, one.route, one.done, one.count)
+        for _, one in site.data.state.drifts
+    ]
+
+
+async def test_drift_is_repaired_and_kept_with_its_route_and_what_was_done() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    async with site.running():
+        await site.add(member(penalty=2), member("bea", "SIP/1002"))
+        await site.until(lambda: len(shown(switch)) == 2 and site.only.status.state is State.AGREED)
+        assert kept(site) == []
+        switch.pbx.penalise(VENTAS, "SIP/1001", 9)
+        await site.until(lambda: len(kept(site)) == 1)
+        switch.pbx.remove(VENTAS, "SIP/1002")
+        await site.until(lambda: len(kept(site)) == 2)
+        switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
+        await site.until(lambda: len(kept(site)) == 3)
+    assert kept(site) == [
+        ("ana", "penalty", "2", "9", "event", "repaired", 1),
+        ("bea", "removed", "", "", "event", "repaired", 1),
+        ("ana", "paused", "0", "1", "event", "taken_over", 1),
+    ]
+    assert shown(switch) == [("ana", "SIP/1001", 2, True), ("bea", "SIP/1002", 0, False)]
+
+
+async def test_a_restart_is_one_record_for_each_campaign() -> None:
+    switch = FakeSwitch(queues=[VENTAS, "Ñ"])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member(), member("bea", "SIP/1002"), Member("Ñ", "ana", "SIP/1001"))
+    await site.only.run_once()
+    switch.restart()
+    await site.only.run_once()
+    assert sorted(kept(site)) == [
+        ("", "removed", "", "", "restart", "repaired", 1),
+        ("", "removed", "", "", "restart", "repaired", 2),
+    ]
+
+
+async def test_what_changed_without_a_word_or_while_nobody_watched_says_so() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member(), member("bea", "SIP/1002"))
+    await site.only.run_once()
+    switch.listen(lambda _queue: None)
+    switch.pbx.remove(VENTAS, "SIP/1001")
+    await site.only.run_once()
+    switch.pbx.remove(VENTAS, "SIP/1002")
+    later = Site(switch, data=site.data)
+    await later.only.run_once()
+    assert [(one[0], one[4]) for one in kept(site)] == [("ana", "look"), ("bea", "away")]
+
+
+async def test_a_server_that_is_observed_keeps_what_somebody_changed_there_and_is_reported_once() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch, repair=False)
+    await site.only.run_once()
+    await site.add(member(), member("bea", "SIP/1002"), member("cid", "SIP/1003"))
+    await site.only.run_once()
+    switch.pbx.remove(VENTAS, "SIP/1001")
+    switch.pbx.penalise(VENTAS, "SIP/1002", 5)
+    for _ in range(3):
+        await site.only.run_once()
+    assert [(one[0], one[1], one[5]) for one in kept(site)] == [
+        ("ana", "removed", "reported"),
+        ("bea", "penalty", "reported"),
+    ]
+    assert shown(switch) == [("bea", "SIP/1002", 5, False), ("cid", "SIP/1003", 0, False)]
+    assert site.only.status.state is State.LAGGING
+    assert isinstance(site.delivery.behind([fold(VENTAS)]), errors.MemberDrifted)
+    await site.add(member(penalty=1), member("bea", "SIP/1002", penalty=6))
+    await site.only.run_once()
+    assert shown(switch)[0] == ("bea", "SIP/1002", 6, False)
+
+
+async def test_an_observed_server_gets_its_members_back_after_a_restart_seen_or_not() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch, repair=False)
+    await site.only.run_once()
+    await site.add(member(), member("bea", "SIP/1002"))
+    await site.only.run_once()
+    switch.restart()
+    assert (await site.only.run_once()).agreed
+    assert len(shown(switch)) == 2
+    switch.pbx.restart()
+    later = Site(switch, repair=False, data=site.data)
+    assert (await later.only.run_once()).agreed
+    assert len(shown(switch)) == 2
+    assert [one[4:] for one in kept(site)] == [("restart", "repaired", 2)] * 2
+
+
+async def test_an_adopted_member_is_the_rosters_and_may_be_removed() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    switch.pbx.add(VENTAS, "SIP/1001", "ana", 3, paused=True)
+    switch.pbx.add(VENTAS, "SIP/1002", "bea", 0, paused=False)
+    site = Site(switch)
+    await site.only.run_once()
+    assert {one.membername for one in await site.only.foreign(VENTAS)} == {"ana", "bea"}
+    await site.only.adopt(OPERATOR, VENTAS, ["ana"])
+    assert await site.service.members(OPERATOR, VENTAS) == [member(penalty=3, paused=True)]
+    assert {one.membername for one in await site.only.foreign(VENTAS)} == {"bea"}
+    assert (await site.only.run_once()).agreed
+    await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
+    await site.only.run_once()
+    assert shown(switch) == [("bea", "SIP/1002", 0, False)]
+    assert kept(site) == []
+
+
+async def test_what_cannot_be_adopted_is_named_and_nothing_is() -> None:
+    sam = LiveMember("SIP/9001", "Static Sam", membership=Membership.STATIC)
+    switch = FakeSwitch()
+    switch.add_queue(VENTAS, [sam])
+    switch.pbx.add(VENTAS, "SIP/1001", "ana", 0, paused=False)
+    switch.pbx.add(VENTAS, "SIP/34900@trunk", "eva", 0, paused=False)
+    site = Site(switch)
+    await site.only.run_once()
+    with pytest.raises(errors.BatchRefused) as refused:
+        await site.only.adopt(OPERATOR, VENTAS, ["SIP/1001", "nobody", "Static Sam", "eva"])
+    assert [(type(one), one.item) for one in refused.value.problems if isinstance(one, errors.InvalidItem)] == [
+        (errors.UnknownMember, 2),
+        (errors.UnknownMember, 3),
+        (errors.InterfaceNotAllowed, 4),
+    ]
+    assert await site.service.members(OPERATOR, VENTAS) == []
+
+
+async def test_a_released_member_stays_on_the_server_as_nobodys() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member(), member("bea", "SIP/1002"))
+    await site.only.run_once()
+    await site.delivery.release(OPERATOR, VENTAS, ["ana"], site.service)
+    assert (await site.only.run_once()).agreed
+    assert [one[0] for one in shown(switch)] == ["ana", "bea"]
+    assert [one.membername for one in await site.service.members(OPERATOR, VENTAS)] == ["bea"]
+    assert [one.membername for one in await site.only.foreign(VENTAS)] == ["ana"]
 
 
 async def test_two_processes_on_one_server_do_not_take_each_others_additions_for_foreign() -> None:

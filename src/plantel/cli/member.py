@@ -9,6 +9,8 @@ from plantel.batch import Source
 from plantel.cli.context import roster
 from plantel.cli.options import AsJson, InstanceName
 from plantel.cli.output import json, note, table, tell
+from plantel.http.instance import Instance
+from plantel.reconcile import Reconciler
 from plantel.roster import Member
 from plantel.service import Receipt
 from plantel.wiring import operator
@@ -62,6 +64,49 @@ async def pause(
     _report(receipt, as_json=as_json)
 
 
+@members.command(
+    help=tell(
+        "Take over members that somebody else added; without names, show them.",
+        "Adoptar miembros que agregó otro; sin nombres, mostrarlos.",
+    )
+)
+async def adopt(
+    campaign: str,
+    /,
+    *agent: str,
+    server: Annotated[
+        str, Parameter(show_default=False, help=tell("Found there; the only one if there is one.", "Hallados ahí."))
+    ] = "",
+    as_json: AsJson = False,
+    instance: InstanceName = "",
+) -> None:
+    async with roster(instance) as (_, where):
+        reconciler = _server(where, server)
+        if agent:
+            _report(await reconciler.adopt(operator(), campaign, agent), as_json=as_json)
+            return
+        found = await reconciler.foreign(campaign)
+    if as_json:
+        json(found)
+        return
+    table(
+        ("membername", "interface", "penalty", "paused", "membership"),
+        ((one.membername, one.interface, one.penalty, int(one.paused), one.membership) for one in found),
+    )
+
+
+@members.command(
+    help=tell(
+        "Take agents out of the roster, but leave them in Asterisk.",
+        "Sacar agentes del plantel, pero dejarlos en Asterisk.",
+    )
+)
+async def release(campaign: str, /, *agent: str, as_json: AsJson = False, instance: InstanceName = "") -> None:
+    async with roster(instance) as (_, where):
+        receipt = await where.delivery.release(operator(), campaign, _some(agent), where.service)
+    _report(receipt, as_json=as_json)
+
+
 @members.command(name="list", help=tell("List the members of a campaign.", "Listar los miembros de una campaña."))
 async def list_members(campaign: str, *, as_json: AsJson = False, instance: InstanceName = "") -> None:
     async with roster(instance) as (_, where):
@@ -73,6 +118,13 @@ async def list_members(campaign: str, *, as_json: AsJson = False, instance: Inst
         ("membername", "interface", "penalty", "paused"),
         ((one.membername, one.interface, one.penalty, int(one.paused)) for one in found),
     )
+
+
+def _server(where: Instance, name: str) -> Reconciler:
+    found = [one for one in where.delivery.reconcilers if name in {"", one.name}]
+    if len(found) != 1:
+        raise errors.NoSuchThing(name=name or "--server")
+    return found[0]
 
 
 def _some(agents: tuple[str, ...]) -> tuple[str, ...]:

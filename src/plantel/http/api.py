@@ -23,6 +23,7 @@ from litestar.router import Router
 from plantel import __version__, errors
 from plantel.access import Actor
 from plantel.batch import Batch, Kind, Source
+from plantel.drift import DriftRecord
 from plantel.http.instance import Instance
 from plantel.http.problems import headers, statuses
 from plantel.language import Language
@@ -184,6 +185,17 @@ def _receipt(receipt: Receipt, instance: Instance, language: Language) -> Receip
     return ReceiptView(receipt.batch, len(receipt.changes), "pending", behind.say(language))
 
 
+@get("/drift", summary="What was changed on the servers behind Plantel's back, oldest first")
+async def list_drift(
+    instance: Here,
+    actor: Who,
+    server: FromQuery[str | None] = None,
+    campaign: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+) -> list[DriftRecord]:
+    return await instance.service.drifts(actor, server=server, campaign=campaign, limit=limit)
+
+
 @get("/campaigns", summary="The campaigns that this token may see")
 async def list_campaigns(instance: Here, actor: Who) -> list[CampaignView]:
     return [CampaignView(one.name, one.origin) for one in await instance.service.campaigns(actor)]
@@ -312,6 +324,7 @@ def make_api(body_limit: int) -> Litestar:
     router = Router(
         "/api/v1",
         route_handlers=[
+            list_drift,
             list_campaigns,
             declare_campaign,
             remove_campaign,

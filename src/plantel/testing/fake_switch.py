@@ -46,6 +46,7 @@ class FakeSwitch:
         self.hanging = False
         self.cut_after: int | None = None
         self.privileged = True
+        self.restarts = 0
         self._answer_seconds = answer_seconds
         self._connected = False
         self._heard: Callable[[str | None], None] = lambda _queue: None
@@ -96,6 +97,7 @@ class FakeSwitch:
     def restart(self) -> None:
         """Restart Asterisk: dynamic members are gone, and so is the connection."""
         self.pbx.restart()
+        self.restarts += 1
         self._lose()
 
     def cut(self) -> None:
