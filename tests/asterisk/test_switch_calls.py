@@ -17,21 +17,21 @@ async def test_an_agent_is_rung_from_the_adding_to_the_removal_but_not_while_pau
         assert not (await call(asterisk, "Ventas->")).answered
         assert phone.rings == 0
 
-        assert await switch.apply([Add("Ventas->", "SIP/1001", "José Ñandú", 0, False)]) == [None]
+        assert await switch.apply([Add("Ventas->", asterisk.interface("1001"), "José Ñandú", 0, False)]) == [None]
         assert (await call(asterisk, "Ventas->")).answered
         assert (phone.rings, phone.answers) == (1, 1)
         assert not (await call(asterisk, "POWER<-")).answered
         assert phone.rings == 1
 
-        assert await switch.apply([Pause("Ventas->", "SIP/1001", True)]) == [None]
+        assert await switch.apply([Pause("Ventas->", asterisk.interface("1001"), True)]) == [None]
         assert not (await call(asterisk, "Ventas->")).answered
         assert phone.rings == 1
 
-        assert await switch.apply([Pause("Ventas->", "SIP/1001", False)]) == [None]
+        assert await switch.apply([Pause("Ventas->", asterisk.interface("1001"), False)]) == [None]
         assert (await call(asterisk, "Ventas->")).answered
         assert phone.rings == 2
 
-        assert await switch.apply([Remove("Ventas->", "SIP/1001")]) == [None]
+        assert await switch.apply([Remove("Ventas->", asterisk.interface("1001"))]) == [None]
         assert not (await call(asterisk, "Ventas->")).answered
         assert phone.rings == 2
 
@@ -39,7 +39,7 @@ async def test_an_agent_is_rung_from_the_adding_to_the_removal_but_not_while_pau
 @pytest.mark.parametrize("queue", ["POWER<-", "Línea 100%", "Ventas & Cobros", "A+B"])
 async def test_a_campaign_of_any_usual_name_rings(asterisk: PrivateAsterisk, switch: AmiSwitch, queue: str) -> None:
     async with Phone(asterisk, "1001") as phone:
-        assert await switch.apply([Add(queue, "SIP/1001", "José Ñandú", 0, False)]) == [None]
+        assert await switch.apply([Add(queue, asterisk.interface("1001"), "José Ñandú", 0, False)]) == [None]
         assert (await call(asterisk, queue)).answered
         assert phone.answers == 1
 
@@ -47,19 +47,22 @@ async def test_a_campaign_of_any_usual_name_rings(asterisk: PrivateAsterisk, swi
 async def test_the_lower_penalty_rings_first(asterisk: PrivateAsterisk, switch: AmiSwitch) -> None:
     async with Phone(asterisk, "1001") as ana, Phone(asterisk, "1002") as eva:
         outcomes = await switch.apply(
-            [Add("A+B", "SIP/1001", "Ana", 1, False), Add("A+B", "SIP/1002", "Eva", 2, False)]
+            [
+                Add("A+B", asterisk.interface("1001"), "Ana", 1, False),
+                Add("A+B", asterisk.interface("1002"), "Eva", 2, False),
+            ]
         )
         assert outcomes == [None, None]
         assert (await call(asterisk, "A+B")).answered
         assert (ana.rings, eva.rings) == (1, 0)
-        assert await switch.apply([Penalise("A+B", "SIP/1001", 3)]) == [None]
+        assert await switch.apply([Penalise("A+B", asterisk.interface("1001"), 3)]) == [None]
         assert (await call(asterisk, "A+B")).answered
         assert (ana.rings, eva.rings) == (1, 1)
 
 
 async def test_a_phone_that_is_off_does_not_ring(asterisk: PrivateAsterisk, switch: AmiSwitch) -> None:
     phone = Phone(asterisk, "1001")
-    assert await switch.apply([Add("A+B", "SIP/1001", "Ana", 0, False)]) == [None]
+    assert await switch.apply([Add("A+B", asterisk.interface("1001"), "Ana", 0, False)]) == [None]
     assert not (await call(asterisk, "A+B")).answered
     async with phone:
         assert (await call(asterisk, "A+B")).answered
