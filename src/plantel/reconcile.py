@@ -16,7 +16,8 @@ import structlog
 
 from plantel import errors
 from plantel.access import covers
-from plantel.plan import Action, Add, Blocked, Claim, Plan, Remove, Snapshot, plan
+from plantel.phones import AS_SENT, PhoneRules
+from plantel.plan import Action, Add, Claim, Plan, Remove, Snapshot, plan
 from plantel.ports import Clock, Outcome, Store, Switch, Transaction
 from plantel.roster import Member, fold
 from plantel.service import Service
@@ -63,7 +64,8 @@ class Reconciler:
     """One server of one instance.
 
     `campaigns`: patterns of those that it has to carry; without any, it carries those whose queues it has, and `sole`
-    says that no other server could carry the rest, so that a missing queue is a fault here.
+    says that no other server could carry the rest, so that a missing queue is a fault here. `phones`: what it calls the
+    phones of the roster.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Reconciler:
         *,
         campaigns: Sequence[str] = (),
         sole: bool = True,
+        phones: PhoneRules = AS_SENT,
         interval: float = 30.0,
     ) -> None:
         self._store = store
@@ -83,6 +86,7 @@ class Reconciler:
         self._clock = clock
         self._campaigns = tuple(campaigns)
         self._sole = sole
+        self.phones = phones
         self._interval = interval
         self._woken = asyncio.Event()
         self._dirty: set[str] | None = None
@@ -192,7 +196,7 @@ class Reconciler:
 
     def _plan(self, members: Iterable[Member], snapshot: Snapshot, claims: Iterable[Claim]) -> Plan:
         shared = [member for member in members if self._shares(member.campaign)]
-        return plan(shared, snapshot, claims, obliged=self.carries)
+        return plan(shared, snapshot, claims, obliged=self.carries, phones=self.phones)
 
     def _shares(self, queue: str) -> bool:
         return not self._campaigns or covers(self._campaigns, queue)
@@ -241,7 +245,7 @@ class Reconciler:
         found: Plan,
         refusals: dict[str, errors.PlantelError],
     ) -> None:
-        blocked = {fold(one.member.campaign): _reason(one, self.name) for one in reversed(found.blocked)} | refusals
+        blocked = {fold(one.member.campaign): one.reason(self.name) for one in reversed(found.blocked)} | refusals
         looked_at = None if queues is None else {fold(queue) for queue in queues}
         if looked_at is None:
             self._blocked = blocked
@@ -370,11 +374,6 @@ def _key(action: Action) -> tuple[str, str]:
     return fold(action.queue), fold(action.interface)
 
 
-def _reason(blocked: Blocked, server: str) -> errors.PlantelError:
-    member = blocked.member
-    return blocked.error(server=server, queue=member.campaign, interface=member.interface)
-
-
 class Delivery:
     """The servers of one instance together: where its campaigns stand."""
 
@@ -397,6 +396,16 @@ class Delivery:
                 if (reason := reconciler.behind([campaign])) is not None:
                     return reason
         return None
+
+    def called(self, member: Member) -> dict[str, str]:
+        """What the servers that carry the campaign call the member's phone, where it is not what was sent."""
+        found: dict[str, str] = {}
+        for one in self.reconcilers:
+            if one.carries(member.campaign):
+                there = one.phones.called(member.interface)
+                if there != member.interface:
+                    found[one.name] = there
+        return found
 
     async def live(self, campaigns: Collection[str], deadline: float) -> errors.PlantelError | None:
         """Wait at most `deadline` seconds until `behind` gives None; returns what it gives in the end."""

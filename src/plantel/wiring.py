@@ -73,6 +73,7 @@ async def assembled(settings: Settings) -> AsyncIterator[Plantel]:
                         clock,
                         campaigns=server.campaigns,
                         sole=len(servers) == 1,
+                        phones=server.phones,
                         interval=settings.delivery.interval,
                     )
                 )

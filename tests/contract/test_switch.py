@@ -192,6 +192,21 @@ async def test_an_added_member_is_there_as_it_was_sent(world: World) -> None:
     assert [seen(snapshot, queue) for queue in QUEUES[1:]] == [[ANA]] * 4
 
 
+async def test_a_state_interface_is_kept_as_it_was_sent_and_none_is_the_interface_itself(world: World) -> None:
+    wanted = {
+        "Local/1001@from-queue/n": "hint:1001@ext-local",
+        "Local/1002@agents/n": "PJSIP/1002",
+        "PJSIP/1003": "",
+        "PJSIP/1004": "PJSIP/1004",
+    }
+    outcomes = await world.switch.apply(
+        [Add("A+B", interface, "Ana", 0, False, state) for interface, state in wanted.items()]
+    )
+    assert outcomes == [None] * 4
+    members = (await world.switch.snapshot(["A+B"])).queues["A+B"]
+    assert {one.interface: one.state_interface for one in members} == wanted | {"PJSIP/1004": ""}
+
+
 async def test_an_add_of_what_is_there_is_refused_and_changes_nothing(world: World) -> None:
     outcomes = await world.switch.apply(
         [Add("A+B", *ANA[:4]), Add("A+B", "SIP/1001", "Otra", 9, False), Add("A+B", "sip/1001", "Otra", 9, False)]

@@ -1,7 +1,7 @@
 """A private Asterisk: a real one, with every file below one directory and every port on loopback.
 
-For tests and demonstrations. Needs an `Installation` (on Debian, `scripts/debian-packages demo` or `scripts/asterisk-22`
-make one), no root, and nothing of what may be configured on the machine. Boots in a third of a second.
+For tests and demonstrations. Needs an `Installation` (`scripts/debian-packages`, `scripts/asterisk-22`), no root, and
+nothing of what may be configured on the machine. Boots in a third of a second.
 """
 
 import contextlib
