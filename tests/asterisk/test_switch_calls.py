@@ -1,5 +1,6 @@
 """What it is all for: a call into a campaign rings the agents that were put there, and nobody else."""
 
+import msgspec
 import pytest
 
 from plantel.ami import AmiSwitch
@@ -67,3 +68,25 @@ async def test_a_phone_that_is_off_does_not_ring(asterisk: PrivateAsterisk, swit
     async with phone:
         assert (await call(asterisk, "A+B")).answered
         assert phone.answers == 1
+
+
+@pytest.mark.parametrize("state_interface", ["Custom:1001", "hint:1001@agents"])
+async def test_a_local_channel_rings_when_its_state_interface_is_free_and_without_one_always(
+    asterisk: PrivateAsterisk, switch: AmiSwitch, state_interface: str
+) -> None:
+    interface = "Local/1001@agents/n"
+    add = Add("A+B", interface, "Ana", 0, False, state_interface)
+    async with Phone(asterisk, "1001") as phone:
+        assert await switch.apply([add]) == [None]
+        asterisk.cli("devstate change Custom:1001 INUSE")
+        assert not (await call(asterisk, "A+B")).answered
+        assert phone.rings == 0
+        asterisk.cli("devstate change Custom:1001 NOT_INUSE")
+        assert (await call(asterisk, "A+B")).answered
+        await phone.answered()
+
+        asterisk.cli("devstate change Custom:1001 INUSE")
+        without = msgspec.structs.replace(add, state_interface="")
+        assert await switch.apply([Remove("A+B", interface), without]) == [None, None]
+        assert (await call(asterisk, "A+B")).answered
+        await phone.answered(2)

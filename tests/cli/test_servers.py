@@ -110,9 +110,9 @@ async def test_check_suggests_a_rule_where_chan_sip_is_gone_and_shows_the_rule_t
     assert (ana.interface, eva.state_interface) == ("PJSIP/1001", "PJSIP/7")
     assert "SIP/1001 (pbx1: PJSIP/1001)" in await run(server, "member", "list", "Ventas->")
     listed = json.loads(await run(server, "member", "list", "Ventas->", "--json"))
-    assert [(one["interface"], one["called"]) for one in listed] == [
+    assert [(one["interface"], one.get("called")) for one in listed] == [
         ("SIP/1001", {"pbx1": "PJSIP/1001"}),
-        ("Local/7@agents/n", {}),
+        ("Local/7@agents/n", None),
     ]
 
 

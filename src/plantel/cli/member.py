@@ -69,7 +69,7 @@ async def list_members(campaign: str, *, as_json: AsJson = False, instance: Inst
     async with roster(instance) as (_, where):
         found = [(one, where.delivery.called(one)) for one in await where.service.members(operator(), campaign)]
     if as_json:
-        json([{**msgspec.structs.asdict(one), "called": called} for one, called in found])
+        json([msgspec.structs.asdict(one) | ({"called": called} if called else {}) for one, called in found])
         return
     table(
         ("membername", "interface", "penalty", "paused"),

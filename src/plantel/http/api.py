@@ -56,10 +56,10 @@ class MemberView(msgspec.Struct):
     paused: bool
 
 
-class ListedMemberView(MemberView):
-    """A member of the roster now. `called`: what servers with a rule for it call the phone, by server."""
+class ListedMemberView(MemberView, omit_defaults=True):
+    """A member of the roster now. `called`: what servers with a rule for it call the phone; absent without any."""
 
-    called: dict[str, str]
+    called: dict[str, str] = {}
 
 
 class Chosen(msgspec.Struct):

@@ -31,6 +31,7 @@ _MODULES = (
     "bridge_simple",
     "pbx_config",
     "func_devstate",
+    "app_dial",
     "app_queue",
 )
 _PHONE_MODULES = {
@@ -102,8 +103,11 @@ class PrivateAsterisk:
               port on loopback where `sipp.Phone` answers
     users     AMI users besides `user`, which has what the documentation asks for
 
-    As a context manager it is started and stopped. Methods block; from a coroutine, call them in a thread. A file
-    written here is rewritten by `configure` only, so a test may add to one and `restart`.
+    The context `agents` reaches a phone by its name (`Local/1001@agents/n`); a hint of that name shows the device
+    `Custom:1001`, for `devstate change`.
+
+    As a context manager it is started and stopped. Methods block; from a coroutine, call them in a thread. A file written
+    here is rewritten by `configure` only, so a test may add to one and `restart`.
     """
 
     def __init__(
@@ -353,5 +357,10 @@ class PrivateAsterisk:
                 # No Answer() before it: the caller's 200 OK then means that an agent picked up.
                 f"exten => {extension},1,Queue({queue},r,,,{self._ring_seconds})\n same => n,Hangup(19)"
                 for queue, extension in self.extensions.items()
+            ),
+            "[agents]",
+            *(
+                f"exten => {phone},1,Dial({self.interface(phone)})\nexten => {phone},hint,Custom:{phone}"
+                for phone in self.phones
             ),
         )
