@@ -55,11 +55,11 @@ class DriftRecord(msgspec.Struct, frozen=True):
 
 
 _Key = tuple[str, str, DriftKind]
-"""Folded queue, phone, kind: by which a drift is recognised from one look to the next."""
+"""Folded queue, folded interface, kind: by which a drift is recognised from one look to the next."""
 
 
 def _key(drift: Drift) -> _Key:
-    return fold(drift.member.campaign), drift.member.phone, drift.kind
+    return fold(drift.member.campaign), fold(drift.interface), drift.kind
 
 
 class DriftWatch:
@@ -153,7 +153,7 @@ def _record(at: datetime, server: str, drift: Drift, route: Route, done: Done) -
     elif there is not None and drift.kind is DriftKind.PAUSED:
         expected, found = str(int(member.paused)), str(int(there.paused))
     return DriftRecord(
-        at, server, member.campaign, member.membername, member.interface, drift.kind, expected, found, route, done
+        at, server, member.campaign, member.membername, drift.interface, drift.kind, expected, found, route, done
     )
 
 

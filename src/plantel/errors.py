@@ -22,8 +22,8 @@ to it.
     ├── SwitchError             an Asterisk does not do what was asked
     │   ├── SwitchUnreachable, SwitchTimeout, SwitchLoginRefused, SwitchNotReady, SwitchBehind,
     │   │   SwitchTaken, SwitchProtocol, MemberDrifted
-    │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, PrivilegeMissing,
-    │                      ActionRefused
+    │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, PhoneShared,
+    │                      PhoneNotUsable, PrivilegeMissing, ActionRefused
     ├── ConfigError
     │   └── ConfigUnreadable, UnknownSetting, InvalidSetting, Mistakes
     ├── AddressInUse            the server cannot listen
@@ -441,6 +441,24 @@ class MemberNotOurs(SwitchRefused):
     text = Text(
         "{server}: {interface} stands in {queue} under another name, and Plantel did not put it there",
         "{server}: {interface} está en {queue} con otro nombre y no fue Plantel quien lo puso",
+    )
+
+
+class PhoneShared(SwitchRefused):
+    """`interface` is as the roster has it, and after an arrow as the server calls it."""
+
+    code = "phone_shared"
+    text = Text(
+        "{server}: {interface} in {queue} is another member's phone there, since map leads both to it",
+        "{server}: {interface} en {queue} es allí el teléfono de otro miembro, pues map lleva a los dos a él",
+    )
+
+
+class PhoneNotUsable(SwitchRefused):
+    code = "phone_not_usable"
+    text = Text(
+        "{server}: what map or state make of {interface} in {queue} is longer than Asterisk can hold",
+        "{server}: lo que map o state hacen de {interface} en {queue} es más largo de lo que cabe en Asterisk",
     )
 
 

@@ -2,7 +2,7 @@
 
 `plan(desired, snapshot, claims)` looks at the members that the roster wants, at those that the server has, and at the
 ledger of claims (what Plantel put there, and which pause it last asserted). Whatever Plantel did not add is never
-removed.
+removed. What the server calls a phone follows its `PhoneRules`: actions and claims use its names, members the roster's.
 
 Pause belongs to both sides, so it is a three-way comparison. The claim remembers what was asserted last: where the
 roster says something else, the roster changed and the server follows; where only the server says something else,
@@ -11,10 +11,12 @@ somebody paused the phone there, and that is *observed* into the roster.
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
-from plantel.errors import MemberNotOurs, QueueMissing, SwitchRefused
+from plantel.errors import InvalidItem, MemberNotOurs, PhoneNotUsable, PhoneShared, QueueMissing, SwitchRefused
+from plantel.phones import AS_SENT, PhoneRules
 from plantel.roster import Member, fold
 
 
@@ -29,7 +31,8 @@ class LiveMember(msgspec.Struct, frozen=True, gc=False):
     """A member of a queue as one Asterisk reports it, in its own spelling.
 
     `status` is the device state: 0 unknown, 1 not in use, 2 in use, 3 busy, 4 invalid, 5 unavailable, 6 ringing,
-    7 ringing and in use, 8 on hold.
+    7 ringing and in use, 8 on hold. `state_interface` is the device whose state that is, empty where it is the
+    interface itself.
     """
 
     interface: str
@@ -38,6 +41,7 @@ class LiveMember(msgspec.Struct, frozen=True, gc=False):
     paused: bool = False
     membership: Membership = Membership.DYNAMIC
     status: int = 0
+    state_interface: str = ""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -55,8 +59,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     """One line of a server's ledger: Plantel has to do with this interface in this queue.
 
     `added`: Plantel put it there, so Plantel may remove it. `paused` and `penalty`: what was last asserted and
-    confirmed, None when an attempt has not been confirmed. `queue` and `interface` are spelled as the roster spells
-    them; they compare folded.
+    confirmed, None when an attempt has not been confirmed. `queue` is spelled as the roster spells it, `interface` is
+    what the server calls the phone; they compare folded.
     """
 
     queue: str
@@ -71,13 +75,19 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
 
 class Add(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """QueueAdd."""
+    """QueueAdd.
+
+    An empty `state_interface` is the interface itself. `sent` is the roster's interface where that is another; it is
+    shown to people, not sent to the server.
+    """
 
     queue: str
     interface: str
     membername: str
     penalty: int
     paused: bool
+    state_interface: str = ""
+    sent: str = ""
 
 
 class Remove(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -107,13 +117,15 @@ Action = Add | Remove | Penalise | Pause
 
 
 class Blocked(msgspec.Struct, frozen=True):
-    """A member that cannot be made true on this server, and why.
-
-    `error` lacks the `server`, which a plan does not know.
-    """
+    """A member that cannot be made true on this server, and why. `interface` is its phone, as a reason shows it."""
 
     member: Member
     error: type[SwitchRefused]
+    interface: str
+
+    def reason(self, server: str) -> SwitchRefused:
+        """The error, which needs the server's name; a plan does not know it."""
+        return self.error(server=server, queue=self.member.campaign, interface=self.interface)
 
 
 class Observed(msgspec.Struct, frozen=True):
@@ -139,11 +151,12 @@ class DriftKind(StrEnum):
 class Drift(msgspec.Struct, frozen=True):
     """A member that was as the roster has it and is no more, though the roster has not changed.
 
-    `found`: how it is now; None where it is gone.
+    `interface` is what the server calls the phone. `found`: how it is now; None where it is gone.
     """
 
     kind: DriftKind
     member: Member
+    interface: str
     found: LiveMember | None
 
 
@@ -180,6 +193,7 @@ def plan(
     *,
     obliged: Callable[[str], bool] = lambda _queue: True,
     repair: bool = True,
+    phones: PhoneRules = AS_SENT,
 ) -> Plan:
     """The changes that bring the server seen in `snapshot` into agreement with `desired`.
 
@@ -187,10 +201,17 @@ def plan(
     Without `repair`, drifts are told but not undone; what the roster changes is still brought about.
     Members and claims of queues outside `snapshot.asked` are passed over. Applying the result and planning again with a
     fresh snapshot and ledger gives nothing.
+
+    Where `phones` leads two members of a campaign to one phone, the one who was sent with it has it, else the first by
+    name; the other is Blocked.
     """
-    wanted: dict[str, dict[str, Member]] = {}
+    wanted: dict[str, _Share] = {}
     for member in desired:
-        wanted.setdefault(fold(member.campaign), {})[member.phone] = member
+        folded = fold(member.campaign)
+        share = wanted.get(folded)
+        if share is None:
+            share = wanted[folded] = _Share()
+        share.put(member, phones)
     ledger: dict[str, dict[str, Claim]] = {}
     for claim in claims:
         ledger.setdefault(fold(claim.queue), {})[fold(claim.interface)] = claim
@@ -198,16 +219,19 @@ def plan(
     draft = _Draft(repair=repair)
     present = {fold(queue): queue for queue in snapshot.queues}
     for folded, queue in present.items():
-        members = wanted.get(folded, {})
+        share = wanted.get(folded, _NOBODY)
         live: dict[str, LiveMember] = {}
         for one in snapshot.queues[queue]:
             phone = fold(one.interface)
-            if live.setdefault(phone, one) is not one and phone in members:
-                draft.drifts.append(Drift(DriftKind.DUPLICATED, members[phone], one))
-        draft.queue(queue, members, live, ledger.get(folded, {}))
-    for folded, members in wanted.items():
+            if live.setdefault(phone, one) is not one and phone in share.members:
+                draft.drifts.append(Drift(DriftKind.DUPLICATED, share.members[phone].member, one.interface, one))
+        draft.blocked += share.blocked
+        draft.queue(queue, share.members, live, ledger.get(folded, {}))
+    for folded, share in wanted.items():
         if folded not in present and (snapshot.asked is None or folded in snapshot.asked):
-            draft.blocked += [Blocked(one, QueueMissing) for one in members.values() if obliged(one.campaign)]
+            members = [each.member for each in share.members.values()]
+            members += [each.member for each in share.blocked]
+            draft.blocked += [Blocked(one, QueueMissing, one.interface) for one in members if obliged(one.campaign)]
     return draft.plan()
 
 
@@ -220,6 +244,44 @@ def foreign(snapshot: Snapshot, claims: Iterable[Claim]) -> list[tuple[str, Live
         for one in members
         if (fold(queue), fold(one.interface)) not in ours
     ]
+
+
+class _Wanted(NamedTuple):
+    """A member as this server has to have it."""
+
+    member: Member
+    interface: str
+    state_interface: str
+
+
+class _Share:
+    """What one campaign wants of this server: its members by folded interface, and those who cannot have theirs."""
+
+    def __init__(self) -> None:
+        self.members: dict[str, _Wanted] = {}
+        self.blocked: list[Blocked] = []
+
+    def put(self, member: Member, phones: PhoneRules) -> None:
+        if phones is AS_SENT:
+            self.members[member.phone] = _Wanted(member, member.interface, "")
+            return
+        try:
+            interface = phones.interface(member.interface)
+            one = _Wanted(member, interface, phones.state(interface))
+        except InvalidItem:
+            self.blocked.append(Blocked(member, PhoneNotUsable, member.interface))
+            return
+        phone = fold(interface)
+        other = self.members.get(phone)
+        if other is not None:
+            pair = [one, other]
+            pair.sort(key=lambda each: (each.member.phone != phone, each.member.membername))
+            one, lost = pair[0], pair[1].member
+            self.blocked.append(Blocked(lost, PhoneShared, phones.shown(lost.interface)))
+        self.members[phone] = one
+
+
+_NOBODY = _Share()
 
 
 class _Draft:
@@ -250,16 +312,16 @@ class _Draft:
         )
 
     def queue(
-        self, queue: str, members: dict[str, Member], live: dict[str, LiveMember], lines: dict[str, Claim]
+        self, queue: str, members: dict[str, _Wanted], live: dict[str, LiveMember], lines: dict[str, Claim]
     ) -> None:
         """Compare one queue that the server has."""
-        for phone, member in members.items():
+        for phone, wanted in members.items():
             there = live.get(phone)
             line = lines.get(phone)
             if there is not None:
-                self._adjust(queue, member, there, line)
-            elif line is None or line.paused is None or self._drifted(DriftKind.REMOVED, member, None):
-                self._add(self.additions, queue, member)
+                self._adjust(queue, wanted, there, line)
+            elif line is None or line.paused is None or self._drifted(DriftKind.REMOVED, wanted, None):
+                self._add(self.additions, queue, wanted)
         for phone, line in lines.items():
             if phone in members:
                 continue
@@ -269,29 +331,34 @@ class _Draft:
             else:
                 self.released.append(line)
 
-    def _drifted(self, kind: DriftKind, member: Member, found: LiveMember | None) -> bool:
+    def _drifted(self, kind: DriftKind, wanted: _Wanted, found: LiveMember | None) -> bool:
         """Note it; whether it is to be repaired."""
-        self.drifts.append(Drift(kind, member, found))
+        self.drifts.append(Drift(kind, wanted.member, wanted.interface, found))
         return self._repair
 
-    def _add(self, to: list[Action], queue: str, member: Member) -> None:
-        to.append(Add(queue, member.interface, member.membername, member.penalty, member.paused))
-        self.claims.append(Claim(queue, member.interface, added=True, paused=member.paused, penalty=member.penalty))
+    def _add(self, to: list[Action], queue: str, wanted: _Wanted) -> None:
+        member, interface, state = wanted
+        sent = "" if interface == member.interface else member.interface
+        to.append(Add(queue, interface, member.membername, member.penalty, member.paused, state, sent))
+        self.claims.append(Claim(queue, interface, added=True, paused=member.paused, penalty=member.penalty))
 
-    def _adjust(self, queue: str, member: Member, there: LiveMember, line: Claim | None) -> None:
+    def _adjust(self, queue: str, wanted: _Wanted, there: LiveMember, line: Claim | None) -> None:
+        member, interface, state = wanted
         ours = line is not None and line.added
-        if there.membername != member.membername:
+        renamed = there.membername != member.membername
+        if renamed or (state and fold(state) != fold(there.state_interface)):
             if ours and there.membership is Membership.DYNAMIC:
-                # Asterisk has no action that renames a member
+                # Asterisk has no action that changes a member's name or state interface
                 self.adjustments.append(Remove(queue, there.interface))
-                self._add(self.adjustments, queue, member)
+                self._add(self.adjustments, queue, wanted)
                 return
-            self.blocked.append(Blocked(member, MemberNotOurs))
-        claim = Claim(queue, member.interface, added=ours, paused=member.paused, penalty=member.penalty)
+            if renamed:
+                self.blocked.append(Blocked(member, MemberNotOurs, there.interface))
+        claim = Claim(queue, interface, added=ours, paused=member.paused, penalty=member.penalty)
         news = line is None or line.penalty != member.penalty or line.paused is not member.paused
         agrees = True
         if there.penalty != member.penalty and (
-            line is None or line.penalty != member.penalty or self._drifted(DriftKind.PENALTY, member, there)
+            line is None or line.penalty != member.penalty or self._drifted(DriftKind.PENALTY, wanted, there)
         ):
             self.adjustments.append(Penalise(queue, there.interface, member.penalty))
             agrees = False
@@ -300,7 +367,7 @@ class _Draft:
                 self.adjustments.append(Pause(queue, there.interface, member.paused))
                 agrees = False
             else:
-                self.drifts.append(Drift(DriftKind.PAUSED, member, there))
+                self.drifts.append(Drift(DriftKind.PAUSED, member, interface, there))
                 self.observed.append(
                     Observed(
                         msgspec.structs.replace(member, paused=there.paused),

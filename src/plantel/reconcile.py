@@ -19,20 +19,8 @@ import structlog
 from plantel import errors
 from plantel.access import Actor, covers
 from plantel.drift import DriftRecord, DriftWatch
-from plantel.plan import (
-    Action,
-    Add,
-    Blocked,
-    Claim,
-    Drift,
-    LiveMember,
-    Membership,
-    Plan,
-    Remove,
-    Snapshot,
-    foreign,
-    plan,
-)
+from plantel.phones import AS_SENT, PhoneRules
+from plantel.plan import Action, Add, Claim, Drift, LiveMember, Membership, Plan, Remove, Snapshot, foreign, plan
 from plantel.ports import Clock, Outcome, Store, Switch, Transaction
 from plantel.roster import Member, fold
 from plantel.service import Receipt, Service
@@ -83,7 +71,8 @@ class Reconciler:
 
     `campaigns`: patterns of those that it has to carry; without any, it carries those whose queues it has, and `sole`
     says that no other server could carry the rest, so that a missing queue is a fault here. Without `repair`, what
-    somebody changes on the server is reported and left; only a restart is made good.
+    somebody changes on the server is reported and left; only a restart is made good. `phones`: what it calls the phones
+    of the roster.
     """
 
     def __init__(
@@ -96,6 +85,7 @@ class Reconciler:
         campaigns: Sequence[str] = (),
         sole: bool = True,
         repair: bool = True,
+        phones: PhoneRules = AS_SENT,
         interval: float = 30.0,
     ) -> None:
         self._store = store
@@ -105,6 +95,7 @@ class Reconciler:
         self._campaigns = tuple(campaigns)
         self._sole = sole
         self._repair = repair
+        self.phones = phones
         self._interval = interval
         self._woken = asyncio.Event()
         self._dirty: set[str] | None = None
@@ -265,10 +256,10 @@ class Reconciler:
     def _plan(self, members: Iterable[Member], snapshot: Snapshot, claims: Collection[Claim]) -> Plan:
         shared = [member for member in members if self._shares(member.campaign)]
         repair = self._repair or self._watch.restarted
-        found = plan(shared, snapshot, claims, obliged=self.carries, repair=repair)
+        found = plan(shared, snapshot, claims, obliged=self.carries, repair=repair, phones=self.phones)
         if repair or not self._watch.presume_restart(claims, found.drifts):
             return found
-        return plan(shared, snapshot, claims, obliged=self.carries)
+        return plan(shared, snapshot, claims, obliged=self.carries, phones=self.phones)
 
     def _shares(self, queue: str) -> bool:
         return not self._campaigns or covers(self._campaigns, queue)
@@ -313,9 +304,10 @@ class Reconciler:
         found: Plan,
         refusals: dict[str, errors.PlantelError],
     ) -> None:
-        drifted = {fold(one.member.campaign): _drifted(one, self.name) for one in reversed(found.drifts)}
-        blocked = {fold(one.member.campaign): _reason(one, self.name) for one in reversed(found.blocked)}
-        blocked = drifted | blocked | refusals
+        blocked: dict[str, errors.PlantelError] = {}
+        blocked |= {fold(one.member.campaign): _drifted(one, self.name) for one in reversed(found.drifts)}
+        blocked |= {fold(one.member.campaign): one.reason(self.name) for one in reversed(found.blocked)}
+        blocked |= refusals
         looked_at = None if queues is None else {fold(queue) for queue in queues}
         if looked_at is None:
             self._blocked = blocked
@@ -452,14 +444,10 @@ def _key(action: Action) -> tuple[str, str]:
     return fold(action.queue), fold(action.interface)
 
 
-def _reason(blocked: Blocked, server: str) -> errors.PlantelError:
-    member = blocked.member
-    return blocked.error(server=server, queue=member.campaign, interface=member.interface)
-
-
 def _drifted(drift: Drift, server: str) -> errors.PlantelError:
-    member = drift.member
-    return errors.MemberDrifted(server=server, queue=member.campaign, interface=member.interface, kind=str(drift.kind))
+    return errors.MemberDrifted(
+        server=server, queue=drift.member.campaign, interface=drift.interface, kind=str(drift.kind)
+    )
 
 
 class Delivery:
@@ -478,7 +466,7 @@ class Delivery:
         async with AsyncExitStack() as held:
             for reconciler in sorted(self.reconcilers, key=lambda one: one.name):
                 await held.enter_async_context(reconciler.alone())
-            return await service.release(actor, campaign, agents, [one.name for one in self.reconcilers])
+            return await service.release(actor, campaign, agents, {one.name: one.phones for one in self.reconcilers})
 
     def behind(self, campaigns: Collection[str]) -> errors.PlantelError | None:
         """Why some server does not yet show these campaigns (folded) as the roster has them; None where all do."""
@@ -491,6 +479,16 @@ class Delivery:
                 if (reason := reconciler.behind([campaign])) is not None:
                     return reason
         return None
+
+    def called(self, member: Member) -> dict[str, str]:
+        """What the servers that carry the campaign call the member's phone, where it is not what was sent."""
+        found: dict[str, str] = {}
+        for one in self.reconcilers:
+            if one.carries(member.campaign):
+                there = one.phones.called(member.interface)
+                if there != member.interface:
+                    found[one.name] = there
+        return found
 
     async def live(self, campaigns: Collection[str], deadline: float) -> errors.PlantelError | None:
         """Wait at most `deadline` seconds until `behind` gives None; returns what it gives in the end."""

@@ -5,7 +5,7 @@ Whoever calls gives an `Actor`; rights are checked here, once, for every door (w
 
 import itertools
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import NoReturn
@@ -16,6 +16,7 @@ from plantel import errors
 from plantel.access import Actor, Role
 from plantel.batch import Batch, Change, Kind, Problem, Source, decide_add, settle
 from plantel.drift import DriftRecord
+from plantel.phones import PhoneRules
 from plantel.plan import Claim, Observed
 from plantel.ports import Clock, Entry, Store, Transaction
 from plantel.roster import Campaign, Interfaces, Member, Origin, fold
@@ -203,10 +204,12 @@ class Service:
         ]
         return await self._add(actor, found, Source.CLI, partial(_claim, self.instance, server, claims))
 
-    async def release(self, actor: Actor, campaign: str, agents: Sequence[str], servers: Collection[str]) -> Receipt:
+    async def release(
+        self, actor: Actor, campaign: str, agents: Sequence[str], servers: Mapping[str, PhoneRules]
+    ) -> Receipt:
         """Take these agents out of the roster, and leave them on the servers: nobody's, as far as Plantel is concerned.
 
-        All or none; raises as `remove` does.
+        `servers` by name, with what each calls the phones. All or none; raises as `remove` does.
         """
         return await self._change(
             actor,
@@ -369,11 +372,12 @@ def _claim(instance: str, server: str, claims: Sequence[Claim], _receipt: Receip
     transaction.put_claims(instance, server, claims)
 
 
-def _disclaim(instance: str, servers: Collection[str], receipt: Receipt, transaction: Transaction) -> None:
+def _disclaim(instance: str, servers: Mapping[str, PhoneRules], receipt: Receipt, transaction: Transaction) -> None:
     """End the claims on what `receipt` took away."""
     gone = [change.before for change in receipt.changes if change.before is not None]
-    for server in servers:
-        transaction.drop_claims(instance, server, [Claim(one.campaign, one.interface, added=True) for one in gone])
+    for server, phones in servers.items():
+        claims = [Claim(one.campaign, phones.called(one.interface), added=True) for one in gone]
+        transaction.drop_claims(instance, server, claims)
 
 
 def _refused(batch: Batch, problems: Iterable[errors.PlantelError]) -> Batch:

@@ -74,6 +74,7 @@ async def assembled(settings: Settings) -> AsyncIterator[Plantel]:
                         campaigns=server.campaigns,
                         repair=server.drift == "repair",
                         sole=len(servers) == 1,
+                        phones=server.phones,
                         interval=settings.delivery.interval,
                     )
                 )

@@ -80,6 +80,42 @@ async def test_check_names_missing_privileges_and_modules(tmp_path: Path, pbx: A
     assert "read = system,agent and write = agent" in found[1]["remedy"]
 
 
+async def test_check_suggests_a_rule_where_chan_sip_is_gone_and_shows_the_rule_that_holds(
+    tmp_path: Path, pbx: AmiServer
+) -> None:
+    pbx.banner = b"Asterisk Call Manager/11.0.0\r\n"
+    server = plantel(tmp_path, pbx.port)
+    await run(server, "campaign", "add", "Ventas->")
+    await run(server, "member", "add", "Ventas->", "ana", "SIP/1001")
+    await run(server, "member", "add", "Ventas->", "eva", "Local/7@agents/n")
+    _, missing = await findings(server, "asterisk pbx1", code=1)
+    assert missing["what"] == "1 members have a SIP/ interface, and chan_sip is not loaded there"
+    assert 'map = { "SIP/" = "PJSIP/" }' in missing["remedy"]
+
+    server.config.write_text(
+        server.config.read_text()
+        + """[asterisk.map]
+        "SIP/" = "PJSIP/"
+        [asterisk.state]
+        "Local/{phone}@agents/n" = "PJSIP/{phone}"
+        """
+    )
+    shown = await run(server, "check")
+    assert 'asterisk pbx1: map: "SIP/" = "PJSIP/" holds for 1 members, such as SIP/1001 -> PJSIP/1001' in shown
+    assert 'state: "Local/{phone}@agents/n" = "PJSIP/{phone}" holds for 1 members' in shown
+    assert "  Ventas->: add ana at SIP/1001 -> PJSIP/1001, penalty 0" in await run(server, "plan")
+    assert "agregar eva en Local/7@agents/n (estado de PJSIP/7)," in await run(server, "plan", lang="es")
+    await run(server, "sync")
+    ana, eva = pbx.pbx.members()["Ventas->"]
+    assert (ana.interface, eva.state_interface) == ("PJSIP/1001", "PJSIP/7")
+    assert "SIP/1001 (pbx1: PJSIP/1001)" in await run(server, "member", "list", "Ventas->")
+    listed = json.loads(await run(server, "member", "list", "Ventas->", "--json"))
+    assert [(one["interface"], one.get("called")) for one in listed] == [
+        ("SIP/1001", {"pbx1": "PJSIP/1001"}),
+        ("Local/7@agents/n", None),
+    ]
+
+
 async def test_check_tells_the_ways_of_not_reaching_a_server_apart(tmp_path: Path, pbx: AmiServer) -> None:
     (found,) = await findings(plantel(tmp_path, free_port()), "asterisk", code=1)
     assert found["what"].startswith("no AMI connection: ")

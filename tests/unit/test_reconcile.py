@@ -8,6 +8,7 @@ import pytest
 
 from plantel import errors, reconcile
 from plantel.batch import Source
+from plantel.phones import AS_SENT, PhoneRules
 from plantel.plan import LiveMember, Membership
 from plantel.reconcile import Delivery, Reconciler, State
 from plantel.roster import Interfaces, Member, fold
@@ -32,6 +33,7 @@ class Site:
         interval: float = 60,
         data: MemoryData | None = None,
         repair: bool = True,
+        phones: PhoneRules = AS_SENT,
     ) -> None:
         self.data = data or MemoryData()
         self.store = MemoryStore(self.data)
@@ -47,6 +49,7 @@ class Site:
                 campaigns=campaigns,
                 sole=len(switches) == 1,
                 repair=repair,
+                phones=phones,
                 interval=interval,
             )
             for switch in switches
@@ -443,3 +446,51 @@ async def test_a_process_that_hangs_on_a_server_is_named_as_the_reason(monkeypat
         with pytest.raises(errors.SwitchTaken):
             await site.only.run_once()
     assert (await site.only.run_once()).agreed
+
+
+async def test_a_mapped_phone_is_delivered_observed_and_removed_under_the_servers_name_for_it() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch, phones=PhoneRules({"SIP/": "PJSIP/"}))
+    await site.only.run_once()
+    await site.add(member())
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "PJSIP/1001", 0, False)]
+    assert site.delivery.called(member()) == {"pbx1": "PJSIP/1001"}
+    switch.pbx.pause(VENTAS, "PJSIP/1001", paused=True)
+    assert (await site.only.run_once()).agreed
+    assert await site.service.members(OPERATOR, VENTAS) == [member(paused=True)]
+    await site.service.remove(OPERATOR, VENTAS, ["SIP/1001"], Source.CLI)
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == []
+
+
+async def test_of_two_members_on_one_phone_of_a_server_one_waits_and_the_reason_says_why() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch, phones=PhoneRules({"SIP/": "PJSIP/"}))
+    await site.only.run_once()
+    await site.add(member("ana"), member("eva", "PJSIP/1001"))
+    for _ in range(3):
+        found = await site.only.run_once()
+        assert found.actions == ()
+        assert shown(switch) == [("eva", "PJSIP/1001", 0, False)]
+    assert isinstance(site.delivery.behind([fold(VENTAS)]), errors.PhoneShared)
+    assert site.only.status.state is State.LAGGING
+    await site.add(member("eva", "PJSIP/1002"))
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "PJSIP/1001", 0, False), ("eva", "PJSIP/1002", 0, False)]
+
+
+async def test_a_member_of_ours_gets_the_state_interface_of_a_new_rule_and_stays_ours() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    luz = member("luz", "Local/7@agents/n", penalty=2, paused=True)
+    await site.add(luz)
+    await site.only.run_once()
+    site.only.phones = PhoneRules({}, {"Local/{phone}@agents/n": "hint:{phone}@ext-local"})
+    assert (await site.only.run_once()).agreed
+    (there,) = switch.pbx.members()[VENTAS]
+    assert (there.state_interface, there.penalty, there.paused) == ("hint:7@ext-local", 2, True)
+    await site.service.remove(OPERATOR, VENTAS, ["luz"], Source.CLI)
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == []

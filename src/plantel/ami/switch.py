@@ -22,6 +22,9 @@ Measured on 16.28: 0.7 microseconds for a queue passed over, 17 for a queue or m
 _SAME_START = 1.5
 """Asterisk tells its uptime in whole seconds: the same start may seem to differ by one."""
 
+WITHOUT_CHAN_SIP = 10
+"""The first version of AMI whose Asterisk (21) has no chan_sip any more."""
+
 _MEMBER_EVENTS = frozenset(
     {
         "QueueMemberAdded",
@@ -124,12 +127,15 @@ class AmiSwitch:
             queues = (await self.snapshot()).queues
         except SwitchRefused:
             queues = {}
+        protocol = connection.banner.rpartition("/")[2]
+        major = protocol.partition(".")[0]
         return Diagnosis(
-            protocol=connection.banner.rpartition("/")[2],
+            protocol=protocol,
             asterisk=settings.headers.get("AsteriskVersion"),
             reads_system=connection.booted,
             writes_agent="QueueAdd" in commands.headers,
-            chan_sip=await self._runs(connection, "chan_sip"),
+            chan_sip=not (major.isdecimal() and int(major) >= WITHOUT_CHAN_SIP)
+            and await self._runs(connection, "chan_sip"),
             chan_pjsip=await self._runs(connection, "chan_pjsip"),
             queues={queue: len(members) for queue, members in queues.items()},
         )
@@ -201,11 +207,13 @@ class AmiSwitch:
 
 
 def _live_member(headers: dict[str, str]) -> LiveMember:
+    interface, state_interface = headers["Location"], headers["StateInterface"]
     return LiveMember(
-        interface=headers["Location"],
+        interface=interface,
         membername=headers["Name"],
         penalty=int(headers["Penalty"]),
         paused=headers["Paused"] != "0",
         membership=Membership.DYNAMIC if headers["Membership"] == "dynamic" else Membership.STATIC,
         status=int(headers["Status"]),
+        state_interface="" if state_interface == interface else state_interface,
     )

@@ -1,7 +1,9 @@
 """`plantel member`: who works in a campaign."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
+import msgspec
 from cyclopts import App, Parameter
 
 from plantel import errors
@@ -110,13 +112,13 @@ async def release(campaign: str, /, *agent: str, as_json: AsJson = False, instan
 @members.command(name="list", help=tell("List the members of a campaign.", "Listar los miembros de una campaña."))
 async def list_members(campaign: str, *, as_json: AsJson = False, instance: InstanceName = "") -> None:
     async with roster(instance) as (_, where):
-        found = await where.service.members(operator(), campaign)
+        found = [(one, where.delivery.called(one)) for one in await where.service.members(operator(), campaign)]
     if as_json:
-        json(found)
+        json([msgspec.structs.asdict(one) | ({"called": called} if called else {}) for one, called in found])
         return
     table(
         ("membername", "interface", "penalty", "paused"),
-        ((one.membername, one.interface, one.penalty, int(one.paused)) for one in found),
+        ((one.membername, _phone(one.interface, called), one.penalty, int(one.paused)) for one, called in found),
     )
 
 
@@ -125,6 +127,11 @@ def _server(where: Instance, name: str) -> Reconciler:
     if len(found) != 1:
         raise errors.NoSuchThing(name=name or "--server")
     return found[0]
+
+
+def _phone(interface: str, called: Mapping[str, str]) -> str:
+    """The interface as it was sent, and what servers with a rule for it make of it."""
+    return " ".join([interface, *(f"({server}: {there})" for server, there in called.items())])
 
 
 def _some(agents: tuple[str, ...]) -> tuple[str, ...]:

@@ -57,6 +57,12 @@ class MemberView(msgspec.Struct):
     paused: bool
 
 
+class ListedMemberView(MemberView, omit_defaults=True):
+    """A member of the roster now. `called`: what servers with a rule for it call the phone; absent without any."""
+
+    called: dict[str, str] = {}
+
+
 class Chosen(msgspec.Struct):
     """Agents of one campaign, each named by membername or by interface."""
 
@@ -218,9 +224,12 @@ async def list_members(
     actor: Who,
     campaign: FromQuery[str],
     at: Annotated[datetime | None, QueryParameter(description="ISO 8601; UTC where it has no offset")] = None,
-) -> list[MemberView]:
+) -> list[ListedMemberView] | list[MemberView]:
     if at is None:
-        return [_member(member) for member in await instance.service.members(actor, campaign)]
+        return [
+            ListedMemberView(**msgspec.structs.asdict(_member(member)), called=instance.delivery.called(member))
+            for member in await instance.service.members(actor, campaign)
+        ]
     moment = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
     return [_member(member) for member in await instance.service.members_at(actor, moment, campaign)]
 

@@ -127,8 +127,8 @@ class FakeSwitch:
         if not self.privileged:
             return PrivilegeMissing(server=self.name, action=_VERBS[type(action)])
         match action:
-            case Add(queue, interface, membername, penalty, paused):
-                answer = self.pbx.add(queue, interface, membername, penalty, paused)
+            case Add(queue, interface, membername, penalty, paused, state_interface):
+                answer = self.pbx.add(queue, interface, membername, penalty, paused, state_interface)
             case Remove(queue, interface):
                 answer = self.pbx.remove(queue, interface)
             case Penalise(queue, interface, penalty):
