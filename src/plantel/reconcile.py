@@ -100,7 +100,8 @@ class Reconciler:
         self._woken = asyncio.Event()
         self._dirty: set[str] | None = None
         self._awaited: dict[str, int] = {}
-        self._blocked: dict[str, errors.PlantelError] = {}
+        self._blocked: dict[tuple[str, str], errors.PlantelError] = {}
+        """What cannot be made true, by folded queue and phone: the roster's name for it, or the server's."""
         self._present: frozenset[str] | None = None
         self._new: list[str] = []
         self._watch = DriftWatch(switch.name)
@@ -127,16 +128,25 @@ class Reconciler:
             return covers(self._campaigns, campaign)
         return self._sole or self._present is None or fold(campaign) in self._present
 
-    def behind(self, campaigns: Collection[str]) -> errors.PlantelError | None:
-        """Why the server does not yet show these campaigns (folded) as the roster has them; None where it does."""
+    def behind(self, campaign: str, members: Iterable[Member]) -> errors.PlantelError | None:
+        """Why the server does not yet show these members of `campaign` as the roster has them, or still shows one that
+        the roster has no more; None where all is so."""
         if self.status.state in (State.AWAY, State.STARTING):
             return self.status.reasons[0] if self.status.reasons else errors.SwitchNotReady(server=self.name)
-        for campaign in campaigns:
-            if campaign in self._blocked:
-                return self._blocked[campaign]
-            if campaign in self._awaited:
-                return errors.SwitchBehind(server=self.name)
-        return None
+        folded = fold(campaign)
+        if self._blocked:
+            for member in members:
+                reason = self._blocked.get((folded, member.phone)) or self._blocked.get(
+                    (folded, fold(self.phones.called(member.interface)))
+                )
+                if reason is not None:
+                    return reason
+        return errors.SwitchBehind(server=self.name) if folded in self._awaited else None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing was in the way at the last look."""
+        return not self._blocked
 
     async def settled(self) -> None:
         """Return after the next round has ended, however it ended."""
@@ -157,7 +167,7 @@ class Reconciler:
         take each other's additions for somebody else's. Raises SwitchTaken where another does not come to an end.
         """
         async with self.alone():
-            refusals: dict[str, errors.PlantelError] = {}
+            refusals: dict[tuple[str, str], errors.PlantelError] = {}
             tried: tuple[Action, ...] = ()
             for _ in range(ROUNDS):
                 revision, found = await self.look(queues)
@@ -264,8 +274,8 @@ class Reconciler:
     def _shares(self, queue: str) -> bool:
         return not self._campaigns or covers(self._campaigns, queue)
 
-    async def _apply(self, found: Plan) -> dict[str, errors.PlantelError]:
-        """Carry out the actions, chunk by chunk; returns the first refusal of each queue (folded) that had one.
+    async def _apply(self, found: Plan) -> dict[tuple[str, str], errors.PlantelError]:
+        """Carry out the actions, chunk by chunk; returns what was refused, by folded queue and interface.
 
         The ledger lines of a chunk's additions are stored before it is sent, and confirmed after it, while Asterisk
         works on the chunk before: two are always on their way, so that it never waits for us.
@@ -302,24 +312,27 @@ class Reconciler:
         queues: Collection[str] | None,
         revision: int,
         found: Plan,
-        refusals: dict[str, errors.PlantelError],
+        refusals: dict[tuple[str, str], errors.PlantelError],
     ) -> None:
-        blocked: dict[str, errors.PlantelError] = {}
-        blocked |= {fold(one.member.campaign): _drifted(one, self.name) for one in reversed(found.drifts)}
-        blocked |= {fold(one.member.campaign): one.reason(self.name) for one in reversed(found.blocked)}
+        blocked: dict[tuple[str, str], errors.PlantelError] = {}
+        blocked |= {(fold(one.member.campaign), one.member.phone): _drifted(one, self.name) for one in found.drifts}
+        blocked |= {(fold(one.member.campaign), one.member.phone): one.reason(self.name) for one in found.blocked}
         blocked |= refusals
         looked_at = None if queues is None else {fold(queue) for queue in queues}
         if looked_at is None:
             self._blocked = blocked
         else:
-            self._blocked = {name: why for name, why in self._blocked.items() if name not in looked_at} | blocked
+            self._blocked = {key: why for key, why in self._blocked.items() if key[0] not in looked_at} | blocked
         if not found.actions and not found.observed:
             self._awaited = {
                 campaign: needed
                 for campaign, needed in self._awaited.items()
                 if needed > revision or (looked_at is not None and campaign not in looked_at)
             }
-        reasons = tuple(self._blocked.values())
+        first: dict[str, errors.PlantelError] = {}
+        for (queue, _), why in self._blocked.items():
+            first.setdefault(queue, why)
+        reasons = tuple(first.values())
         state = State.LAGGING if reasons or found.actions else State.AGREED
         self.status = msgspec.structs.replace(self.status, looked=self._clock.now())
         self._become(state, reasons)
@@ -405,8 +418,8 @@ class _Applied:
     """What carrying out a plan has taught so far."""
 
     def __init__(self, found: Plan) -> None:
-        self.refusals: dict[str, errors.PlantelError] = {}
-        """The first of each queue (folded)."""
+        self.refusals: dict[tuple[str, str], errors.PlantelError] = {}
+        """The first for each queue and interface, both folded."""
         self._found = found
         self._wanted: dict[tuple[str, str], Claim] | None = None
         self._renamed: Collection[tuple[str, str]] = ()
@@ -425,7 +438,7 @@ class _Applied:
         for action, outcome in zip(chunk, outcomes, strict=True):
             key = _key(action)
             if outcome is not None:
-                self.refusals.setdefault(key[0], outcome)
+                self.refusals.setdefault(key, outcome)
             if isinstance(action, Remove):
                 if outcome is None and key not in self._renamed:
                     drop[key] = Claim(action.queue, action.interface, added=True)
@@ -468,17 +481,37 @@ class Delivery:
                 await held.enter_async_context(reconciler.alone())
             return await service.release(actor, campaign, agents, {one.name: one.phones for one in self.reconcilers})
 
-    def behind(self, campaigns: Collection[str]) -> errors.PlantelError | None:
-        """Why some server does not yet show these campaigns (folded) as the roster has them; None where all do."""
-        for campaign in campaigns:
-            carriers = [one for one in self.reconcilers if one.carries(campaign)]
+    def behind(self, receipt: Receipt) -> errors.PlantelError | None:
+        """Why some server does not yet show a stored batch's members as it has them; None where all do."""
+        members: dict[str, list[Member]] = {campaign: [] for campaign in receipt.campaigns}
+        if any(not one.agrees for one in self.reconcilers):
+            for member in receipt.members:
+                members[fold(member.campaign)].append(member)
+        for campaign, those in members.items():
+            carriers = self._carriers(campaign)
             if self.reconcilers and not carriers:
-                servers = ", ".join(one.name for one in self.reconcilers)
-                return errors.QueueMissing(server=servers, queue=campaign)
+                return self._missing(campaign)
             for reconciler in carriers:
-                if (reason := reconciler.behind([campaign])) is not None:
+                if (reason := reconciler.behind(campaign, those)) is not None:
                     return reason
         return None
+
+    def standing(self, member: Member) -> list[tuple[str, errors.PlantelError | None]]:
+        """How the member stands on each server that carries the campaign: None where it is as the roster has it.
+
+        With the servers' names; all of them together where none has the queue.
+        """
+        carriers = self._carriers(member.campaign)
+        if self.reconcilers and not carriers:
+            missing = self._missing(member.campaign)
+            return [(one.name, missing) for one in self.reconcilers]
+        return [(one.name, one.behind(member.campaign, [member])) for one in carriers]
+
+    def _carriers(self, campaign: str) -> list[Reconciler]:
+        return [one for one in self.reconcilers if one.carries(campaign)]
+
+    def _missing(self, campaign: str) -> errors.PlantelError:
+        return errors.QueueMissing(server=", ".join(one.name for one in self.reconcilers), queue=campaign)
 
     def called(self, member: Member) -> dict[str, str]:
         """What the servers that carry the campaign call the member's phone, where it is not what was sent."""
@@ -490,11 +523,11 @@ class Delivery:
                     found[one.name] = there
         return found
 
-    async def live(self, campaigns: Collection[str], deadline: float) -> errors.PlantelError | None:
+    async def live(self, receipt: Receipt, deadline: float) -> errors.PlantelError | None:
         """Wait at most `deadline` seconds until `behind` gives None; returns what it gives in the end."""
         try:
             async with asyncio.timeout(deadline):
-                while (reason := self.behind(campaigns)) is not None:
+                while (reason := self.behind(receipt)) is not None:
                     waits = [asyncio.ensure_future(one.settled()) for one in self.reconcilers]
                     try:
                         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -502,5 +535,5 @@ class Delivery:
                         for wait in waits:
                             wait.cancel()
         except TimeoutError:
-            return self.behind(campaigns)
+            return self.behind(receipt)
         return reason

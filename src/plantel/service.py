@@ -38,12 +38,14 @@ Heard = Callable[[frozenset[str], int], None]
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """A stored batch. `changes` is empty when everything was so already; `campaigns` (folded) are all that it named."""
+    """A stored batch. `changes` is empty when everything was so already; `campaigns` (folded) are all that it named,
+    `members` those that it named or took away."""
 
     batch: str
     revision: int
     changes: Sequence[Change]
     campaigns: frozenset[str]
+    members: Sequence[Member] = ()
 
 
 class Service:
@@ -183,7 +185,8 @@ class Service:
                 transaction.record(_refused(batch, problems), ())
                 return problems
             changes = [made for member in chosen.values() if (made := change(member)) is not None]
-            receipt = Receipt(batch.id, transaction.record(batch, changes), changes, frozenset({fold(campaign)}))
+            revision = transaction.record(batch, changes)
+            receipt = Receipt(batch.id, revision, changes, frozenset({fold(campaign)}), list(chosen.values()))
             if also is not None:
                 also(receipt, transaction)
             return receipt
@@ -365,7 +368,7 @@ def _commit(transaction: Transaction, batch: Batch, members: Sequence[Member]) -
     present = transaction.members_like(batch.instance, members)
     changes = decide_add(members, present)
     campaigns = frozenset(fold(member.campaign) for member in members)
-    return Receipt(batch.id, transaction.record(batch, changes), changes, campaigns)
+    return Receipt(batch.id, transaction.record(batch, changes), changes, campaigns, members)
 
 
 def _claim(instance: str, server: str, claims: Sequence[Claim], _receipt: Receipt, transaction: Transaction) -> None:

@@ -12,7 +12,7 @@ from plantel.phones import AS_SENT, PhoneRules
 from plantel.plan import LiveMember, Membership
 from plantel.reconcile import Delivery, Reconciler, State
 from plantel.roster import Interfaces, Member, fold
-from plantel.service import Service
+from plantel.service import Receipt, Service
 from plantel.testing.app_queue import Answer
 from plantel.testing.fake_switch import FakeSwitch
 from plantel.testing.memory_store import MemoryData, MemoryStore
@@ -37,6 +37,7 @@ class Site:
     ) -> None:
         self.data = data or MemoryData()
         self.store = MemoryStore(self.data)
+        self.added: list[Member] = []
         clock = SetClock()
         self.delivery = Delivery(())
         self.service = Service(self.store, "default", clock, Interfaces(), self.delivery.wake)
@@ -60,7 +61,13 @@ class Site:
         return self.delivery.reconcilers[0]
 
     async def add(self, *members: Member) -> None:
+        self.added += members
         await self.service.add(OPERATOR, members, Source.CLI)
+
+    def whole(self, *campaigns: str) -> Receipt:
+        """As if all that was ever added to these campaigns had been one batch."""
+        folded = frozenset(fold(campaign) for campaign in campaigns)
+        return Receipt("", 0, (), folded, [one for one in self.added if fold(one.campaign) in folded])
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -146,8 +153,8 @@ async def test_a_commit_alone_wakes_the_loop_and_delivery_becomes_live() -> None
     async with site.running():
         await site.until(lambda: site.only.status.state is State.AGREED)
         await site.add(member())
-        assert site.delivery.behind([fold(VENTAS)]) is not None
-        assert await site.delivery.live([fold(VENTAS)], 10) is None
+        assert site.delivery.behind(site.whole(VENTAS)) is not None
+        assert await site.delivery.live(site.whole(VENTAS), 10) is None
         assert shown(switch) == [("ana", "SIP/1001", 0, False)]
 
 
@@ -159,11 +166,11 @@ async def test_a_server_that_is_away_is_lag_with_a_reason_and_catches_up() -> No
         switch.cut()
         await site.until(lambda: site.only.status.state is State.AWAY)
         await site.add(member())
-        reason = site.delivery.behind([fold(VENTAS)])
+        reason = site.delivery.behind(site.whole(VENTAS))
         assert isinstance(reason, errors.SwitchUnreachable)
         switch.mend()
         await site.until(lambda: shown(switch) == [("ana", "SIP/1001", 0, False)])
-        assert await site.delivery.live([fold(VENTAS)], 10) is None
+        assert await site.delivery.live(site.whole(VENTAS), 10) is None
 
 
 @pytest.mark.parametrize("cut_after", range(7))
@@ -211,10 +218,10 @@ async def test_a_queue_that_no_server_has_is_a_reason_until_it_appears() -> None
     await site.add(member())
     await site.only.run_once()
     assert site.only.status.state is State.LAGGING
-    assert isinstance(site.delivery.behind([fold(VENTAS)]), errors.QueueMissing)
+    assert isinstance(site.delivery.behind(site.whole(VENTAS)), errors.QueueMissing)
     switch.add_queue(VENTAS)
     await site.only.run_once()
-    assert site.delivery.behind([fold(VENTAS)]) is None
+    assert site.delivery.behind(site.whole(VENTAS)) is None
     assert shown(switch) == [("ana", "SIP/1001", 0, False)]
 
 
@@ -228,9 +235,9 @@ async def test_two_servers_each_get_the_campaigns_whose_queues_they_have() -> No
         assert (await reconciler.run_once()).agreed
     assert shown(one) == [("ana", "SIP/1001", 0, False)]
     assert shown(two, "Cobros") == [("eva", "SIP/2", 0, False)]
-    assert site.delivery.behind([fold(VENTAS), "cobros"]) is None
+    assert site.delivery.behind(site.whole(VENTAS, "Cobros")) is None
     await site.service.declare(OPERATOR, "Nowhere")
-    assert isinstance(site.delivery.behind(["nowhere"]), errors.QueueMissing)
+    assert isinstance(site.delivery.behind(site.whole("nowhere")), errors.QueueMissing)
 
 
 async def test_a_missing_privilege_is_a_reason_and_does_not_spin() -> None:
@@ -240,7 +247,7 @@ async def test_a_missing_privilege_is_a_reason_and_does_not_spin() -> None:
     await site.add(member())
     switch.privileged = False
     await site.only.run_once()
-    assert isinstance(site.delivery.behind([fold(VENTAS)]), errors.PrivilegeMissing)
+    assert isinstance(site.delivery.behind(site.whole(VENTAS)), errors.PrivilegeMissing)
     switch.privileged = True
     await site.only.run_once()
     assert site.only.status.state is State.AGREED
@@ -254,7 +261,7 @@ async def test_a_static_member_under_another_name_is_in_the_way_and_stays() -> N
     await site.only.run_once()
     await site.add(member(penalty=5))
     await site.only.run_once()
-    assert isinstance(site.delivery.behind([fold(VENTAS)]), errors.MemberNotOurs)
+    assert isinstance(site.delivery.behind(site.whole(VENTAS)), errors.MemberNotOurs)
     assert shown(switch) == [("fixed", "SIP/1001", 5, False)]
 
 
@@ -264,7 +271,7 @@ async def test_somebody_elses_removal_is_repaired_when_the_event_comes() -> None
     async with site.running():
         await site.until(lambda: site.only.status.state is State.AGREED)
         await site.add(member())
-        assert await site.delivery.live([fold(VENTAS)], 10) is None
+        assert await site.delivery.live(site.whole(VENTAS), 10) is None
         assert switch.pbx.remove(VENTAS, "SIP/1001") is Answer.REMOVED
         await site.until(lambda: shown(switch) == [("ana", "SIP/1001", 0, False)])
 
@@ -355,7 +362,7 @@ async def test_a_server_that_is_observed_keeps_what_somebody_changed_there_and_i
     ]
     assert shown(switch) == [("bea", "SIP/1002", 5, False), ("cid", "SIP/1003", 0, False)]
     assert site.only.status.state is State.LAGGING
-    assert isinstance(site.delivery.behind([fold(VENTAS)]), errors.MemberDrifted)
+    assert isinstance(site.delivery.behind(site.whole(VENTAS)), errors.MemberDrifted)
     await site.add(member(penalty=1), member("bea", "SIP/1002", penalty=6))
     await site.only.run_once()
     assert shown(switch)[0] == ("bea", "SIP/1002", 6, False)
@@ -473,7 +480,7 @@ async def test_of_two_members_on_one_phone_of_a_server_one_waits_and_the_reason_
         found = await site.only.run_once()
         assert found.actions == ()
         assert shown(switch) == [("eva", "PJSIP/1001", 0, False)]
-    assert isinstance(site.delivery.behind([fold(VENTAS)]), errors.PhoneShared)
+    assert isinstance(site.delivery.behind(site.whole(VENTAS)), errors.PhoneShared)
     assert site.only.status.state is State.LAGGING
     await site.add(member("eva", "PJSIP/1002"))
     assert (await site.only.run_once()).agreed
@@ -494,3 +501,34 @@ async def test_a_member_of_ours_gets_the_state_interface_of_a_new_rule_and_stays
     await site.service.remove(OPERATOR, VENTAS, ["luz"], Source.CLI)
     assert (await site.only.run_once()).agreed
     assert shown(switch) == []
+
+
+async def test_one_members_fault_is_nobody_elses_and_each_item_has_its_own_reason() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    switch.pbx.add(VENTAS, "SIP/1001", "somebody else", 0, paused=False)
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    receipt = await site.service.add(OPERATOR, [member("bea", "SIP/1002")], Source.CLI)
+    await site.only.run_once()
+    assert isinstance(site.delivery.behind(site.whole(VENTAS)), errors.MemberNotOurs)
+    assert site.delivery.behind(receipt) is None
+    ((_, ana),) = site.delivery.standing(member())
+    ((_, bea),) = site.delivery.standing(member("bea", "SIP/1002"))
+    assert isinstance(ana, errors.MemberNotOurs)
+    assert bea is None
+
+
+async def test_a_removal_that_asterisk_refuses_is_the_removals_reason() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    switch.privileged = False
+    receipt = await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
+    await site.only.run_once()
+    assert isinstance(site.delivery.behind(receipt), errors.PrivilegeMissing)
+    switch.privileged = True
+    await site.only.run_once()
+    assert site.delivery.behind(receipt) is None

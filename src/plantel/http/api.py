@@ -112,8 +112,21 @@ class BatchView(msgspec.Struct):
     problems: list[ProblemView]
 
 
+class StandingView(msgspec.Struct):
+    """How one member of a batch stands on one server now: `live`, or `pending` with the reason."""
+
+    server: str
+    campaign: str
+    membername: str
+    interface: str
+    state: str
+    code: str | None = None
+    message: str | None = None
+
+
 class WholeBatchView(BatchView):
     changes: list[ChangeView]
+    delivery: list[StandingView]
 
 
 class ServerView(msgspec.Struct):
@@ -164,6 +177,20 @@ def _batch(batch: Batch, language: Language) -> tuple[str, str, Source, datetime
     return batch.id, batch.actor, batch.source, batch.at, batch.items, batch.stored, problems
 
 
+def _standing(member: Member, instance: Instance, language: Language) -> list[StandingView]:
+    return [
+        StandingView(server, member.campaign, member.membername, member.interface, "live")
+        if reason is None
+        else StandingView(
+            *(server, member.campaign, member.membername, member.interface),
+            state="pending",
+            code=reason.code,
+            message=reason.say(language),
+        )
+        for server, reason in instance.delivery.standing(member)
+    ]
+
+
 async def provide_instance(request: AnyRequest) -> Instance:
     instance: Instance = request.scope["state"]["plantel_instance"]
     return instance
@@ -183,7 +210,7 @@ async def provide_actor(request: AnyRequest) -> Actor:
 
 
 def _receipt(receipt: Receipt, instance: Instance, language: Language) -> ReceiptView:
-    behind = instance.delivery.behind(receipt.campaigns)
+    behind = instance.delivery.behind(receipt)
     if not instance.delivery.reconcilers:
         return ReceiptView(receipt.batch, len(receipt.changes), "none")
     if behind is None:
@@ -273,7 +300,9 @@ async def list_batches(
 @get("/batches/{batch:str}", summary="What became of a batch: its problems, or its changes")
 async def show_batch(request: AnyRequest, instance: Here, actor: Who, batch: FromPath[str]) -> WholeBatchView:
     found, entries = await instance.service.batch(actor, batch)
-    return WholeBatchView(*_batch(found, _language(request)), [_change(entry) for entry in entries])
+    language = _language(request)
+    standing = [one for entry in entries for one in _standing(entry.change.member, instance, language)]
+    return WholeBatchView(*_batch(found, language), [_change(entry) for entry in entries], standing)
 
 
 @get("/journal", summary="The newest changes, oldest first")
