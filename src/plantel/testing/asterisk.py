@@ -106,8 +106,8 @@ class PrivateAsterisk:
     The context `agents` reaches a phone by its name (`Local/1001@agents/n`); a hint of that name shows the device
     `Custom:1001`, for `devstate change`.
 
-    As a context manager it is started and stopped. Methods block; from a coroutine, call them in a thread. A file written
-    here is rewritten by `configure` only, so a test may add to one and `restart`.
+    As a context manager it is started and stopped. Methods block; from a coroutine, call them in a thread. A file
+    written here is rewritten by `configure` only, so a test may add to one and `restart`.
     """
 
     def __init__(
