@@ -12,6 +12,7 @@ from plantel.drift import Done, DriftRecord, Route
 from plantel.plan import Claim, DriftKind
 from plantel.ports import Entry
 from plantel.roster import Campaign, Member, Origin, fold
+from plantel.store.sqlite import ClaimRow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -111,8 +112,9 @@ def user(row: Row[Any]) -> User:
     )
 
 
-def claim(row: Row[Any]) -> Claim:
-    return Claim(row.queue, row.interface, row.added, row.paused, row.penalty)
+def claim(row: ClaimRow) -> Claim:
+    queue, interface, added, paused, penalty = row
+    return Claim(queue, interface, added == 1, None if paused is None else paused == 1, penalty)
 
 
 def drift_row(instance: str, record: DriftRecord) -> dict[str, object]:

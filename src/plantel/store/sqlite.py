@@ -6,7 +6,7 @@ for every row, and beside a busy event loop each time may cost 5 ms to get it ba
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,6 +32,10 @@ MemberRow = tuple[int, str, str, int, int]
 PlacedRow = tuple[int, str, str, str, int, bool]
 """campaign id, membername, folded interface, interface, penalty, paused"""
 
+ClaimRow = tuple[str, str, int, int | None, int | None]
+"""queue, interface, added, paused, penalty"""
+
+_claim_rows = msgspec.json.Decoder(list[ClaimRow])
 _member_rows = msgspec.json.Decoder(list[MemberRow])
 _json = msgspec.json.Encoder()
 
@@ -50,6 +54,13 @@ _FIRST = """SELECT json_group_array(json_array(campaign, membername, interface, 
 
 _OF = """SELECT json_group_array(json_array(campaign, membername, interface, penalty, paused)) FROM (
     SELECT * FROM members WHERE campaign IN (SELECT value FROM json_each(?)) ORDER BY campaign, membername)"""
+
+_CLAIMS = """SELECT json_group_array(json_array(queue, interface, added, paused, penalty)) FROM (
+    SELECT * FROM claims WHERE instance = ? AND server = ? ORDER BY folded_queue, phone)"""
+
+_CLAIMS_OF = """SELECT json_group_array(json_array(queue, interface, added, paused, penalty)) FROM (
+    SELECT * FROM claims WHERE instance = ? AND server = ? AND folded_queue IN (SELECT value FROM json_each(?))
+    ORDER BY folded_queue, phone)"""
 
 _UPDATE = """UPDATE members SET interface = json_extract(value, '$[2]'), penalty = json_extract(value, '$[3]'),
     paused = json_extract(value, '$[4]') FROM json_each(?)
@@ -222,6 +233,14 @@ class SqliteConnection:
     def add_journal(self, rows: Sequence[Sequence[object]]) -> None:
         """Values missing at the end of a row are NULL."""
         self._driver.execute(_JOURNAL, (_encoded(rows),))
+
+    def claims(self, instance: str, server: str, queues: Collection[str] | None) -> list[ClaimRow]:
+        """By folded queue and phone; `queues` folded, None: all."""
+        if queues is None:
+            found = self._driver.execute(_CLAIMS, (instance, server))
+        else:
+            found = self._driver.execute(_CLAIMS_OF, (instance, server, _encoded(list(queues))))
+        return _claim_rows.decode(found.fetchone()[0])
 
     def claim(self, rows: Sequence[Sequence[object]]) -> None:
         self._driver.execute(_CLAIM, (_encoded(rows),))

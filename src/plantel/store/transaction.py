@@ -264,12 +264,10 @@ class SqlTransaction(ABC):
     # --- the ledger --------------------------------------------------------------------------------------------------
 
     def claims(self, instance: str, server: str, queues: Collection[str] | None = None) -> list[Claim]:
-        c = schema.claims.c
-        lines = select(schema.claims).where(c.instance == instance, c.server == server)
-        if queues is not None:
-            wanted = func.json_each(rows.json([fold(queue) for queue in queues])).table_valued("value")
-            lines = lines.where(c.folded_queue.in_(select(wanted.c.value)))
-        return [rows.claim(row) for row in self._rows(lines.order_by(c.folded_queue, c.phone))]
+        self._before_reading()
+        folded = None if queues is None else {fold(queue) for queue in queues}
+        with translating():
+            return [rows.claim(row) for row in self._connection.claims(instance, server, folded)]
 
     def put_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
         self._before_writing()
