@@ -30,6 +30,7 @@ _MODULES = (
     "bridge_simple",
     "pbx_config",
     "func_devstate",
+    "func_config",
     "chan_sip",
     "app_queue",
 )
