@@ -99,6 +99,11 @@ class Reconciler:
     def name(self) -> str:
         return self._switch.name
 
+    @property
+    def switch(self) -> Switch:
+        """For questions; what changes members goes through here."""
+        return self._switch
+
     # --- what others ask ---------------------------------------------------------------------------------------------
 
     def wake(self, campaigns: Collection[str] | None, revision: int = 0) -> None:
@@ -113,6 +118,10 @@ class Reconciler:
         if self._campaigns:
             return covers(self._campaigns, campaign)
         return self._sole or self._present is None or fold(campaign) in self._present
+
+    def obliged(self, campaign: str) -> bool:
+        """Whether a missing queue of that name is a fault here, and not just another server's share."""
+        return covers(self._campaigns, campaign) if self._campaigns else self._sole
 
     def behind(self, campaigns: Collection[str]) -> errors.PlantelError | None:
         """Why the server does not yet show these campaigns (folded) as the roster has them; None where it does."""

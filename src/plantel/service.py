@@ -17,6 +17,8 @@ from plantel.batch import Batch, Change, Kind, Problem, Source, decide_add, sett
 from plantel.plan import Claim, Observed
 from plantel.ports import Clock, Entry, Store, Transaction
 from plantel.roster import Campaign, Interfaces, Member, Origin, fold
+from plantel.tracing import trace
+from plantel.why import Trace
 
 _process = f"{os.getpid() & 0xFFFF:04x}{os.urandom(4).hex()}"
 _numbers = itertools.count()
@@ -292,6 +294,10 @@ class Service:
             lambda tx: tx.journal(self.instance, campaign=campaign, membername=membername, limit=limit)
         )
         return [entry for entry in entries if actor.reaches(entry.change.member.campaign)]
+
+    async def trace(self, actor: Actor, agent: str, campaign: str | None = None) -> list[Trace]:
+        """What is known of an agent: see `tracing.trace`. Raises UnknownCampaign, CampaignForbidden."""
+        return await self._store.read(lambda transaction: trace(transaction, self.instance, actor, agent, campaign))
 
     # --- helpers -----------------------------------------------------------------------------------------------------
 

@@ -25,11 +25,13 @@ from plantel.access import Actor
 from plantel.batch import Batch, Kind, Source
 from plantel.http.instance import Instance
 from plantel.http.problems import headers, statuses
+from plantel.inquiry import inquire
 from plantel.language import Language
 from plantel.ports import Entry
 from plantel.reconcile import State as ServerState
 from plantel.roster import Member, Origin, parse_member
 from plantel.service import Receipt
+from plantel.why import Explanation
 
 AnyRequest = Request[Any, Any, State]
 AnyConnection = ASGIConnection[Any, Any, Any, State]
@@ -284,6 +286,14 @@ async def list_servers(request: AnyRequest, instance: Here, actor: Who) -> list[
     ]
 
 
+@get("/why", summary="Why an agent's phone does not ring: in a campaign, or in each where the agent is")
+async def explain_why(
+    request: AnyRequest, instance: Here, actor: Who, agent: FromQuery[str], campaign: FromQuery[str | None] = None
+) -> list[Explanation]:
+    reports = await inquire(instance.service, instance.delivery, actor, agent, campaign)
+    return [report.explain(_language(request)) for report in reports]
+
+
 def _refused(request: AnyRequest, error: errors.PlantelError) -> Response[ErrorView]:
     language = _language(request)
     view = ErrorView(error.code, error.say(language))
@@ -323,6 +333,7 @@ def make_api(body_limit: int) -> Litestar:
             show_batch,
             show_journal,
             list_servers,
+            explain_why,
         ],
         guards=[require_token],
         dependencies={"instance": Provide(provide_instance), "actor": Provide(provide_actor)},
