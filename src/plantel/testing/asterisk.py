@@ -46,6 +46,7 @@ _EMPTY_FILES = (
     "queuerules.conf",
     "udptl.conf",
 )
+_QUEUE_DEFAULTS = {"strategy": "ringall", "timeout": "5", "retry": "1", "ringinuse": "no"}
 _PROGRAM_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
 _MODULE_DIRECTORIES = (
     "/usr/lib/asterisk/modules",
@@ -96,8 +97,8 @@ def free_port(kind: socket.SocketKind) -> int:
 class PrivateAsterisk:
     """An Asterisk of one's own.
 
-    queues    the queues by name, each with further lines of its section in queues.conf, such as
-              `member => SIP/9001,0,Sam`
+    queues    the queues by name, each with lines of its section in queues.conf, such as `member => SIP/9001,0,Sam` or,
+              in place of a default, `ringinuse = yes`
     phones    SIP peers (`SIP/1001` for `1001`), each a fixed port on loopback where `sipp.Phone` answers
     users     AMI users besides `user`, which has what the documentation asks for
 
@@ -316,7 +317,10 @@ class PrivateAsterisk:
         for queue, lines in queues.items():
             if _UNUSABLE.search(queue) or queue.lower() == "general":
                 raise ValueError(f"{queue!r} is no name for a queue in Asterisk's files")
-            sections += [f"[{queue}]", "strategy = ringall", "timeout = 5", "retry = 1", "ringinuse = no", *lines]
+            given = {line.partition("=")[0].strip() for line in lines}
+            # of two lines with one key Asterisk takes now the first and now the last
+            defaults = [f"{key} = {value}" for key, value in _QUEUE_DEFAULTS.items() if key not in given]
+            sections += [f"[{queue}]", *defaults, *lines]
         kept = "yes" if self._persistent_members else "no"
         self._write("queues.conf", "[general]", f"persistentmembers = {kept}", *sections)
         self._write(
