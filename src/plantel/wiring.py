@@ -14,6 +14,7 @@ from plantel.ami.switch import AmiSwitch
 from plantel.config import AsteriskSettings, Settings
 from plantel.http.auth import Authenticator
 from plantel.http.instance import Instance
+from plantel.phones import Phones
 from plantel.ports import Store
 from plantel.reconcile import Delivery, Reconciler
 from plantel.roster import Interfaces
@@ -60,7 +61,16 @@ async def assembled(settings: Settings) -> AsyncIterator[Plantel]:
         for one in settings.instance:
             servers = [server for server in settings.asterisk if server.instance == one.name]
             delivery = Delivery([])
-            service = Service(store, one.name, clock, interfaces, delivery.wake)
+            verify = settings.delivery.verify_interface
+            service = Service(
+                store,
+                one.name,
+                clock,
+                interfaces,
+                delivery.wake,
+                None if verify == "off" else Phones(delivery, settings.delivery.deadline).unknown,
+                phones_required=verify == "require",
+            )
             reconcilers = []
             for server in servers:
                 switch = make_switch(server)

@@ -112,6 +112,7 @@ async def _check_instance(loaded: Settings, instance: Instance) -> list[Finding]
             reached = False
         else:
             findings += _judge(server, diagnosis, members)
+            findings += _judge_verification(loaded, server, diagnosis)
             queues |= {fold(queue) for queue in diagnosis.queues}
         finally:
             await switch.close()
@@ -195,6 +196,28 @@ def _judge(server: AsteriskSettings, diagnosis: Diagnosis, members: Iterable[Mem
                 if technology == "SIP"
                 else tell("load chan_pjsip, or send SIP/ interfaces", "cargue chan_pjsip, o envíe interfaces SIP/"),
             )
+
+
+def _judge_verification(loaded: Settings, server: AsteriskSettings, diagnosis: Diagnosis) -> Iterator[Finding]:
+    verify = loaded.delivery.verify_interface
+    if verify == "off" or diagnosis.reads_devices:
+        return
+    yield Finding(
+        f"asterisk {server.name}",
+        good=False,
+        what=tell(
+            'the AMI user may not ask for the state of phones, so verify_interface = "{verify}" verifies nothing here',
+            'el usuario de AMI no puede preguntar el estado de los teléfonos: verify_interface = "{verify}" no verifica'
+            " nada aquí",
+            verify=verify,
+        ),
+        remedy=tell(
+            "in manager.conf, section [{user}]: write = agent,reporting; then run: asterisk -rx 'manager reload'",
+            "en manager.conf, sección [{user}]: write = agent,reporting; después ejecute: asterisk -rx"
+            " 'manager reload'",
+            user=server.username,
+        ),
+    )
 
 
 def _missing(campaigns: Iterable[Campaign], queues: set[str]) -> Iterator[Finding]:

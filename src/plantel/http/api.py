@@ -70,12 +70,16 @@ class PauseOrder(Chosen):
 
 
 class ReceiptView(msgspec.Struct):
-    """A stored batch. `delivery`: `live`, `pending` (with the reason) or `none` where no Asterisk is configured."""
+    """A stored batch. `delivery`: `live`, `pending` (with the reason) or `none` where no Asterisk is configured.
+
+    `warnings`: phones that no server knows (`delivery.verify_interface = "warn"`).
+    """
 
     batch: str
     changes: int
     delivery: str
     reason: str | None = None
+    warnings: list["ProblemView"] = []
 
 
 class ProblemView(msgspec.Struct):
@@ -179,11 +183,14 @@ async def provide_actor(request: AnyRequest) -> Actor:
 
 def _receipt(receipt: Receipt, instance: Instance, language: Language) -> ReceiptView:
     behind = instance.delivery.behind(receipt.campaigns)
-    if not instance.delivery.reconcilers:
-        return ReceiptView(receipt.batch, len(receipt.changes), "none")
-    if behind is None:
-        return ReceiptView(receipt.batch, len(receipt.changes), "live")
-    return ReceiptView(receipt.batch, len(receipt.changes), "pending", behind.say(language))
+    delivery = "live" if behind is None else "pending"
+    return ReceiptView(
+        receipt.batch,
+        len(receipt.changes),
+        delivery if instance.delivery.reconcilers else "none",
+        None if behind is None else behind.say(language),
+        [_problem(one, language) for one in receipt.warnings],
+    )
 
 
 @get("/campaigns", summary="The campaigns that this token may see")
