@@ -8,6 +8,7 @@ from plantel.device import DeviceState
 from plantel.plan import LiveMember
 from plantel.roster import fold
 
+_CONDITIONS = frozenset({"penalty", "invalid", "unavailable", "paused", "inuse", "ringing", "unknown", "wrapup"})
 _NO = frozenset({"penalty", "invalid", "paused"})
 _WORDS = {
     "strict": _NO | {"unavailable"},
@@ -63,8 +64,8 @@ class QueueRules(msgspec.Struct, frozen=True):
         conditions: frozenset[str] = frozenset()
         for part in self.join_empty.lower().split(","):
             word = part.strip()
-            conditions = _WORDS[word] if word in _WORDS else conditions | {word}
-        return conditions - {""}
+            conditions = _WORDS[word] if word in _WORDS else conditions | ({word} & _CONDITIONS)
+        return conditions
 
 
 class Closeup(msgspec.Struct, frozen=True):

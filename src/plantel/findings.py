@@ -189,6 +189,20 @@ class Cause(Enum):
             "en {server} {interface} está en la cola como {membername} ({membership}), aunque el plantel no lo tiene",
         ),
     )
+    LEAVING = (
+        Effect.LIMITS,
+        Text(
+            "{interface} is still in the queue at {server}, as {membername}: the roster has it no longer",
+            "{interface} sigue en la cola en {server}, como {membername}: el plantel ya no lo tiene",
+        ),
+    )
+    RENAMING = (
+        Effect.LIMITS,
+        Text(
+            "at {server} {interface} is still in the queue as {membername}",
+            "en {server} {interface} sigue en la cola como {membername}",
+        ),
+    )
     PENALTY_DIFFERS = (
         Effect.LIMITS,
         Text(

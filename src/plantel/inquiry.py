@@ -43,9 +43,10 @@ async def _look(reconciler: Reconciler, trace: Trace) -> Sight:
         return Sight(server, errors.SwitchTimeout(server=server, seconds=PATIENCE), obliged=obliged)
     except errors.SwitchError as error:
         return Sight(server, error, obliged=obliged)
+    ours = seen is not None and await reconciler.owns(seen.queue, trace.interface)
     lag = None
     if campaign is not None and reconciler.status.state is State.LAGGING:
         lag = reconciler.behind([fold(campaign)])
     if isinstance(lag, errors.SwitchBehind):
         lag = None
-    return Sight(server, None, seen, states.get(trace.interface), obliged, lag)
+    return Sight(server, None, seen, states.get(trace.interface), ours, obliged, lag)

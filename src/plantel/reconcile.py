@@ -123,6 +123,13 @@ class Reconciler:
         """Whether a missing queue of that name is a fault here, and not just another server's share."""
         return covers(self._campaigns, campaign) if self._campaigns else self._sole
 
+    async def owns(self, campaign: str, interface: str) -> bool:
+        """Whether it was Plantel that put this phone into that queue, as the ledger has it."""
+        key = (fold(campaign), fold(interface))
+        instance = self._service.instance
+        claims = await self._store.read(lambda transaction: transaction.claims(instance, self.name, [campaign]))
+        return any(claim.added for claim in claims if claim.key == key)
+
     def behind(self, campaigns: Collection[str]) -> errors.PlantelError | None:
         """Why the server does not yet show these campaigns (folded) as the roster has them; None where it does."""
         if self.status.state in (State.AWAY, State.STARTING):

@@ -17,6 +17,7 @@ from plantel.device import DeviceState
 from plantel.errors import PlantelError
 from plantel.findings import Cause, Effect, Finding
 from plantel.language import Language, Text
+from plantel.plan import Membership
 from plantel.ports import Entry
 from plantel.roster import Member, fold
 
@@ -54,6 +55,7 @@ class Sight(msgspec.Struct, frozen=True):
     error     why it could not be asked
     seen      None where it has no such queue
     device    the phone's state, in the queue or not; None where the server does not tell
+    ours      whether Plantel put the phone into the queue there
     obliged   whether a missing queue is a fault, and not just another server's share
     lag       why the service has not delivered the campaign there, as far as it knows
     """
@@ -62,6 +64,7 @@ class Sight(msgspec.Struct, frozen=True):
     error: PlantelError | None = None
     seen: Closeup | None = None
     device: DeviceState | None = None
+    ours: bool = False
     obliged: bool = True
     lag: PlantelError | None = None
 
@@ -253,7 +256,7 @@ def _of_server(trace: Trace, sight: Sight, seen: Closeup | None, seat: Seat | No
             yield from _of_phone(trace.interface, sight, seen, None)
     else:
         yield Finding(Cause.LIVE, server, {"at": seat.joined})
-        yield from _of_drift(trace, server, seat)
+        yield from _of_drift(trace, sight, seat)
         yield from _of_pause(trace, server, seat)
         yield from _of_phone(seat.member.interface, sight, seen, seat)
         yield from _of_rest(server, seen, seat)
@@ -268,18 +271,19 @@ def _missing(trace: Trace, sight: Sight) -> Finding:
     return Finding(Cause.NOT_DELIVERED, sight.server, {**params, "reason": sight.lag})
 
 
-def _of_drift(trace: Trace, server: str, seat: Seat) -> Iterator[Finding]:
-    there, member = seat.member, trace.member
+def _of_drift(trace: Trace, sight: Sight, seat: Seat) -> Iterator[Finding]:
+    server, there, member = sight.server, seat.member, trace.member
+    ours = sight.ours and there.membership is Membership.DYNAMIC
     who: dict[str, object] = {
         "interface": there.interface,
         "membername": there.membername,
         "membership": str(there.membership),
     }
     if member is None:
-        yield Finding(Cause.STRAY, server, who)
+        yield Finding(Cause.LEAVING if ours else Cause.STRAY, server, who)
         return
     if there.membername != member.membername:
-        yield Finding(Cause.OTHER_NAME, server, who)
+        yield Finding(Cause.RENAMING if ours else Cause.OTHER_NAME, server, who)
     if there.penalty != member.penalty:
         yield Finding(Cause.PENALTY_DIFFERS, server, {"live": there.penalty, "wanted": member.penalty})
 

@@ -7,7 +7,6 @@ from plantel.access import Actor, Role
 from plantel.batch import Source
 from plantel.device import DeviceState
 from plantel.inquiry import inquire
-from plantel.plan import Add, Remove
 from plantel.reconcile import Delivery, Reconciler
 from plantel.roster import Interfaces, Member
 from plantel.service import Service
@@ -141,14 +140,30 @@ async def test_a_refusal_is_told_as_long_as_it_lasts(site: Site, switch: FakeSwi
     assert done.verdict is Verdict.YES
 
 
-async def test_what_somebody_else_changed_on_the_server(site: Site, switch: FakeSwitch) -> None:
+async def test_what_plantel_itself_has_still_to_change_is_told_apart(site: Site, switch: FakeSwitch) -> None:
     await site.add(ANA)
     await site.deliver()
-    other = FakeSwitch("other")
-    other.pbx = switch.pbx
-    assert await other.apply([Remove(VENTAS, "SIP/1"), Add(VENTAS, "SIP/1", "Stranger", 0, False)]) == [None, None]
+    await site.add(Member(VENTAS, "eva", "SIP/1"))
+    (renamed,) = await site.ask("eva")
+    assert codes(renamed)[0] == "renaming"
+    await site.remove(Member(VENTAS, "eva", "SIP/1"))
+    (removed,) = await site.ask("eva")
+    assert (removed.verdict, codes(removed)[0]) == (Verdict.MAYBE, "leaving")
+    await site.deliver()
+    (gone,) = await site.ask("eva")
+    assert codes(gone) == ["removed"]
+
+
+async def test_a_stranger_on_the_phone_stays_one(site: Site, switch: FakeSwitch) -> None:
+    switch.pbx.add(VENTAS, "SIP/1", "Stranger", 0, False)
+    await site.add(ANA)
+    await site.deliver()
     (report,) = await site.ask("ana")
     assert codes(report)[0] == "other_name"
+    await site.remove(ANA)
+    await site.deliver()
+    (report,) = await site.ask("ana")
+    assert codes(report)[0] == "stray"
 
 
 async def test_asking_takes_the_right_to_the_campaign_and_to_change_it(site: Site) -> None:

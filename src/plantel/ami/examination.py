@@ -33,6 +33,7 @@ class Examination:
         self._queue = queue
         self._interface = interface
         self._params: Headers | None = None
+        self._callers = 0
         self._seats: list[Seat] = []
         self._now = datetime.fromtimestamp(0, UTC)
         self._told: dict[int, str] = {}
@@ -50,6 +51,7 @@ class Examination:
         try:
             if headers["Event"] == "QueueParams":
                 self._params = headers
+                self._callers = int(headers.get("Calls", "0"))
             elif headers["Event"] == "QueueMember":
                 self._seats.append(seat(headers))
         except (KeyError, ValueError) as error:
@@ -90,7 +92,7 @@ class Examination:
         return Closeup(
             queue=self._params["Queue"],
             strategy=self._params.get("Strategy", ""),
-            callers=int(self._params.get("Calls", "0")),
+            callers=self._callers,
             seats=tuple(self._seats),
             now=self._now,
             ring_in_use={"0": False, "1": True}.get(ring_in_use),
