@@ -30,7 +30,9 @@ VENTAS, POWER = "Ventas->", "POWER<-"
 RESTING, TURNS, EMPTY, EAGER = "Descanso", "Por turnos", "Vacía", "Siempre"
 REPORTER = AmiUser("reporter", "secret", write="agent,reporting")
 ONLOOKER = AmiUser("onlooker", "secret", write="reporting")
-QUEUES = {
+RULES = ("yes", "no", "strict", "loose", "paused", "unavailable,invalid", "invalid", "inuse", "wrapup")
+QUEUES: dict[str, tuple[str, ...]] = {
+    **{f"Regla {place}": (f"joinempty = {rule}",) for place, rule in enumerate(RULES)},
     VENTAS: (),
     POWER: ("member => SIP/9001,0,Sam",),
     RESTING: ("wrapuptime = 60",),
@@ -45,7 +47,11 @@ HOME = "1009"
 @pytest.fixture(scope="module")
 def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateAsterisk]:
     asterisk = PrivateAsterisk(
-        tmp_path_factory.mktemp("pbx"), queues=QUEUES, phones=["1001", "1002"], users=[REPORTER, ONLOOKER]
+        tmp_path_factory.mktemp("pbx"),
+        queues=QUEUES,
+        phones=["1001", "1002"],
+        users=[REPORTER, ONLOOKER],
+        ring_seconds=1,
     )
     with (asterisk.directory / "etc" / "sip.conf").open("a") as file:
         file.write(f"[{HOME}]\ntype = friend\nhost = dynamic\n")
@@ -246,7 +252,7 @@ async def test_resting_after_a_call(site: Site) -> None:
         assert (report.verdict, codes(report)[0]) == (Verdict.NO, "wrapping_up")
         until = first(report).values()["until"]
         assert isinstance(until, datetime)
-        assert timedelta(seconds=30) < until - datetime.now(UTC) <= timedelta(seconds=60)
+        assert timedelta(0) < until - datetime.now(UTC) <= timedelta(seconds=60)
         assert not (await sipp.call(site.asterisk, RESTING)).answered
         assert phone.rings == 1
 
@@ -255,9 +261,28 @@ async def test_a_queue_that_lets_nobody_in(site: Site) -> None:
     await site.add(Member(EMPTY, "ana", f"SIP/{HOME}"))
     report = await site.why("ana", EMPTY)
     assert codes(report)[:2] == ["phone_unavailable", "callers_turned_away"]
-    assert (await sipp.call(site.asterisk, EMPTY)).seconds < 1.5, "refused at once: others wait two seconds"
+    assert not await enters(site.asterisk, EMPTY)
     await site.add(Member(EMPTY, "eva", "SIP/1001"))
     assert "callers_turned_away" not in codes(await site.why("ana", EMPTY))
+    assert await enters(site.asterisk, EMPTY)
+
+
+async def enters(asterisk: PrivateAsterisk, queue: str) -> bool:
+    """Whether a caller gets into the queue: Asterisk's own queue_log has it."""
+    log = asterisk.directory / "log" / "queue_log"
+    before = log.read_text().count(f"|{queue}|NONE|ENTERQUEUE|")
+    await sipp.call(asterisk, queue)
+    return log.read_text().count(f"|{queue}|NONE|ENTERQUEUE|") > before
+
+
+@pytest.mark.parametrize("place", range(len(RULES)), ids=RULES)
+async def test_a_rule_lets_in_whom_asterisk_lets_in(site: Site, place: int) -> None:
+    (reconciler,) = site._where.delivery.reconcilers
+    for phone, paused in (("SIP/1001", True), ("SIP/1001", False), (f"SIP/{HOME}", False), ("SIP/7777", False)):
+        await site.add(Member(f"Regla {place}", "ana", phone, paused=paused))
+        seen = await reconciler.switch.examine(f"Regla {place}", phone)
+        assert seen is not None
+        assert await enters(site.asterisk, f"Regla {place}") is not seen.turns_away(), (RULES[place], phone, paused)
 
 
 async def test_what_is_different_on_the_server(site: Site) -> None:
