@@ -4,10 +4,12 @@ import asyncio
 
 from plantel import errors
 from plantel.access import Actor
+from plantel.facts import Facts, Sight, Trace
 from plantel.reconcile import Delivery, Reconciler, State
+from plantel.report import Report
 from plantel.roster import fold
 from plantel.service import Service
-from plantel.why import Facts, Report, Sight, Trace, why
+from plantel.why import why
 
 PATIENCE = 5.0
 """Seconds that each server has to answer."""

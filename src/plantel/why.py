@@ -6,140 +6,22 @@ server that carries it. What app_queue weighs before it rings a member is `ring_
 
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from enum import StrEnum
-from typing import Any
-
-import msgspec
 
 from plantel.batch import Kind
 from plantel.closeup import Closeup, Seat
 from plantel.device import DeviceState
-from plantel.errors import PlantelError
+from plantel.facts import Facts, Sight, Trace
 from plantel.findings import Cause, Effect, Finding
-from plantel.language import Language, Text
 from plantel.plan import Membership
 from plantel.ports import Entry
-from plantel.roster import Member, fold
+from plantel.report import Report, Verdict
+from plantel.roster import fold
 
 WRAPUP_MOST = timedelta(minutes=10)
 """Where the wrap-up time is not to be seen: how long after a call it is worth a thought."""
 
 NAMED_MOST = 5
 """Names of others in one finding."""
-
-
-class Trace(msgspec.Struct, frozen=True):
-    """What the roster knows of an agent in a campaign.
-
-    agent      as it was asked for: a membername or an interface
-    campaign   None where the agent is in none
-    interface  the phone: that of the roster, else the last one known, else "" where there is none
-    member     None where the agent is not in the campaign
-    history    the journal lines of this agent in this campaign, oldest first
-    holder     who is on that phone in the campaign now, if not this agent
-    similar    members of the campaign with a name like `agent`, where nobody has that one
-    """
-
-    agent: str
-    campaign: str | None
-    interface: str = ""
-    member: Member | None = None
-    history: tuple[Entry, ...] = ()
-    holder: str | None = None
-    similar: tuple[str, ...] = ()
-
-
-class Sight(msgspec.Struct, frozen=True):
-    """What one server shows.
-
-    error     why it could not be asked
-    seen      None where it has no such queue
-    device    the phone's state, in the queue or not; None where the server does not tell
-    ours      whether Plantel put the phone into the queue there
-    obliged   whether a missing queue is a fault, and not just another server's share
-    lag       why the service has not delivered the campaign there, as far as it knows
-    """
-
-    server: str
-    error: PlantelError | None = None
-    seen: Closeup | None = None
-    device: DeviceState | None = None
-    ours: bool = False
-    obliged: bool = True
-    lag: PlantelError | None = None
-
-
-class Facts(msgspec.Struct, frozen=True):
-    """All that is known. `sights`: of the servers that carry the campaign. `servers`: how many are configured."""
-
-    trace: Trace
-    sights: tuple[Sight, ...]
-    servers: int
-
-
-class Verdict(StrEnum):
-    """Whether the phone rings when a call comes into the campaign."""
-
-    NO = "no"
-    PARTLY = "partly"
-    """On some servers only."""
-    MAYBE = "maybe"
-    """With a condition, or after others."""
-    YES = "yes"
-
-
-_CONCLUSIONS = {
-    Verdict.NO: Text("It does not ring: {why}.", "No suena: {why}."),
-    Verdict.PARTLY: Text("It does not ring everywhere: {why}.", "No suena en todas partes: {why}."),
-    Verdict.MAYBE: Text(
-        "It rings, but not always or not as it should: {why}.", "Suena, pero no siempre o no como debe: {why}."
-    ),
-    Verdict.YES: Text("Nothing that can be seen keeps it from ringing.", "Nada que se pueda ver impide que suene."),
-}
-
-
-class Told(msgspec.Struct, frozen=True):
-    """A finding in words. `params`: what the message says, for programs."""
-
-    code: str
-    effect: Effect
-    server: str | None
-    message: str
-    params: dict[str, Any]
-
-
-class Explanation(msgspec.Struct, frozen=True):
-    """A report in words. `rings`: `no`, `partly` (on some servers only), `maybe` (see what `limits`) or `yes`."""
-
-    agent: str
-    campaign: str | None
-    interface: str | None
-    rings: Verdict
-    conclusion: str
-    findings: list[Told]
-
-
-class Report(msgspec.Struct, frozen=True):
-    """The answer for one campaign. `findings`: the most decisive first."""
-
-    trace: Trace
-    verdict: Verdict
-    findings: tuple[Finding, ...]
-
-    def conclude(self, language: Language) -> str:
-        """One sentence."""
-        why = self.findings[0].say(language) if self.findings else ""
-        return _CONCLUSIONS[self.verdict].say(language, why=why)
-
-    def explain(self, language: Language) -> Explanation:
-        """The whole, in `language`."""
-        told = [
-            Told(one.cause.code, one.cause.effect, one.server, one.say(language), one.values()) for one in self.findings
-        ]
-        trace = self.trace
-        return Explanation(
-            trace.agent, trace.campaign, trace.interface or None, self.verdict, self.conclude(language), told
-        )
 
 
 def why(facts: Facts) -> Report:
@@ -178,7 +60,8 @@ def _seat(trace: Trace, sight: Sight) -> Seat | None:
     """The agent's place in the queue; one who is not in the roster is looked for by name, too."""
     if sight.seen is None:
         return None
-    seat = sight.seen.seat(trace.interface) if trace.interface else None
+    # a phone that is somebody else's by now stands there for that one
+    seat = sight.seen.seat(trace.interface) if trace.interface and trace.holder is None else None
     if seat is None and trace.member is None:
         seat = next((one for one in sight.seen.seats if one.member.membername == trace.agent), None)
     return seat

@@ -12,11 +12,13 @@ from plantel.batch import Change, Kind
 from plantel.closeup import Closeup, QueueRules, Seat
 from plantel.device import DeviceState
 from plantel.errors import PlantelError, PrivilegeMissing, SwitchUnreachable
+from plantel.facts import Facts, Sight, Trace
 from plantel.findings import Cause, Effect, Finding
 from plantel.plan import LiveMember, Membership
 from plantel.ports import Entry
+from plantel.report import Report, Verdict
 from plantel.roster import Member
-from plantel.why import Facts, Report, Sight, Trace, Verdict, why
+from plantel.why import why
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ANA = Member("Ventas->", "ana", "SIP/1001", 1)

@@ -29,9 +29,9 @@ from plantel.inquiry import inquire
 from plantel.language import Language
 from plantel.ports import Entry
 from plantel.reconcile import State as ServerState
+from plantel.report import Explanation
 from plantel.roster import Member, Origin, parse_member
 from plantel.service import Receipt
-from plantel.why import Explanation
 
 AnyRequest = Request[Any, Any, State]
 AnyConnection = ASGIConnection[Any, Any, Any, State]
