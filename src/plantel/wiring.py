@@ -14,7 +14,7 @@ from plantel.ami.switch import AmiSwitch
 from plantel.config import AsteriskSettings, Settings
 from plantel.http.auth import Authenticator
 from plantel.http.instance import Instance
-from plantel.phones import Phones
+from plantel.verification import Phones
 from plantel.ports import Store
 from plantel.reconcile import Delivery, Reconciler
 from plantel.roster import Interfaces

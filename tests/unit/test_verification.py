@@ -8,7 +8,7 @@ from plantel import errors
 from plantel.access import Actor, Role
 from plantel.batch import Source
 from plantel.device import DeviceState
-from plantel.phones import Phones
+from plantel.verification import Phones
 from plantel.reconcile import Delivery, Reconciler
 from plantel.roster import Interfaces, Member
 from plantel.service import Service
