@@ -153,11 +153,15 @@ class AsteriskSettings(msgspec.Struct, frozen=True):
 
 
 class DeliverySettings(msgspec.Struct, frozen=True):
-    """`[delivery]`. `interval`: how often every server is looked at even if nothing seems to have changed."""
+    """`[delivery]`. `interval`: how often every server is looked at even if nothing seems to have changed.
+
+    `verify_interface`: what becomes of an add for a phone that no server of its campaign knows.
+    """
 
     confirm: Literal["stored", "live"] = "stored"
     deadline: Duration = Duration(2)
     interval: Duration = Duration(30)
+    verify_interface: Literal["off", "warn", "require"] = "off"
 
 
 class InstanceSettings(msgspec.Struct, frozen=True):

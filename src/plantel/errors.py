@@ -8,7 +8,7 @@ to it.
     ├── InvalidItem             one item of a batch is wrong; carries `item` (from 1) and `key`
     │   ├── MissingKey, EmptyValue, NotText, NotAnInteger, NegativeValue, ValueTooLarge, NotAFlag
     │   ├── NameTooLong, ForbiddenCharacter, InterfaceNotAllowed
-    │   ├── NotAnObject, Contradiction
+    │   ├── NotAnObject, Contradiction, PhoneUnknown
     │   └── UnknownCampaign, UnknownMember
     ├── InvalidBatch            the batch as a whole is wrong
     │   └── FieldMissing, NotJson, BodyCutShort, NotAnArray, EmptyBatch
@@ -170,6 +170,13 @@ class NotAnObject(InvalidItem):
 class Contradiction(InvalidItem):
     code = "contradiction"
     text = Text("contradicts item {other}", "contradice al elemento {other}")
+
+
+class PhoneUnknown(InvalidItem):
+    """Only with `delivery.verify_interface`: refused with "require", a warning with "warn"."""
+
+    code = "phone_unknown"
+    text = Text("{servers}: there is no phone {interface}", "{servers}: no existe el teléfono {interface}")
 
 
 class UnknownCampaign(InvalidItem):

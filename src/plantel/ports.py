@@ -14,6 +14,8 @@ import msgspec
 
 from plantel.access import Token, User
 from plantel.batch import Batch, Change
+from plantel.closeup import Closeup
+from plantel.device import DeviceState
 from plantel.drift import DriftRecord
 from plantel.errors import SwitchRefused
 from plantel.plan import Action, Claim, Snapshot
@@ -220,6 +222,21 @@ class Switch(Protocol):
 
         An Add of an interface that is there already is refused (ActionRefused), as Asterisk does. Raises SwitchError
         where the connection fails on the way: the fate of every action is then unknown, and only a snapshot tells.
+        """
+        ...
+
+    async def devices(self, interfaces: Collection[str]) -> Mapping[str, DeviceState | None]:
+        """The state of each of these phones, in a queue or not; None where the server does not tell.
+
+        Each has to have the shape of one (`roster.check_interface`). A user without the right to ask
+        (`write = reporting`) is told nothing. Raises SwitchError.
+        """
+        ...
+
+    async def examine(self, queue: str, interface: str) -> Closeup | None:
+        """This queue, seen closely, and in it this phone; None where there is no such queue. Raises SwitchError.
+
+        Whether the phone is rung in use, and the queue's rules, take the same right as `devices`.
         """
         ...
 

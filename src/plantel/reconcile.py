@@ -113,6 +113,11 @@ class Reconciler:
     def name(self) -> str:
         return self._switch.name
 
+    @property
+    def switch(self) -> Switch:
+        """For questions; what changes members goes through here."""
+        return self._switch
+
     # --- what others ask ---------------------------------------------------------------------------------------------
 
     def wake(self, campaigns: Collection[str] | None, revision: int = 0) -> None:
@@ -127,6 +132,17 @@ class Reconciler:
         if self._campaigns:
             return covers(self._campaigns, campaign)
         return self._sole or self._present is None or fold(campaign) in self._present
+
+    def obliged(self, campaign: str) -> bool:
+        """Whether a missing queue of that name is a fault here, and not just another server's share."""
+        return covers(self._campaigns, campaign) if self._campaigns else self._sole
+
+    async def owns(self, campaign: str, interface: str) -> bool:
+        """Whether it was Plantel that put this phone into that queue, as the ledger has it."""
+        key = (fold(campaign), fold(interface))
+        instance = self._service.instance
+        claims = await self._store.read(lambda transaction: transaction.claims(instance, self.name, [campaign]))
+        return any(claim.added for claim in claims if claim.key == key)
 
     def behind(self, campaign: str, members: Iterable[Member]) -> errors.PlantelError | None:
         """Why the server does not yet show these members of `campaign` as the roster has them, or still shows one that

@@ -5,7 +5,7 @@ Whoever calls gives an `Actor`; rights are checked here, once, for every door (w
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import NoReturn
@@ -16,10 +16,12 @@ from plantel import errors
 from plantel.access import Actor, Role
 from plantel.batch import Batch, Change, Kind, Problem, Source, decide_add, settle
 from plantel.drift import DriftRecord
+from plantel.facts import Trace
 from plantel.phones import PhoneRules
 from plantel.plan import Claim, Observed
 from plantel.ports import Clock, Entry, Store, Transaction
 from plantel.roster import Campaign, Interfaces, Member, Origin, fold
+from plantel.tracing import trace
 
 _process = f"{os.getpid() & 0xFFFF:04x}{os.urandom(4).hex()}"
 _numbers = itertools.count()
@@ -37,30 +39,49 @@ Heard = Callable[[frozenset[str], int], None]
 """Told after a commit that changed members: the folded campaigns concerned, and the store's revision."""
 
 
+Unknown = Callable[[Sequence[Member]], Awaitable[Mapping[tuple[str, str], str]]]
+"""Tells which members (folded campaign, interface) have a phone that their servers, named, do not know."""
+
+
 class Receipt(msgspec.Struct, frozen=True):
     """A stored batch. `changes` is empty when everything was so already; `campaigns` (folded) are all that it named,
-    `members` those that it named or took away."""
+    `members` those that it named or took away. `warnings`: what was stored all the same.
+    """
 
     batch: str
     revision: int
     changes: Sequence[Change]
     campaigns: frozenset[str]
     members: Sequence[Member] = ()
+    warnings: tuple[errors.InvalidItem, ...] = ()
 
 
 class Service:
     """The roster of one instance.
 
-    `interfaces` is the site's allow-list. `heard` is called on the event loop after each commit that changed members,
+    `interfaces` is the site's allow-list. With `unknown`, new members' phones are verified: an unknown one is warned of
+    or, with `phones_required`, refused. `heard` is called on the event loop after each commit that changed members,
     before the call returns. All methods raise StoreError where the store fails, and then nothing was changed.
     """
 
-    def __init__(self, store: Store, instance: str, clock: Clock, interfaces: Interfaces, heard: Heard) -> None:
+    def __init__(
+        self,
+        store: Store,
+        instance: str,
+        clock: Clock,
+        interfaces: Interfaces,
+        heard: Heard,
+        unknown: Unknown | None = None,
+        *,
+        phones_required: bool = False,
+    ) -> None:
         self._store = store
         self.instance = instance
         self._clock = clock
         self._interfaces = interfaces
         self._heard = heard
+        self._unknown = unknown
+        self._phones_required = phones_required
 
     # --- members -----------------------------------------------------------------------------------------------------
 
@@ -93,6 +114,9 @@ class Service:
             members, clashes = settle(members)
             problems += clashes
         problems += self._not_allowed(items)
+        doubts = [] if self._unknown is None else await self._doubts(self._unknown, items, problems)
+        if self._phones_required:
+            problems += doubts
         batch = self._batch(actor, source, len(items))
 
         def work(transaction: Transaction) -> Receipt | list[errors.InvalidItem]:
@@ -110,7 +134,25 @@ class Service:
         result = await self._store.write(work, like=(self.instance, members))
         if isinstance(result, list):
             raise errors.BatchRefused(batch.id, list[errors.PlantelError](result))
-        return self._tell(result)
+        return self._tell(msgspec.structs.replace(result, warnings=tuple(doubts)) if doubts else result)
+
+    async def _doubts(
+        self,
+        unknown: Unknown,
+        items: Sequence[Member | errors.InvalidItem],
+        problems: Iterable[errors.InvalidItem],
+    ) -> list[errors.InvalidItem]:
+        """The items, right in all else, whose phone does not exist as far as is known."""
+        wrong = {problem.item for problem in problems}
+        asked = [
+            (number, one) for number, one in enumerate(items, 1) if isinstance(one, Member) and number not in wrong
+        ]
+        found = await unknown([item for _, item in asked])
+        return [
+            errors.PhoneUnknown(key="interface1", item=number, interface=item.interface, servers=servers)
+            for number, item in asked
+            if (servers := found.get((fold(item.campaign), item.interface)))
+        ]
 
     def _forbidden(self, actor: Actor, items: Iterable[Member | errors.InvalidItem]) -> errors.CampaignForbidden | None:
         """The first campaign out of the actor's reach. Asked before all else: it must not tell what exists."""
@@ -351,6 +393,10 @@ class Service:
             lambda tx: tx.journal(self.instance, campaign=campaign, membername=membername, limit=limit)
         )
         return [entry for entry in entries if actor.reaches(entry.change.member.campaign)]
+
+    async def trace(self, actor: Actor, agent: str, campaign: str | None = None) -> list[Trace]:
+        """What is known of an agent: see `tracing.trace`. Raises UnknownCampaign, CampaignForbidden."""
+        return await self._store.read(lambda transaction: trace(transaction, self.instance, actor, agent, campaign))
 
     # --- helpers -----------------------------------------------------------------------------------------------------
 

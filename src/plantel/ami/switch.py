@@ -2,14 +2,18 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from plantel.ami import wire
 from plantel.ami.client import Connection, Deadlines, Endpoint, connect
 from plantel.ami.delivery import Delivery
 from plantel.ami.diagnosis import Diagnosis
+from plantel.ami.examination import Examination, device_query, device_state
+from plantel.ami.members import live_member
+from plantel.closeup import Closeup
+from plantel.device import DeviceState
 from plantel.errors import ActionRefused, SwitchRefused
-from plantel.plan import Action, LiveMember, Membership, Snapshot
+from plantel.plan import Action, LiveMember, Snapshot
 from plantel.ports import Outcome
 from plantel.roster import fold
 
@@ -42,8 +46,9 @@ _STATUS = wire.encode([("Action", "QueueStatus")])
 class AmiSwitch:
     """One Asterisk, spoken to over AMI. Connects when first needed, and again when needed after a loss.
 
-    The AMI user needs `write = agent`; `read = agent,system` lets changes made elsewhere be heard of at once. All
-    methods raise SwitchError; none tries again. Calls may run side by side.
+    The AMI user needs `write = agent`; `read = agent,system` lets changes made elsewhere be heard of at once, and
+    `write = reporting` lets the state of phones be asked for. All methods raise SwitchError; none tries again. Calls
+    may run side by side.
     """
 
     def __init__(
@@ -107,6 +112,29 @@ class AmiSwitch:
             raise
         return delivery.outcomes
 
+    async def devices(self, interfaces: Collection[str]) -> Mapping[str, DeviceState | None]:
+        """See `ports.Switch`. One round trip for all of them."""
+        asked = list(dict.fromkeys(interfaces))
+        found: dict[str, DeviceState | None] = {}
+
+        def answered(number: int, answer: wire.Message) -> None:
+            found[asked[number]] = device_state(answer)
+
+        if asked:
+            connection = await self._connected()
+            await connection.pipeline([device_query(interface) for interface in asked], answered)
+        return found
+
+    async def examine(self, queue: str, interface: str) -> Closeup | None:
+        """See `ports.Switch`. Two round trips: names have to be in the server's spelling for some of it."""
+        connection = await self._connected()
+        examination = Examination(queue, interface)
+        await connection.pipeline(examination.look(), examination.looked, examination.item)
+        if examination.refusal:
+            raise ActionRefused(server=self.name, action="QueueStatus", detail=examination.refusal)
+        await connection.pipeline(examination.ask(), examination.told)
+        return examination.closeup()
+
     def listen(self, heard: Callable[[str | None], None]) -> None:
         """See `ports.Switch`."""
         self._heard = heard
@@ -134,6 +162,7 @@ class AmiSwitch:
             asterisk=settings.headers.get("AsteriskVersion"),
             reads_system=connection.booted,
             writes_agent="QueueAdd" in commands.headers,
+            reads_devices="Getvar" in commands.headers,
             chan_sip=not (major.isdecimal() and int(major) >= WITHOUT_CHAN_SIP)
             and await self._runs(connection, "chan_sip"),
             chan_pjsip=await self._runs(connection, "chan_pjsip"),
@@ -175,7 +204,7 @@ class AmiSwitch:
             try:
                 event = headers["Event"]
                 if event == "QueueMember":
-                    found[headers["Queue"]].append(_live_member(headers))
+                    found[headers["Queue"]].append(live_member(headers))
                 elif event == "QueueParams":
                     found.setdefault(headers["Queue"], [])
             except (KeyError, ValueError) as error:
@@ -204,16 +233,3 @@ class AmiSwitch:
     def _tell(self, queue: str | None) -> None:
         # Not from within the reading: what a listener raises must not end the connection.
         asyncio.get_running_loop().call_soon(self._heard, queue)
-
-
-def _live_member(headers: dict[str, str]) -> LiveMember:
-    interface, state_interface = headers["Location"], headers["StateInterface"]
-    return LiveMember(
-        interface=interface,
-        membername=headers["Name"],
-        penalty=int(headers["Penalty"]),
-        paused=headers["Paused"] != "0",
-        membership=Membership.DYNAMIC if headers["Membership"] == "dynamic" else Membership.STATIC,
-        status=int(headers["Status"]),
-        state_interface="" if state_interface == interface else state_interface,
-    )

@@ -53,6 +53,10 @@ app.command(
     ),
 )
 app.command(
+    "plantel.cli.why:why",
+    help=tell("Why a phone does not ring.", "Por qué no suena un teléfono."),
+)
+app.command(
     "plantel.cli.sync:plan",
     help=tell(
         "What sync would change on every server; changes nothing.",

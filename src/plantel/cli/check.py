@@ -113,6 +113,7 @@ async def _check_instance(loaded: Settings, instance: Instance) -> list[Finding]
             reached = False
         else:
             findings += _judge(server, diagnosis, members)
+            findings += _judge_verification(loaded, server, diagnosis)
             queues |= {fold(queue) for queue in diagnosis.queues}
         finally:
             await switch.close()
@@ -221,6 +222,28 @@ def _rules(subject: str, phones: PhoneRules, interfaces: Iterable[str]) -> Itera
                 phone=phones.shown(those[0]),
             ),
         )
+
+
+def _judge_verification(loaded: Settings, server: AsteriskSettings, diagnosis: Diagnosis) -> Iterator[Finding]:
+    verify = loaded.delivery.verify_interface
+    if verify == "off" or diagnosis.reads_devices:
+        return
+    yield Finding(
+        f"asterisk {server.name}",
+        good=False,
+        what=tell(
+            'the AMI user may not ask for the state of phones, so verify_interface = "{verify}" verifies nothing here',
+            'el usuario de AMI no puede preguntar el estado de los teléfonos: verify_interface = "{verify}" no verifica'
+            " nada aquí",
+            verify=verify,
+        ),
+        remedy=tell(
+            "in manager.conf, section [{user}]: write = agent,reporting; then run: asterisk -rx 'manager reload'",
+            "en manager.conf, sección [{user}]: write = agent,reporting; después ejecute: asterisk -rx"
+            " 'manager reload'",
+            user=server.username,
+        ),
+    )
 
 
 def _missing(campaigns: Iterable[Campaign], queues: set[str]) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from plantel import errors
 from plantel.batch import Source
 from plantel.cli.context import roster
 from plantel.cli.options import AsJson, InstanceName
-from plantel.cli.output import json, note, table, tell
+from plantel.cli.output import fail, json, note, table, tell
 from plantel.http.instance import Instance
 from plantel.reconcile import Reconciler
 from plantel.roster import Member
@@ -141,6 +141,8 @@ def _some(agents: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _report(receipt: Receipt, *, as_json: bool) -> None:
+    for warning in receipt.warnings:
+        fail(warning)
     if as_json:
         json(
             {

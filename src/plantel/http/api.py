@@ -26,9 +26,11 @@ from plantel.batch import Batch, Kind, Source
 from plantel.drift import DriftRecord
 from plantel.http.instance import Instance
 from plantel.http.problems import headers, statuses
+from plantel.inquiry import inquire
 from plantel.language import Language
 from plantel.ports import Entry
 from plantel.reconcile import State as ServerState
+from plantel.report import Explanation
 from plantel.roster import Member, Origin, parse_member
 from plantel.service import Receipt
 
@@ -75,12 +77,16 @@ class PauseOrder(Chosen):
 
 
 class ReceiptView(msgspec.Struct):
-    """A stored batch. `delivery`: `live`, `pending` (with the reason) or `none` where no Asterisk is configured."""
+    """A stored batch. `delivery`: `live`, `pending` (with the reason) or `none` where no Asterisk is configured.
+
+    `warnings`: phones that no server knows (`delivery.verify_interface = "warn"`).
+    """
 
     batch: str
     changes: int
     delivery: str
     reason: str | None = None
+    warnings: list["ProblemView"] = []
 
 
 class ProblemView(msgspec.Struct):
@@ -211,11 +217,14 @@ async def provide_actor(request: AnyRequest) -> Actor:
 
 def _receipt(receipt: Receipt, instance: Instance, language: Language) -> ReceiptView:
     behind = instance.delivery.behind(receipt)
-    if not instance.delivery.reconcilers:
-        return ReceiptView(receipt.batch, len(receipt.changes), "none")
-    if behind is None:
-        return ReceiptView(receipt.batch, len(receipt.changes), "live")
-    return ReceiptView(receipt.batch, len(receipt.changes), "pending", behind.say(language))
+    delivery = "live" if behind is None else "pending"
+    return ReceiptView(
+        receipt.batch,
+        len(receipt.changes),
+        delivery if instance.delivery.reconcilers else "none",
+        None if behind is None else behind.say(language),
+        [_problem(one, language) for one in receipt.warnings],
+    )
 
 
 @get("/drift", summary="What was changed on the servers behind Plantel's back, oldest first")
@@ -334,6 +343,14 @@ async def list_servers(request: AnyRequest, instance: Here, actor: Who) -> list[
     ]
 
 
+@get("/why", summary="Why an agent's phone does not ring: in a campaign, or in each where the agent is")
+async def explain_why(
+    request: AnyRequest, instance: Here, actor: Who, agent: FromQuery[str], campaign: FromQuery[str | None] = None
+) -> list[Explanation]:
+    reports = await inquire(instance.service, instance.delivery, actor, agent, campaign)
+    return [report.explain(_language(request)) for report in reports]
+
+
 def _refused(request: AnyRequest, error: errors.PlantelError) -> Response[ErrorView]:
     language = _language(request)
     view = ErrorView(error.code, error.say(language))
@@ -374,6 +391,7 @@ def make_api(body_limit: int) -> Litestar:
             show_batch,
             show_journal,
             list_servers,
+            explain_why,
         ],
         guards=[require_token],
         dependencies={"instance": Provide(provide_instance), "actor": Provide(provide_actor)},

@@ -32,6 +32,7 @@ _MODULES = (
     "pbx_config",
     "func_devstate",
     "app_dial",
+    "func_config",
     "app_queue",
 )
 _PHONE_MODULES = {
@@ -59,6 +60,7 @@ _EMPTY_FILES = (
     "queuerules.conf",
     "udptl.conf",
 )
+_QUEUE_DEFAULTS = {"strategy": "ringall", "timeout": "5", "retry": "1", "ringinuse": "no"}
 _SOCKET_PATH_MOST = 107  # sun_path, less its NUL
 
 # Below the ports that the kernel gives to outgoing connections, so that none of those takes one during a restart.
@@ -97,8 +99,8 @@ def free_port(kind: socket.SocketKind) -> int:
 class PrivateAsterisk:
     """An Asterisk of one's own.
 
-    queues    the queues by name, each with further lines of its section in queues.conf, such as
-              `member => SIP/9001,0,Sam`
+    queues    the queues by name, each with lines of its section in queues.conf, such as `member => SIP/9001,0,Sam` or,
+              in place of a default, `ringinuse = yes`
     phones    peers or endpoints of the installation's technology (`interface` gives their names to dial), each a fixed
               port on loopback where `sipp.Phone` answers
     users     AMI users besides `user`, which has what the documentation asks for
@@ -347,7 +349,10 @@ class PrivateAsterisk:
         for queue, lines in queues.items():
             if _UNUSABLE.search(queue) or queue.lower() == "general":
                 raise ValueError(f"{queue!r} is no name for a queue in Asterisk's files")
-            sections += [f"[{queue}]", "strategy = ringall", "timeout = 5", "retry = 1", "ringinuse = no", *lines]
+            given = {line.partition("=")[0].strip() for line in lines}
+            # of two lines with one key Asterisk takes now the first and now the last
+            defaults = [f"{key} = {value}" for key, value in _QUEUE_DEFAULTS.items() if key not in given]
+            sections += [f"[{queue}]", *defaults, *lines]
         kept = "yes" if self._persistent_members else "no"
         self._write("queues.conf", "[general]", f"persistentmembers = {kept}", *sections)
         self._write(

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from plantel.closeup import Closeup
+from plantel.device import DeviceState
 from plantel.errors import (
     ActionRefused,
     MemberNotDynamic,
@@ -30,10 +32,11 @@ class FakeSwitch:
 
     What fails, until it is set back:
 
-    failure      the SwitchError that snapshot and apply raise at once. `cut()` sets SwitchUnreachable
-    hanging      snapshot and apply get no answer: SwitchTimeout after `answer_seconds`
+    failure      the SwitchError that every question and apply raise at once. `cut()` sets SwitchUnreachable
+    hanging      they get no answer: SwitchTimeout after `answer_seconds`
     cut_after    the connection goes once so many actions of the next apply are carried out (then it is back to None)
     privileged   False: changes are refused for lack of a privilege, snapshots are not
+    told         False: the user may not ask for the state of phones, nor for what QueueStatus does not tell
     """
 
     def __init__(self, name: str = "pbx1", queues: Iterable[str] = (), *, answer_seconds: float = 10.0) -> None:
@@ -47,6 +50,7 @@ class FakeSwitch:
         self.cut_after: int | None = None
         self.privileged = True
         self.restarts = 0
+        self.told = True
         self._answer_seconds = answer_seconds
         self._connected = False
         self._heard: Callable[[str | None], None] = lambda _queue: None
@@ -76,6 +80,14 @@ class FakeSwitch:
                 raise SwitchUnreachable(server=self.name, detail="Asterisk closed the connection")
             outcomes.append(self._carry_out(action))
         return outcomes
+
+    async def devices(self, interfaces: Collection[str]) -> Mapping[str, DeviceState | None]:
+        await self._reach()
+        return {interface: self.pbx.device(interface) if self.told else None for interface in interfaces}
+
+    async def examine(self, queue: str, interface: str) -> Closeup | None:
+        await self._reach()
+        return self.pbx.closeup(queue, interface, told=self.told)
 
     def listen(self, heard: Callable[[str | None], None]) -> None:
         self._heard = heard
