@@ -48,6 +48,7 @@ class FakeSwitch:
         self.privileged = True
         self._answer_seconds = answer_seconds
         self._connected = False
+        self._lost_since_look = False
         self._heard: Callable[[str | None], None] = lambda _queue: None
 
     @property
@@ -56,6 +57,7 @@ class FakeSwitch:
 
     async def snapshot(self, queues: Collection[str] | None = None) -> Snapshot:
         await self._reach()
+        self._lost_since_look = False
         members = self.pbx.members()
         if queues is None:
             return Snapshot(members)
@@ -66,13 +68,15 @@ class FakeSwitch:
         """As `ports.Switch` has it; to remove what is not there is done, as for AmiSwitch."""
         if not actions:
             return []
+        if self._lost_since_look:
+            raise self._unreachable("the connection was lost since the last look")
         await self._reach()
         outcomes: list[Outcome] = []
         for action in actions:
             if self.cut_after == len(outcomes):
                 self.cut_after = None
                 self._lose()
-                raise SwitchUnreachable(server=self.name, detail="Asterisk closed the connection")
+                raise self._unreachable("Asterisk closed the connection")
             outcomes.append(self._carry_out(action))
         return outcomes
 
@@ -81,7 +85,7 @@ class FakeSwitch:
 
     async def close(self) -> None:
         """End the connection. A later call makes a new one."""
-        self._connected = False
+        self._connected = self._lost_since_look = False
 
     def add_queue(self, queue: str, static: Iterable[LiveMember] = ()) -> None:
         """Configure a queue and reload."""
@@ -100,7 +104,7 @@ class FakeSwitch:
 
     def cut(self) -> None:
         """Make the server unreachable until `mend`."""
-        self.failure = SwitchUnreachable(server=self.name, detail="connection refused")
+        self.failure = self._unreachable("connection refused")
         self._lose()
 
     def mend(self) -> None:
@@ -150,7 +154,11 @@ class FakeSwitch:
     def _lose(self) -> None:
         if self._connected:
             self._connected = False
+            self._lost_since_look = True
             asyncio.get_running_loop().call_soon(self._heard, None)
+
+    def _unreachable(self, detail: str) -> SwitchUnreachable:
+        return SwitchUnreachable(server=self.name, detail=detail)
 
     def _tell(self, queue: str | None) -> None:
         if self._connected:
