@@ -11,13 +11,15 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 
 import msgspec
 import structlog
 
 from plantel import errors
 from plantel.access import covers
-from plantel.plan import Action, Add, Blocked, Claim, Plan, Remove, Snapshot, plan
+from plantel.doubt import Doubt, Key, key
+from plantel.plan import Action, Add, Blocked, Claim, Pause, Penalise, Plan, Remove, Snapshot, plan
 from plantel.ports import Clock, Outcome, Store, Switch, Transaction
 from plantel.roster import Member, fold
 from plantel.service import Service
@@ -90,6 +92,7 @@ class Reconciler:
         self._interval = interval
         self._woken = asyncio.Event()
         self._dirty: set[str] | None = None
+        self._doubt = Doubt()
         self._awaited: dict[str, int] = {}
         self._blocked: dict[str, errors.PlantelError] = {}
         self._present: frozenset[str] | None = None
@@ -194,6 +197,7 @@ class Reconciler:
             )
 
         revision, members, claims = await self._store.read(work)
+        self._doubt.look(claims)
         if len(members) + len(claims) < LARGE:
             return revision, self._plan(members, snapshot, claims)
         # off the event loop, so that Asterisk's events and everybody's requests are read meanwhile
@@ -214,32 +218,35 @@ class Reconciler:
 
     async def _settle_ledger(self, found: Plan) -> None:
         """Write the ledger lines that need no action: released ones, and members that were right already."""
-        await self._write_ledger(found.settled, found.released)
+        await self._write_ledger(self._doubt.settled(found.settled), self._doubt.released(found.released))
 
     async def _apply(self, found: Plan) -> dict[str, errors.PlantelError]:
         """Carry out the actions, chunk by chunk; returns the first refusal of each queue (folded) that had one.
 
-        The ledger lines of a chunk's additions are stored before it is sent, and confirmed after it, while Asterisk
-        works on the chunk before: two are always on their way, so that it never waits for us.
+        The ledger lines of a chunk's additions and pauses are stored before it is sent, and confirmed after it, while
+        Asterisk works on the chunk before: two are always on their way, so that it never waits for us.
         """
-        outcome = _Applied(found)
+        outcome = _Applied(found, self._doubt)
         sent: deque[tuple[Sequence[Action], asyncio.Task[list[Outcome]]]] = deque()
         try:
             for start in range(0, len(found.actions), CHUNK):
                 chunk = found.actions[start : start + CHUNK]
                 confirm, drop = outcome.learn(*await _oldest(sent)) if len(sent) > 1 else ((), ())
-                await self._write_ledger([*confirm, *_intents(chunk)], drop)
+                await self._write_ledger([*confirm, *outcome.intents(chunk)], drop)
                 sent.append((chunk, asyncio.create_task(self._switch.apply(chunk))))
                 await asyncio.sleep(0)  # it is under way before anything else is done
             while sent:
                 await self._write_ledger(*outcome.learn(*await _oldest(sent)))
+        except BaseException:
+            self._doubt.begin(action for chunk, _ in sent for action in chunk)
+            raise
         finally:
             for _, task in sent:
                 task.cancel()
             await asyncio.gather(*(task for _, task in sent), return_exceptions=True)
         return outcome.refusals
 
-    async def _write_ledger(self, put: Sequence[Claim], drop: Sequence[Claim]) -> None:
+    async def _write_ledger(self, put: Collection[Claim], drop: Collection[Claim]) -> None:
         if not put and not drop:
             return
 
@@ -327,11 +334,6 @@ class Reconciler:
                 future.set_result(None)
 
 
-def _intents(actions: Sequence[Action]) -> list[Claim]:
-    """The unconfirmed ledger lines of the additions."""
-    return [Claim(action.queue, action.interface, added=True) for action in actions if isinstance(action, Add)]
-
-
 async def _oldest(
     sent: deque[tuple[Sequence[Action], asyncio.Task[list[Outcome]]]],
 ) -> tuple[Sequence[Action], list[Outcome]]:
@@ -345,44 +347,57 @@ async def _oldest(
 class _Applied:
     """What carrying out a plan has taught so far."""
 
-    def __init__(self, found: Plan) -> None:
+    def __init__(self, found: Plan, doubt: Doubt) -> None:
         self.refusals: dict[str, errors.PlantelError] = {}
         """The first of each queue (folded)."""
         self._found = found
-        self._wanted: dict[tuple[str, str], Claim] | None = None
-        self._renamed: Collection[tuple[str, str]] = ()
+        self._doubt = doubt
+
+    def intents(self, chunk: Sequence[Action]) -> list[Claim]:
+        """The unconfirmed ledger lines of what is about to be sent.
+
+        Where the answer to a pause is lost, whatever pause is found later must not be taken for somebody else's.
+        """
+        return [
+            Claim(action.queue, action.interface, added=isinstance(action, Add) or self._wanted[key(action)].added)
+            for action in chunk
+            if isinstance(action, Add | Pause)
+        ]
 
     def learn(self, chunk: Sequence[Action], outcomes: Sequence[Outcome]) -> tuple[list[Claim], list[Claim]]:
         """The ledger lines that the outcomes confirm, and those that they end.
 
         A phone that is removed and added again stays ours in between.
         """
-        if self._wanted is None:  # only now: by this time Asterisk is busy, and this takes a while for a large plan
-            self._wanted = {claim.key: claim for claim in self._found.claims}
-            removed = {_key(one) for one in self._found.actions if isinstance(one, Remove)}
-            self._renamed = self._wanted.keys() & removed
-        confirm: dict[tuple[str, str], Claim] = {}
-        drop: dict[tuple[str, str], Claim] = {}
+        confirm: dict[Key, Claim] = {}
+        drop: dict[Key, Claim] = {}
         for action, outcome in zip(chunk, outcomes, strict=True):
-            key = _key(action)
+            at = key(action)
             if outcome is not None:
-                self.refusals.setdefault(key[0], outcome)
+                self.refusals.setdefault(at[0], outcome)
             if isinstance(action, Remove):
-                if outcome is None and key not in self._renamed:
-                    drop[key] = Claim(action.queue, action.interface, added=True)
+                if outcome is None and at not in self._renamed:
+                    drop[at] = Claim(action.queue, action.interface, added=True)
             elif outcome is None:
-                if key in self._wanted:
-                    confirm[key] = self._wanted[key]
-            elif isinstance(action, Add):
+                if at in self._wanted and not (isinstance(action, Penalise) and at in self._pausing):
+                    confirm[at] = self._wanted[at]
+            elif isinstance(action, Add) and not self._doubt.ours(at):
                 # refused, so it is not ours: somebody else put this phone there between the look and the action
-                drop[key] = Claim(action.queue, action.interface, added=True)
-            else:
-                confirm.pop(key, None)
+                drop[at] = Claim(action.queue, action.interface, added=True)
         return list(confirm.values()), list(drop.values())
 
+    @cached_property
+    def _wanted(self) -> dict[Key, Claim]:
+        # made when first needed: for a large plan this takes a while, and by then Asterisk is busy
+        return {claim.key: claim for claim in self._found.claims}
 
-def _key(action: Action) -> tuple[str, str]:
-    return fold(action.queue), fold(action.interface)
+    @cached_property
+    def _pausing(self) -> Collection[Key]:
+        return {key(one) for one in self._found.actions if isinstance(one, Pause)}
+
+    @cached_property
+    def _renamed(self) -> Collection[Key]:
+        return self._wanted.keys() & {key(one) for one in self._found.actions if isinstance(one, Remove)}
 
 
 def _reason(blocked: Blocked, server: str) -> errors.PlantelError:

@@ -1,11 +1,10 @@
-"""The line to a real Asterisk fails: afterwards it agrees with the roster, and nothing was sent without a fresh look."""
+"""The line to a real Asterisk fails: afterwards it agrees with the roster, and nothing was sent without a look."""
 
-import asyncio
 import random
 
 import pytest
 
-from tests.support.floor import IMPATIENT, VENTAS, Floor, crew, shown
+from tests.support.floor import Floor, crew
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asterisk]
 

@@ -152,7 +152,7 @@ class AmiProxy:
 
     async def _serve(self, line: Line, reader: asyncio.StreamReader) -> None:
         end = socket.socket()
-        end.setblocking(False)  # noqa: FBT003 - the name of the socket's own switch
+        end.setblocking(False)
         # what Asterisk may write before somebody reads is then little, as it is where a network is between
         end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         try:

@@ -1,4 +1,4 @@
-"""A call centre's floor for faults: a real Asterisk with members of others, Plantels on it over a line that can fail."""
+"""A call centre's floor for faults: a real Asterisk with members of others, Plantels on it over a weak line."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -202,6 +202,6 @@ class Floor:
     async def only_foreign_is_left(
         self, plantel: Plantel, seconds: float = 20, foreign: frozenset[Seen] = FOREIGN
     ) -> None:
-        """Take everybody out of the roster: the queues then hold `foreign` and nothing else, so the ledger was right."""
+        """Take everybody out of the roster: the queues then hold `foreign` alone, so the ledger was right."""
         await plantel.remove(await plantel.roster())
         await self.agreement(plantel, seconds, foreign)
