@@ -1,8 +1,8 @@
 """What was sent to a server and never answered: it may still arrive, after the next look and after what that changed.
 
-A tunnel that stood still, an Asterisk that hung with the actions in its socket: both deliver when they go on, whether or
-not the sender has long given up. So an addition that a look does not show may yet come true, and a pause that it does
-not show may yet be made. Until nothing can come any more, the ledger must not be told otherwise.
+A tunnel that stood still, an Asterisk that hung with the actions in its socket: both deliver when they go on, whether
+or not the sender has long given up. So an addition that a look does not show may yet come true, and a pause that it
+does not show may yet be made. Until nothing can come any more, the ledger must not be told otherwise.
 """
 
 import time

@@ -18,6 +18,7 @@ import structlog
 
 from plantel import errors
 from plantel.access import covers
+from plantel.contest import Contests
 from plantel.doubt import Doubt, Key, key
 from plantel.plan import Action, Add, Blocked, Claim, Pause, Penalise, Plan, Remove, Snapshot, plan
 from plantel.ports import Clock, Outcome, Store, Switch, Transaction
@@ -93,6 +94,7 @@ class Reconciler:
         self._woken = asyncio.Event()
         self._dirty: set[str] | None = None
         self._doubt = Doubt()
+        self._contests = Contests()
         self._awaited: dict[str, int] = {}
         self._blocked: dict[str, errors.PlantelError] = {}
         self._present: frozenset[str] | None = None
@@ -161,9 +163,10 @@ class Reconciler:
                 elif not found.actions:
                     refusals = {}
                     break
-                elif found.actions == tried:
+                elif found.actions == tried and refusals:
                     break  # nothing got through: what was refused will be refused again
-                refusals = await self._apply(found)
+                due, contested = self._due(found.actions)
+                refusals = contested | await self._apply(msgspec.structs.replace(found, actions=due))
                 tried = found.actions
             self._conclude(queues, revision, found, refusals)
             return found
@@ -219,6 +222,17 @@ class Reconciler:
     async def _settle_ledger(self, found: Plan) -> None:
         """Write the ledger lines that need no action: released ones, and members that were right already."""
         await self._write_ledger(self._doubt.settled(found.settled), self._doubt.released(found.released))
+
+    def _due(self, actions: Sequence[Action]) -> tuple[tuple[Action, ...], dict[str, errors.PlantelError]]:
+        """The actions for now, and the reason for each queue (folded) of the others, which have to wait."""
+        due, held, wait = self._contests.part(actions)
+        if held:
+            queues = {fold(one.queue) for one in held}
+            asyncio.get_running_loop().call_later(wait, self._mark, queues)
+        return due, {
+            fold(one.queue): errors.MemberContested(server=self.name, queue=one.queue, interface=one.interface)
+            for one in reversed(held)
+        }
 
     async def _apply(self, found: Plan) -> dict[str, errors.PlantelError]:
         """Carry out the actions, chunk by chunk; returns the first refusal of each queue (folded) that had one.

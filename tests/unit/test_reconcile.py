@@ -342,6 +342,31 @@ async def test_somebody_elses_removal_is_repaired_when_the_event_comes() -> None
         await site.until(lambda: shown(switch) == [("ana", "SIP/1001", 0, False)])
 
 
+async def test_a_penalty_that_is_always_set_back_is_contested_and_holds_nobody_else_up() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    times = 0
+
+    def set_back(queue: str | None) -> None:
+        nonlocal times
+        if queue == VENTAS and any(line[:3] == ("ana", "SIP/1001", 7) for line in shown(switch)):
+            times += 1
+            switch.pbx.penalise(VENTAS, "SIP/1001", 0)
+        site.only._heard(queue)
+
+    switch.listen(set_back)
+    async with site.running():
+        await site.until(lambda: site.only.status.state is State.AGREED)
+        await site.add(member(penalty=7))
+        await site.until(lambda: isinstance(site.delivery.behind([fold(VENTAS)]), errors.MemberContested))
+        done = times
+        await site.add(member("eva", "SIP/2", 5))
+        await site.until(lambda: ("eva", "SIP/2", 5, False) in shown(switch))
+        assert times - done <= 1
+        await site.add(member(penalty=0))
+        assert await site.delivery.live([fold(VENTAS)], 10) is None
+
+
 async def test_a_plan_changes_nothing() -> None:
     switch = FakeSwitch(queues=[VENTAS])
     site = Site(switch)
