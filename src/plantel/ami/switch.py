@@ -28,7 +28,7 @@ _MEMBER_EVENTS = frozenset(
         "QueueMemberRinginuse",
     }
 )
-_ANYTHING_EVENTS = frozenset({"FullyBooted", "Shutdown", "Reload"})
+_ANYTHING_EVENTS = frozenset({"FullyBooted", "Shutdown", "Reload", "Load", "Unload"})
 
 _STATUS = wire.encode([("Action", "QueueStatus")])
 
