@@ -99,16 +99,18 @@ class AmiProxy:
         self._dark = False
 
     def hold(self) -> None:
-        """From now on what is sent to Asterisk is kept, as a tunnel or a busy Asterisk may."""
+        """Keep the next change, and whatever follows on its line, as a tunnel or a busy Asterisk may."""
         self._holding = True
 
-    def release(self, *lines: Line) -> None:
-        """Hand on what was kept of these lines, even where the sender has long given up; keep nothing more."""
+    def go_on(self) -> None:
+        """New lines are not held; what was kept stays."""
         self._holding = False
-        for line in lines:
-            for block in line.held:
-                self._pass(line, block)
-            line.held.clear()
+
+    def release(self, line: Line, last: bytes) -> None:
+        """Hand on what was kept of this line, even where the sender has long given up, and then the action `last`."""
+        for block in (*line.held, last):
+            self._pass(line, block)
+        line.held.clear()
 
     def clog(self) -> None:
         """Stop reading what Asterisk writes, until `unclog`."""
@@ -180,7 +182,7 @@ class AmiProxy:
         with contextlib.suppress(asyncio.IncompleteReadError):
             while True:
                 block = await reader.readuntil(_END)
-                if self._holding:
+                if line.held or (self._holding and read_action(block).get("Action") in CHANGES):
                     line.held.append(block)
                 elif not line.dark:
                     self._pass(line, self._shortened(line, block, down=False))

@@ -194,6 +194,7 @@ class Floor:
 
         However it came about, nothing was changed over a connection on which nothing had been looked at.
         """
+        await plantel.live(seconds)
         await self.observer.until(shown(await plantel.roster()) | foreign, seconds)
         await plantel.live(seconds)
         assert await self.observer.seen() == shown(await plantel.roster()) | foreign
