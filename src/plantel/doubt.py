@@ -1,14 +1,14 @@
 """What was sent to a server and never answered: it may still arrive, after the next look and after what that changed.
 
 A tunnel that stood still, an Asterisk that hung with the actions in its socket: both deliver when they go on, whether
-or not the sender has long given up. So an addition that a look does not show may yet come true, and a pause that it
-does not show may yet be made. Until nothing can come any more, the ledger must not be told otherwise.
+or not the sender has long given up. So an addition that a look does not show may yet come true, and so may a pause or a
+penalty. Until nothing can come any more, the ledger must not be told otherwise.
 """
 
 import time
 from collections.abc import Collection, Iterable
 
-from plantel.plan import Action, Claim, Pause
+from plantel.plan import Action, Claim, Pause, Penalise
 from plantel.roster import fold
 
 LATE_SECONDS = 30.0
@@ -29,14 +29,14 @@ class Doubt:
     def __init__(self) -> None:
         """An earlier process may have ended just now."""
         self._unconfirmed: Collection[Key] = frozenset()
-        self._pauses: set[Key] = set()
+        self._changes: set[Key] = set()
         self._until = time.monotonic() + LATE_SECONDS
 
     def begin(self, unanswered: Iterable[Action]) -> None:
         """The connection has ended before these were answered."""
         if not self._lasts():
-            self._pauses.clear()
-        self._pauses.update(key(action) for action in unanswered if isinstance(action, Pause))
+            self._changes.clear()
+        self._changes.update(key(action) for action in unanswered if isinstance(action, Pause | Penalise))
         self._until = time.monotonic() + LATE_SECONDS
 
     def look(self, claims: Iterable[Claim]) -> None:
@@ -49,9 +49,9 @@ class Doubt:
 
     def settled(self, claims: Collection[Claim]) -> Collection[Claim]:
         """Those of `claims`, which agree with what is there, that may be confirmed."""
-        if not (self._pauses and self._lasts()):
+        if not (self._changes and self._lasts()):
             return claims
-        return [claim for claim in claims if claim.key not in self._pauses]
+        return [claim for claim in claims if claim.key not in self._changes]
 
     def released(self, claims: Collection[Claim]) -> Collection[Claim]:
         """Those of `claims`, on members that are not there, that may be given up."""

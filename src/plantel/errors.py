@@ -21,9 +21,9 @@ to it.
     │   └── StoreUnavailable, StoreFull, ServerBusy, SchemaTooOld, SchemaTooNew
     ├── SwitchError             an Asterisk does not do what was asked
     │   ├── SwitchUnreachable, SwitchTimeout, SwitchLoginRefused, SwitchNotReady, SwitchBehind,
-    │   │   SwitchTaken, SwitchProtocol
-    │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, MemberContested,
-    │                      PrivilegeMissing, ActionRefused
+    │   │   SwitchTaken, SwitchProtocol, MemberDrifted
+    │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, MemberContested, PhoneShared,
+    │                      PhoneNotUsable, PrivilegeMissing, ActionRefused
     ├── ConfigError
     │   └── ConfigUnreadable, UnknownSetting, InvalidSetting, Mistakes
     ├── AddressInUse            the server cannot listen
@@ -396,6 +396,14 @@ class SwitchBehind(SwitchError):
     text = Text("{server}: the change is on its way", "{server}: el cambio está en camino")
 
 
+class MemberDrifted(SwitchError):
+    code = "member_drifted"
+    text = Text(
+        "{server}: in {queue}, {interface} is not as the roster has it any more ({kind}); it was left so",
+        "{server}: en {queue}, {interface} ya no está como dice el plantel ({kind}); se dejó así",
+    )
+
+
 class SwitchTaken(SwitchError):
     code = "switch_taken"
     text = Text(
@@ -441,6 +449,24 @@ class MemberContested(SwitchRefused):
     text = Text(
         "{server}: somebody else keeps changing the penalty of {interface} in {queue}",
         "{server}: alguien más cambia una y otra vez el penalty de {interface} en {queue}",
+    )
+
+
+class PhoneShared(SwitchRefused):
+    """`interface` is as the roster has it, and after an arrow as the server calls it."""
+
+    code = "phone_shared"
+    text = Text(
+        "{server}: {interface} in {queue} is another member's phone there, since map leads both to it",
+        "{server}: {interface} en {queue} es allí el teléfono de otro miembro, pues map lleva a los dos a él",
+    )
+
+
+class PhoneNotUsable(SwitchRefused):
+    code = "phone_not_usable"
+    text = Text(
+        "{server}: what map or state make of {interface} in {queue} is longer than Asterisk can hold",
+        "{server}: lo que map o state hacen de {interface} en {queue} es más largo de lo que cabe en Asterisk",
     )
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from plantel.access import Token, User
 from plantel.batch import Batch, Change
+from plantel.drift import DriftRecord
 from plantel.errors import SwitchRefused
 from plantel.plan import Action, Claim, Snapshot
 from plantel.roster import Campaign, Member
@@ -142,6 +143,16 @@ class Transaction(Protocol):
         """Remove ledger lines (by folded queue and interface); absent ones are no error."""
         ...
 
+    def add_drifts(self, instance: str, records: Iterable[DriftRecord]) -> None:
+        """Append drift records. The newest 100,000 of the store are kept."""
+        ...
+
+    def drifts(
+        self, instance: str, *, server: str | None = None, campaign: str | None = None, limit: int = 100
+    ) -> list[DriftRecord]:
+        """The newest `limit` records that match every given filter, oldest first."""
+        ...
+
 
 Like = tuple[str, Sequence[Member]]
 """The arguments of `Transaction.members_like`."""
@@ -211,6 +222,14 @@ class Switch(Protocol):
         where the connection fails on the way: the fate of every action is then unknown, and only a snapshot tells. So
         it is where the connection of the last snapshot is lost before: nothing is sent then, since what was planned
         from that snapshot may no longer be right.
+        """
+        ...
+
+    @property
+    def restarts(self) -> int:
+        """How often the server was seen to have been started anew, between one connection and the next.
+
+        A server that does not say since when it runs is never seen to.
         """
         ...
 

@@ -7,6 +7,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import NoReturn
 
 import msgspec
@@ -14,6 +15,8 @@ import msgspec
 from plantel import errors
 from plantel.access import Actor, Role
 from plantel.batch import Batch, Change, Kind, Problem, Source, decide_add, settle
+from plantel.drift import DriftRecord
+from plantel.phones import PhoneRules
 from plantel.plan import Claim, Observed
 from plantel.ports import Clock, Entry, Store, Transaction
 from plantel.roster import Campaign, Interfaces, Member, Origin, fold
@@ -35,12 +38,14 @@ Heard = Callable[[frozenset[str], int], None]
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """A stored batch. `changes` is empty when everything was so already; `campaigns` (folded) are all that it named."""
+    """A stored batch. `changes` is empty when everything was so already; `campaigns` (folded) are all that it named,
+    `members` those that it named or took away."""
 
     batch: str
     revision: int
     changes: Sequence[Change]
     campaigns: frozenset[str]
+    members: Sequence[Member] = ()
 
 
 class Service:
@@ -66,6 +71,16 @@ class Service:
         sent, and whoever else is on that phone in that campaign is replaced. Raises BatchRefused, once the refusal is
         recorded, with every problem found; AccessRefused where the actor may not, recorded as well.
         """
+        return await self._add(actor, items, source)
+
+    async def _add(
+        self,
+        actor: Actor,
+        items: Sequence[Member | errors.InvalidItem],
+        source: Source,
+        also: Callable[[Receipt, Transaction], None] | None = None,
+    ) -> Receipt:
+        """`also` is part of the transaction that stores the batch."""
         actor.check_write()
         if not items:
             await self.refuse(actor, source, errors.EmptyBatch())
@@ -87,7 +102,10 @@ class Service:
                 found = sorted([*problems, *unknown], key=lambda error: error.item or 0)
                 transaction.record(_refused(batch, found), ())
                 return found
-            return _commit(transaction, batch, [_spelled(member, campaigns) for member in members])
+            receipt = _commit(transaction, batch, [_spelled(member, campaigns) for member in members])
+            if also is not None:
+                also(receipt, transaction)
+            return receipt
 
         result = await self._store.write(work, like=(self.instance, members))
         if isinstance(result, list):
@@ -141,6 +159,7 @@ class Service:
         agents: Sequence[str],
         source: Source,
         change: Callable[[Member], Change | None],
+        also: Callable[[Receipt, Transaction], None] | None = None,
     ) -> Receipt:
         actor.check_write()
         if not actor.reaches(campaign):
@@ -166,12 +185,52 @@ class Service:
                 transaction.record(_refused(batch, problems), ())
                 return problems
             changes = [made for member in chosen.values() if (made := change(member)) is not None]
-            return Receipt(batch.id, transaction.record(batch, changes), changes, frozenset({fold(campaign)}))
+            revision = transaction.record(batch, changes)
+            receipt = Receipt(batch.id, revision, changes, frozenset({fold(campaign)}), list(chosen.values()))
+            if also is not None:
+                also(receipt, transaction)
+            return receipt
 
         result = await self._store.write(work)
         if isinstance(result, list):
             raise errors.BatchRefused(batch.id, result)
         return self._tell(result)
+
+    async def adopt(self, actor: Actor, server: str, found: Sequence[Member | errors.InvalidItem]) -> Receipt:
+        """Take over members that somebody else added to `server`, as they were found there: from now on the roster has
+        them, and they count as Plantel's own. All or none. Raises BatchRefused, ActionForbidden, CampaignForbidden.
+        """
+        claims = [
+            Claim(one.campaign, one.interface, added=True, paused=one.paused, penalty=one.penalty)
+            for one in found
+            if isinstance(one, Member)
+        ]
+        return await self._add(actor, found, Source.CLI, partial(_claim, self.instance, server, claims))
+
+    async def release(
+        self, actor: Actor, campaign: str, agents: Sequence[str], servers: Mapping[str, PhoneRules]
+    ) -> Receipt:
+        """Take these agents out of the roster, and leave them on the servers: nobody's, as far as Plantel is concerned.
+
+        `servers` by name, with what each calls the phones. All or none; raises as `remove` does.
+        """
+        return await self._change(
+            actor,
+            campaign,
+            agents,
+            Source.CLI,
+            lambda member: Change(Kind.REMOVED, member, None),
+            partial(_disclaim, self.instance, servers),
+        )
+
+    async def drifts(
+        self, actor: Actor, *, server: str | None = None, campaign: str | None = None, limit: int = 100
+    ) -> list[DriftRecord]:
+        """The newest drift records, oldest first, as far as the actor may see them."""
+        found = await self._store.read(
+            lambda tx: tx.drifts(self.instance, server=server, campaign=campaign, limit=limit)
+        )
+        return [one for one in found if actor.reaches(one.campaign)]
 
     async def observe(self, server: str, seen: Sequence[Observed]) -> None:
         """Take over pauses that were made or ended on `server`, together with the ledger lines that acknowledge them.
@@ -309,7 +368,19 @@ def _commit(transaction: Transaction, batch: Batch, members: Sequence[Member]) -
     present = transaction.members_like(batch.instance, members)
     changes = decide_add(members, present)
     campaigns = frozenset(fold(member.campaign) for member in members)
-    return Receipt(batch.id, transaction.record(batch, changes), changes, campaigns)
+    return Receipt(batch.id, transaction.record(batch, changes), changes, campaigns, members)
+
+
+def _claim(instance: str, server: str, claims: Sequence[Claim], _receipt: Receipt, transaction: Transaction) -> None:
+    transaction.put_claims(instance, server, claims)
+
+
+def _disclaim(instance: str, servers: Mapping[str, PhoneRules], receipt: Receipt, transaction: Transaction) -> None:
+    """End the claims on what `receipt` took away."""
+    gone = [change.before for change in receipt.changes if change.before is not None]
+    for server, phones in servers.items():
+        claims = [Claim(one.campaign, phones.called(one.interface), added=True) for one in gone]
+        transaction.drop_claims(instance, server, claims)
 
 
 def _refused(batch: Batch, problems: Iterable[errors.PlantelError]) -> Batch:

@@ -72,7 +72,9 @@ async def assembled(settings: Settings) -> AsyncIterator[Plantel]:
                         service,
                         clock,
                         campaigns=server.campaigns,
+                        repair=server.drift == "repair",
                         sole=len(servers) == 1,
+                        phones=server.phones,
                         interval=settings.delivery.interval,
                     )
                 )

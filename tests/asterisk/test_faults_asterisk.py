@@ -8,7 +8,6 @@ import pytest
 
 from plantel.errors import PrivilegeMissing, QueueMissing, SwitchLoginRefused
 from plantel.reconcile import State
-from plantel.roster import fold
 from tests.support.floor import (
     FOREIGN,
     POWER,
@@ -95,8 +94,8 @@ async def test_a_queue_removed_and_restored(floor: Floor) -> None:
         rest = {queue: lines for queue, lines in QUEUES_CONF.items() if queue != POWER}
         await asyncio.to_thread(floor.asterisk.configure, rest)
         await until(plantel, State.LAGGING)
-        assert isinstance(plantel.delivery.behind([fold(POWER)]), QueueMissing)
-        assert plantel.delivery.behind([fold(VENTAS)]) is None
+        assert isinstance(await plantel.behind(POWER), QueueMissing)
+        assert await plantel.behind(VENTAS) is None
         await plantel.remove(crew(6))
         there = [one for one in await plantel.roster() if one.campaign == VENTAS]
         foreign = frozenset(one for one in FOREIGN if one.queue == VENTAS)
@@ -115,7 +114,7 @@ async def test_the_queue_module_unloaded_and_loaded_again(floor: Floor) -> None:
         await floor.agreement(plantel, SECONDS)
         assert "Unloaded" in await asyncio.to_thread(floor.asterisk.cli, "module unload app_queue.so")
         await until(plantel, State.AWAY)
-        assert "QueueStatus" in str(plantel.delivery.behind([fold(VENTAS)])), "the reason is named"
+        assert "QueueStatus" in str(await plantel.behind(VENTAS)), "the reason is named"
         await plantel.add(crew(10, first=40))
         assert "Loaded" in await asyncio.to_thread(floor.asterisk.cli, "module load app_queue.so")
         await floor.agreement(plantel, SECONDS, STATIC_ONLY)
@@ -146,7 +145,7 @@ async def test_the_ami_users_rights_reduced_and_given_back(floor: Floor) -> None
             await plantel.add(crew(10, first=40))
             await plantel.remove(crew(10))
             await until(plantel, State.LAGGING)
-            assert isinstance(plantel.delivery.behind([fold(VENTAS)]), PrivilegeMissing)
+            assert isinstance(await plantel.behind(VENTAS), PrivilegeMissing)
             assert await floor.observer.seen() == shown(crew(40)) | FOREIGN
         floor.proxy.cut()
         await floor.agreement(plantel, SECONDS)

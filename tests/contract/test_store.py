@@ -10,7 +10,8 @@ import pytest
 from plantel import errors
 from plantel.access import Role, Token, User
 from plantel.batch import Change, Kind, Problem
-from plantel.plan import Claim
+from plantel.drift import Done, DriftRecord, Route
+from plantel.plan import Claim, DriftKind
 from plantel.ports import Store, Transaction
 from plantel.roster import Campaign, Member, Origin
 from plantel.store import open_store
@@ -638,7 +639,7 @@ async def test_the_ledger(store: Store) -> None:
     claims = [
         Claim("Cobros", "SIP/1001", False, None),
         Claim("Ventas->", "SIP/1001", True, True),
-        Claim("Ventas->", "SIP/1002", True, False),
+        Claim("Ventas->", "SIP/1002", True, False, 7),
     ]
     await store.write(lambda t: t.put_claims("acme", "pbx1", iter(claims)))
     await store.write(lambda t: t.put_claims("acme", "pbx2", claims[:1]))
@@ -656,6 +657,36 @@ async def test_the_ledger(store: Store) -> None:
     assert await ledger() == [claims[0], claims[2]]
     assert await ledger("pbx2") == claims[:1]
     assert len(await store.read(lambda t: t.claims("globex", "pbx1"))) == 2
+
+
+async def test_drift_is_kept_in_order_and_found_by_server_and_campaign(store: Store) -> None:
+    records = [
+        DriftRecord(
+            NOON + timedelta(seconds=number),
+            f"pbx{number % 2}",
+            "Ventas->" if number < 5 else "Ñ",
+            "Ana",
+            f"SIP/{number}",
+            DriftKind.PENALTY,
+            "0",
+            "7",
+            Route.EVENT,
+            Done.REPAIRED,
+        )
+        for number in range(9)
+    ]
+    whole = DriftRecord(
+        NOON, "pbx0", "Ventas->", "", "", DriftKind.REMOVED, "", "", Route.RESTART, Done.REPAIRED, count=40
+    )
+    await store.write(lambda t: t.add_drifts("acme", records))
+    await store.write(lambda t: t.add_drifts("globex", [whole]))
+    await store.write(lambda t: t.add_drifts("acme", []))
+    assert await store.read(lambda t: t.drifts("acme")) == records
+    assert await store.read(lambda t: t.drifts("acme", limit=3)) == records[-3:]
+    assert await store.read(lambda t: t.drifts("acme", server="pbx1", limit=2)) == [records[5], records[7]]
+    assert await store.read(lambda t: t.drifts("acme", campaign="VENTAS->")) == records[:5]
+    assert await store.read(lambda t: t.drifts("acme", campaign="ñ")) == []
+    assert await store.read(lambda t: t.drifts("globex")) == [whole]
 
 
 # --- a store among others --------------------------------------------------------------------------------------------

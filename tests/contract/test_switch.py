@@ -1,7 +1,9 @@
-"""What every Switch does: FakeSwitch, AmiSwitch on the scripted AMI server, AmiSwitch on a real Asterisk 16."""
+"""What every Switch does: FakeSwitch, AmiSwitch on the scripted AMI server, AmiSwitch on a real Asterisk 16
+and 22."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import NamedTuple, Protocol
 
 import anyio
@@ -16,6 +18,7 @@ from plantel.roster import Member, fold
 from plantel.testing.ami_server import AmiServer
 from plantel.testing.asterisk import PrivateAsterisk
 from plantel.testing.fake_switch import FakeSwitch
+from tests.support.asterisks import VERSIONS
 
 pytestmark = pytest.mark.anyio
 
@@ -106,16 +109,26 @@ class AsteriskWorld:
 
 
 @pytest.fixture(scope="module")
-def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateAsterisk]:
+def asterisks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], PrivateAsterisk]]:
+    """The Asterisk of a version, started when first asked for."""
     static = f"member => {STATIC.interface},{STATIC.penalty},{STATIC.membername}"
     queues: dict[str, list[str]] = {queue: [] for queue in QUEUES}
     queues[QUEUES[0]] = [static]
-    with PrivateAsterisk(tmp_path_factory.mktemp("pbx"), queues=queues) as asterisk:
+    running: dict[str, PrivateAsterisk] = {}
+    with contextlib.ExitStack() as stack:
+
+        def asterisk(version: str) -> PrivateAsterisk:
+            if version not in running:
+                running[version] = stack.enter_context(
+                    PrivateAsterisk(tmp_path_factory.mktemp("pbx"), queues=queues, installation=VERSIONS[version]())
+                )
+            return running[version]
+
         yield asterisk
 
 
-@pytest.fixture(params=["fake", "server", pytest.param("asterisk", marks=pytest.mark.asterisk)])
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+@pytest.fixture(params=["fake", "server", *(pytest.param(version, marks=pytest.mark.asterisk) for version in VERSIONS)])
+async def world(request: pytest.FixtureRequest, asterisks: Callable[[str], PrivateAsterisk]) -> AsyncIterator[World]:
     if request.param == "fake":
         fake = FakeWorld()
         yield fake
@@ -127,7 +140,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
             yield world
             await world.switch.close()
     else:
-        real = AsteriskWorld(request.getfixturevalue("asterisk"))
+        real = AsteriskWorld(asterisks(request.param))
         await clear(real.switch)
         yield real
         await real.switch.close()
@@ -177,6 +190,21 @@ async def test_an_added_member_is_there_as_it_was_sent(world: World) -> None:
     assert await world.switch.apply([Add(queue, *ANA[:4]) for queue in QUEUES[1:]]) == [None] * 4
     snapshot = await world.switch.snapshot()
     assert [seen(snapshot, queue) for queue in QUEUES[1:]] == [[ANA]] * 4
+
+
+async def test_a_state_interface_is_kept_as_it_was_sent_and_none_is_the_interface_itself(world: World) -> None:
+    wanted = {
+        "Local/1001@from-queue/n": "hint:1001@ext-local",
+        "Local/1002@agents/n": "PJSIP/1002",
+        "PJSIP/1003": "",
+        "PJSIP/1004": "PJSIP/1004",
+    }
+    outcomes = await world.switch.apply(
+        [Add("A+B", interface, "Ana", 0, False, state) for interface, state in wanted.items()]
+    )
+    assert outcomes == [None] * 4
+    members = (await world.switch.snapshot(["A+B"])).queues["A+B"]
+    assert {one.interface: one.state_interface for one in members} == wanted | {"PJSIP/1004": ""}
 
 
 async def test_an_add_of_what_is_there_is_refused_and_changes_nothing(world: World) -> None:

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from plantel.ami import AmiSwitch, Deadlines
 from plantel.batch import Source
-from plantel.errors import SwitchError
+from plantel.errors import PlantelError, SwitchError
 from plantel.plan import Add, Membership, Pause
 from plantel.ports import Clock, Store
 from plantel.reconcile import Delivery, Reconciler
 from plantel.roster import Interfaces, Member, fold
-from plantel.service import Service
+from plantel.service import Receipt, Service
 from plantel.store import open_store
 from plantel.testing.asterisk import AmiUser, PrivateAsterisk
 from plantel.wiring import SystemClock
@@ -147,8 +147,17 @@ class Plantel:
 
     async def live(self, seconds: float) -> None:
         """Return once Plantel itself says that the roster is live. Raises AssertionError with its reason."""
-        reason = await self.delivery.live([fold(VENTAS), fold(POWER)], seconds)
+        reason = await self.delivery.live(await self._whole(VENTAS, POWER), seconds)
         assert reason is None, f"after {seconds} s: {reason!r}"
+
+    async def behind(self, campaign: str) -> PlantelError | None:
+        """Why Plantel says that the campaign is not live."""
+        return self.delivery.behind(await self._whole(campaign))
+
+    async def _whole(self, *campaigns: str) -> Receipt:
+        """As if these campaigns had been one batch."""
+        members = [one for one in await self.roster() if one.campaign in campaigns]
+        return Receipt("", 0, (), frozenset(fold(campaign) for campaign in campaigns), members)
 
 
 class Floor:

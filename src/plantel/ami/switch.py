@@ -19,6 +19,12 @@ SCANS_PER_ITEM = 20
 Measured on 16.28: 0.7 microseconds for a queue passed over, 17 for a queue or member listed.
 """
 
+_SAME_START = 1.5
+"""Asterisk tells its uptime in whole seconds: the same start may seem to differ by one."""
+
+WITHOUT_CHAN_SIP = 10
+"""The first version of AMI whose Asterisk (21) has no chan_sip any more."""
+
 _MEMBER_EVENTS = frozenset(
     {
         "QueueMemberAdded",
@@ -59,6 +65,8 @@ class AmiSwitch:
         self._connecting = asyncio.Lock()
         self._filtered_most = SCANS_PER_ITEM  # as if all queues were empty, until they have been seen
         self._heard: Callable[[str | None], None] = lambda _queue: None
+        self._started: float | None = None
+        self.restarts = 0
 
     @property
     def name(self) -> str:
@@ -122,12 +130,15 @@ class AmiSwitch:
             queues = (await self.snapshot()).queues
         except SwitchRefused:
             queues = {}
+        protocol = connection.banner.rpartition("/")[2]
+        major = protocol.partition(".")[0]
         return Diagnosis(
-            protocol=connection.banner.rpartition("/")[2],
+            protocol=protocol,
             asterisk=settings.headers.get("AsteriskVersion"),
             reads_system=connection.booted,
             writes_agent="QueueAdd" in commands.headers,
-            chan_sip=await self._runs(connection, "chan_sip"),
+            chan_sip=not (major.isdecimal() and int(major) >= WITHOUT_CHAN_SIP)
+            and await self._runs(connection, "chan_sip"),
             chan_pjsip=await self._runs(connection, "chan_pjsip"),
             queues={queue: len(members) for queue, members in queues.items()},
         )
@@ -141,8 +152,15 @@ class AmiSwitch:
             if self._connection is None or self._connection.ended:
                 self._connection = None
                 self._connection = await connect(self._endpoint, self._deadlines, self._on_event, self._on_lost)
+                self._count_restart(self._connection.started)
                 self._tell(None)
             return self._connection
+
+    def _count_restart(self, started: float | None) -> None:
+        if started is not None:
+            if self._started is not None and started > self._started + _SAME_START:
+                self.restarts += 1
+            self._started = started
 
     async def _everything(self) -> dict[str, tuple[LiveMember, ...]]:
         found = await self._status([_STATUS])
@@ -193,11 +211,13 @@ class AmiSwitch:
 
 
 def _live_member(headers: dict[str, str]) -> LiveMember:
+    interface, state_interface = headers["Location"], headers["StateInterface"]
     return LiveMember(
-        interface=headers["Location"],
+        interface=interface,
         membername=headers["Name"],
         penalty=int(headers["Penalty"]),
         paused=headers["Paused"] != "0",
         membership=Membership.DYNAMIC if headers["Membership"] == "dynamic" else Membership.STATIC,
         status=int(headers["Status"]),
+        state_interface="" if state_interface == interface else state_interface,
     )

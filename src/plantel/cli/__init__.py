@@ -63,6 +63,13 @@ app.command(
     "plantel.cli.sync:sync",
     help=tell("Bring every server into agreement now.", "Poner de acuerdo a cada servidor ahora."),
 )
+app.command(
+    "plantel.cli.drift:drift",
+    help=tell(
+        "What was changed on the servers, how, and what was done about it.",
+        "Qué se cambió en los servidores, cómo, y qué se hizo al respecto.",
+    ),
+)
 
 
 @app.meta.default

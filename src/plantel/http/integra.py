@@ -108,9 +108,9 @@ class Integra:
         if not instance.delivery.reconcilers:
             return _ONE, _TEXT, [(b"plantel-batch", receipt.batch.encode()), (b"plantel-delivery", b"none")]
         if confirm == "live":
-            behind = await instance.delivery.live(receipt.campaigns, deadline)
+            behind = await instance.delivery.live(receipt, deadline)
         else:
-            behind = instance.delivery.behind(receipt.campaigns)
+            behind = instance.delivery.behind(receipt)
         extra = [(b"plantel-batch", receipt.batch.encode())]
         if behind is None:
             extra.append((b"plantel-delivery", b"live"))

@@ -73,9 +73,9 @@ _JOURNAL = _insertion(
 )
 _CLAIM = _insertion(
     "claims",
-    "instance server folded_queue phone queue interface added paused",
+    "instance server folded_queue phone queue interface added paused penalty",
     "ON CONFLICT DO UPDATE SET queue = excluded.queue, interface = excluded.interface, added = excluded.added,"
-    " paused = excluded.paused",
+    " paused = excluded.paused, penalty = excluded.penalty",
 )
 _DISCLAIM = """DELETE FROM claims WHERE instance = ? AND server = ? AND folded_queue = ?
     AND phone IN (SELECT value FROM json_each(?))"""

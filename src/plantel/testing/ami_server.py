@@ -278,7 +278,9 @@ class AmiServer:
         paused = action.get("Paused", "0") == "1"
         match name:
             case "QueueAdd":
-                return self.pbx.add(queue, interface, action.get("MemberName", ""), penalty, paused)
+                return self.pbx.add(
+                    queue, interface, action.get("MemberName", ""), penalty, paused, action.get("StateInterface", "")
+                )
             case "QueueRemove":
                 return self.pbx.remove(queue, interface)
             case "QueuePenalty":
@@ -308,7 +310,7 @@ def _error(message: str) -> _Block:
 
 def _details(member: LiveMember) -> _Block:
     return (
-        ("StateInterface", member.interface),
+        ("StateInterface", member.state_interface or member.interface),
         ("Membership", member.membership),
         ("Penalty", member.penalty),
         ("CallsTaken", 0),

@@ -86,14 +86,22 @@ class AppQueue:
             if (member := queue.members.get(fold(interface))) is not None:
                 queue.members[fold(interface)] = msgspec.structs.replace(member, status=status)
 
-    def add(self, queue: str, interface: str, membername: str, penalty: int, paused: bool) -> Answer:
+    def add(
+        self, queue: str, interface: str, membername: str, penalty: int, paused: bool, state_interface: str = ""
+    ) -> Answer:
         """QueueAdd. A negative penalty becomes 0; an empty name becomes the interface."""
         there = self._queues.get(fold(queue))
         if there is None:
             return Answer.ADD_NO_QUEUE
         if fold(interface) in there.members:
             return Answer.ADD_ALREADY_THERE
-        member = LiveMember(interface, membername or interface, max(0, penalty), paused)
+        member = LiveMember(
+            interface,
+            membername or interface,
+            max(0, penalty),
+            paused,
+            state_interface="" if state_interface == interface else state_interface,
+        )
         there.members[fold(interface)] = member
         self.watch("QueueMemberAdded", there.name, member)
         return Answer.ADDED

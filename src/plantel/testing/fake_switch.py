@@ -46,6 +46,7 @@ class FakeSwitch:
         self.hanging = False
         self.cut_after: int | None = None
         self.privileged = True
+        self.restarts = 0
         self._answer_seconds = answer_seconds
         self._connected = False
         self._lost_since_look = False
@@ -100,6 +101,7 @@ class FakeSwitch:
     def restart(self) -> None:
         """Restart Asterisk: dynamic members are gone, and so is the connection."""
         self.pbx.restart()
+        self.restarts += 1
         self._lose()
 
     def cut(self) -> None:
@@ -129,8 +131,8 @@ class FakeSwitch:
         if not self.privileged:
             return PrivilegeMissing(server=self.name, action=_VERBS[type(action)])
         match action:
-            case Add(queue, interface, membername, penalty, paused):
-                answer = self.pbx.add(queue, interface, membername, penalty, paused)
+            case Add(queue, interface, membername, penalty, paused, state_interface):
+                answer = self.pbx.add(queue, interface, membername, penalty, paused, state_interface)
             case Remove(queue, interface):
                 answer = self.pbx.remove(queue, interface)
             case Penalise(queue, interface, penalty):

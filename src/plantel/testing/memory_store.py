@@ -12,6 +12,7 @@ from typing import TypeVar
 from plantel import errors
 from plantel.access import Token, User
 from plantel.batch import Batch, Change
+from plantel.drift import DriftRecord
 from plantel.plan import Claim
 from plantel.ports import Entry, Like, Transaction
 from plantel.roster import Campaign, Member, fold
@@ -39,6 +40,8 @@ class _State:
         self.users: dict[_Pair, User] = {}
         self.claims: dict[_Pair, dict[_Pair, Claim]] = {}
         """By instance and server, then by the claim's key."""
+        self.drifts: list[tuple[str, DriftRecord]] = []
+        """With the instance of each."""
 
     def copied(self) -> "_State":
         """A copy that can be changed without changing this one."""
@@ -50,6 +53,7 @@ class _State:
         other.tokens = self.tokens.copy()
         other.users = self.users.copy()
         other.claims = {key: lines.copy() for key, lines in self.claims.items()}
+        other.drifts = self.drifts.copy()
         return other
 
 
@@ -275,6 +279,21 @@ class _MemoryTransaction:
     def put_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
         lines = self._writing().claims.setdefault((instance, server), {})
         lines.update((claim.key, claim) for claim in claims)
+
+    def add_drifts(self, instance: str, records: Iterable[DriftRecord]) -> None:
+        self._writing().drifts.extend((instance, record) for record in records)
+
+    def drifts(
+        self, instance: str, *, server: str | None = None, campaign: str | None = None, limit: int = 100
+    ) -> list[DriftRecord]:
+        found = [
+            record
+            for whose, record in self.state.drifts
+            if whose == instance
+            and server in {None, record.server}
+            and (campaign is None or fold(campaign) == fold(record.campaign))
+        ]
+        return found[-limit:]
 
     def drop_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
         lines = self._writing().claims.setdefault((instance, server), {})
