@@ -22,7 +22,7 @@ to it.
     ├── SwitchError             an Asterisk does not do what was asked
     │   ├── SwitchUnreachable, SwitchTimeout, SwitchLoginRefused, SwitchNotReady, SwitchBehind,
     │   │   SwitchTaken, SwitchProtocol, MemberDrifted
-    │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, PhoneShared,
+    │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, MemberContested, PhoneShared,
     │                      PhoneNotUsable, PrivilegeMissing, ActionRefused
     ├── ConfigError
     │   └── ConfigUnreadable, UnknownSetting, InvalidSetting, Mistakes
@@ -448,6 +448,14 @@ class MemberNotOurs(SwitchRefused):
     text = Text(
         "{server}: {interface} stands in {queue} under another name, and Plantel did not put it there",
         "{server}: {interface} está en {queue} con otro nombre y no fue Plantel quien lo puso",
+    )
+
+
+class MemberContested(SwitchRefused):
+    code = "member_contested"
+    text = Text(
+        "{server}: somebody else keeps changing the penalty of {interface} in {queue}",
+        "{server}: alguien más cambia una y otra vez el penalty de {interface} en {queue}",
     )
 
 

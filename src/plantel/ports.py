@@ -203,7 +203,7 @@ Outcome = SwitchRefused | None
 
 
 class Switch(Protocol):
-    """One Asterisk. A lost connection is made again by the next call that needs it."""
+    """One Asterisk. A lost connection is made again by the next look."""
 
     @property
     def name(self) -> str:
@@ -221,7 +221,9 @@ class Switch(Protocol):
         """Carry the actions out in order; one outcome for each.
 
         An Add of an interface that is there already is refused (ActionRefused), as Asterisk does. Raises SwitchError
-        where the connection fails on the way: the fate of every action is then unknown, and only a snapshot tells.
+        where the connection fails on the way: the fate of every action is then unknown, and only a snapshot tells. So
+        it is where the connection of the last snapshot is lost before: nothing is sent then, since what was planned
+        from that snapshot may no longer be right.
         """
         ...
 

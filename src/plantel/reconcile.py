@@ -11,16 +11,32 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 
 import msgspec
 import structlog
 
 from plantel import errors
 from plantel.access import Actor, covers
+from plantel.contest import Contests
+from plantel.doubt import Doubt, Key, key
 from plantel.drift import DriftRecord, DriftWatch
 from plantel.phones import AS_SENT, PhoneRules
-from plantel.plan import Action, Add, Claim, Drift, LiveMember, Membership, Plan, Remove, Snapshot, foreign, plan
+from plantel.plan import (
+    Action,
+    Add,
+    Claim,
+    Drift,
+    LiveMember,
+    Membership,
+    Pause,
+    Penalise,
+    Plan,
+    Remove,
+    Snapshot,
+    foreign,
+    plan,
+)
 from plantel.ports import Clock, Outcome, Store, Switch, Transaction
 from plantel.roster import Member, fold
 from plantel.service import Receipt, Service
@@ -99,8 +115,10 @@ class Reconciler:
         self._interval = interval
         self._woken = asyncio.Event()
         self._dirty: set[str] | None = None
+        self._doubt = Doubt()
+        self._contests = Contests()
         self._awaited: dict[str, int] = {}
-        self._blocked: dict[tuple[str, str], errors.PlantelError] = {}
+        self._blocked: dict[Key, errors.PlantelError] = {}
         """What cannot be made true, by folded queue and phone: the roster's name for it, or the server's."""
         self._present: frozenset[str] | None = None
         self._new: list[str] = []
@@ -183,21 +201,22 @@ class Reconciler:
         take each other's additions for somebody else's. Raises SwitchTaken where another does not come to an end.
         """
         async with self.alone():
-            refusals: dict[tuple[str, str], errors.PlantelError] = {}
+            refusals: dict[Key, errors.PlantelError] = {}
             tried: tuple[Action, ...] = ()
             for _ in range(ROUNDS):
                 revision, found = await self.look(queues)
                 self._watch.saw(found.drifts)
                 await self._discover()
-                await self._write_ledger(found.settled, found.released)
+                await self._write_ledger(self._doubt.settled(found.settled), self._doubt.released(found.released))
                 if found.observed:
                     await self._service.observe(self.name, found.observed)
                 elif not found.actions:
                     refusals = {}
                     break
-                elif found.actions == tried:
+                elif found.actions == tried and refusals:
                     break  # nothing got through: what was refused will be refused again
-                refusals = await self._apply(found)
+                due, contested = self._due(found.actions)
+                refusals = contested | await self._apply(msgspec.structs.replace(found, actions=due))
                 tried = found.actions
             await self._keep(self._watch.concluded(self._clock.now(), queues, found.drifts, repaired=self._repair))
             self._conclude(queues, revision, found, refusals)
@@ -268,6 +287,7 @@ class Reconciler:
             )
 
         revision, members, claims = await self._store.read(work)
+        self._doubt.look(claims)
         if len(members) + len(claims) < LARGE:
             return revision, self._plan(members, snapshot, claims)
         # off the event loop, so that Asterisk's events and everybody's requests are read meanwhile
@@ -290,30 +310,42 @@ class Reconciler:
     def _shares(self, queue: str) -> bool:
         return not self._campaigns or covers(self._campaigns, queue)
 
-    async def _apply(self, found: Plan) -> dict[tuple[str, str], errors.PlantelError]:
+    def _due(self, actions: Sequence[Action]) -> tuple[tuple[Action, ...], dict[Key, errors.PlantelError]]:
+        """The actions for now, and the reason for each of the others, which have to wait, by folded queue and phone."""
+        due, held, wait = self._contests.part(actions)
+        if held:
+            asyncio.get_running_loop().call_later(wait, self._mark, {fold(one.queue) for one in held})
+        return due, {
+            key(one): errors.MemberContested(server=self.name, queue=one.queue, interface=one.interface) for one in held
+        }
+
+    async def _apply(self, found: Plan) -> dict[Key, errors.PlantelError]:
         """Carry out the actions, chunk by chunk; returns what was refused, by folded queue and interface.
 
-        The ledger lines of a chunk's additions are stored before it is sent, and confirmed after it, while Asterisk
+        The ledger lines of a chunk are stored, unconfirmed, before it is sent, and confirmed after it, while Asterisk
         works on the chunk before: two are always on their way, so that it never waits for us.
         """
-        outcome = _Applied(found)
+        outcome = _Applied(found, self._doubt)
         sent: deque[tuple[Sequence[Action], asyncio.Task[list[Outcome]]]] = deque()
         try:
             for start in range(0, len(found.actions), CHUNK):
                 chunk = found.actions[start : start + CHUNK]
                 confirm, drop = outcome.learn(*await _oldest(sent)) if len(sent) > 1 else ((), ())
-                await self._write_ledger([*confirm, *_intents(chunk)], drop)
+                await self._write_ledger([*confirm, *outcome.intents(chunk)], drop)
                 sent.append((chunk, asyncio.create_task(self._switch.apply(chunk))))
                 await asyncio.sleep(0)  # it is under way before anything else is done
             while sent:
                 await self._write_ledger(*outcome.learn(*await _oldest(sent)))
+        except BaseException:
+            self._doubt.begin(action for chunk, _ in sent for action in chunk)
+            raise
         finally:
             for _, task in sent:
                 task.cancel()
             await asyncio.gather(*(task for _, task in sent), return_exceptions=True)
         return outcome.refusals
 
-    async def _write_ledger(self, put: Sequence[Claim], drop: Sequence[Claim]) -> None:
+    async def _write_ledger(self, put: Collection[Claim], drop: Collection[Claim]) -> None:
         if not put and not drop:
             return
 
@@ -328,9 +360,9 @@ class Reconciler:
         queues: Collection[str] | None,
         revision: int,
         found: Plan,
-        refusals: dict[tuple[str, str], errors.PlantelError],
+        refusals: dict[Key, errors.PlantelError],
     ) -> None:
-        blocked: dict[tuple[str, str], errors.PlantelError] = {}
+        blocked: dict[Key, errors.PlantelError] = {}
         blocked |= {(fold(one.member.campaign), one.member.phone): _drifted(one, self.name) for one in found.drifts}
         blocked |= {(fold(one.member.campaign), one.member.phone): one.reason(self.name) for one in found.blocked}
         blocked |= refusals
@@ -415,11 +447,6 @@ def _record_drifts(instance: str, records: Sequence[DriftRecord], transaction: T
     transaction.add_drifts(instance, records)
 
 
-def _intents(actions: Sequence[Action]) -> list[Claim]:
-    """The unconfirmed ledger lines of the additions."""
-    return [Claim(action.queue, action.interface, added=True) for action in actions if isinstance(action, Add)]
-
-
 async def _oldest(
     sent: deque[tuple[Sequence[Action], asyncio.Task[list[Outcome]]]],
 ) -> tuple[Sequence[Action], list[Outcome]]:
@@ -433,44 +460,81 @@ async def _oldest(
 class _Applied:
     """What carrying out a plan has taught so far."""
 
-    def __init__(self, found: Plan) -> None:
-        self.refusals: dict[tuple[str, str], errors.PlantelError] = {}
+    def __init__(self, found: Plan, doubt: Doubt) -> None:
+        self.refusals: dict[Key, errors.PlantelError] = {}
         """The first for each queue and interface, both folded."""
         self._found = found
-        self._wanted: dict[tuple[str, str], Claim] | None = None
-        self._renamed: Collection[tuple[str, str]] = ()
+        self._doubt = doubt
+
+    def intents(self, chunk: Sequence[Action]) -> list[Claim]:
+        """The ledger lines of what is about to be sent, without what is not confirmed.
+
+        Where the answer is lost, an addition is ours all the same, and a pause or penalty that is found later must not
+        be taken for somebody else's.
+        """
+        lines: dict[Key, Claim] = {}
+        for action in chunk:
+            if isinstance(action, Add):
+                lines[key(action)] = Claim(action.queue, action.interface, added=True)
+            elif (line := self._changing.get(key(action))) is not None:
+                lines[key(action)] = line
+        return list(lines.values())
 
     def learn(self, chunk: Sequence[Action], outcomes: Sequence[Outcome]) -> tuple[list[Claim], list[Claim]]:
         """The ledger lines that the outcomes confirm, and those that they end.
 
         A phone that is removed and added again stays ours in between.
         """
-        if self._wanted is None:  # only now: by this time Asterisk is busy, and this takes a while for a large plan
-            self._wanted = {claim.key: claim for claim in self._found.claims}
-            removed = {_key(one) for one in self._found.actions if isinstance(one, Remove)}
-            self._renamed = self._wanted.keys() & removed
-        confirm: dict[tuple[str, str], Claim] = {}
-        drop: dict[tuple[str, str], Claim] = {}
+        confirm: dict[Key, Claim] = {}
+        drop: dict[Key, Claim] = {}
         for action, outcome in zip(chunk, outcomes, strict=True):
-            key = _key(action)
+            at = key(action)
             if outcome is not None:
-                self.refusals.setdefault(key, outcome)
-            if isinstance(action, Remove):
-                if outcome is None and key not in self._renamed:
-                    drop[key] = Claim(action.queue, action.interface, added=True)
-            elif outcome is None:
-                if key in self._wanted:
-                    confirm[key] = self._wanted[key]
-            elif isinstance(action, Add):
-                # refused, so it is not ours: somebody else put this phone there between the look and the action
-                drop[key] = Claim(action.queue, action.interface, added=True)
-            else:
-                confirm.pop(key, None)
+                self.refusals.setdefault(at, outcome)
+            match action:
+                case Remove():
+                    if outcome is None and at not in self._renamed:
+                        drop[at] = Claim(action.queue, action.interface, added=True)
+                case Add():
+                    if outcome is None:
+                        confirm[at] = self._wanted[at]
+                    elif not self._doubt.ours(at):
+                        # somebody else put this phone there between the look and the action
+                        drop[at] = Claim(action.queue, action.interface, added=True)
+                case Penalise() | Pause():
+                    if outcome is None and at in self._changing:
+                        confirm[at] = self._changed(at, action)
         return list(confirm.values()), list(drop.values())
 
+    def _changed(self, at: Key, action: Penalise | Pause) -> Claim:
+        """The ledger line after that change. A member's other change is confirmed by its own answer."""
+        line = self._changing[at]
+        if isinstance(action, Penalise):
+            line = msgspec.structs.replace(line, penalty=action.penalty)
+        else:
+            line = msgspec.structs.replace(line, paused=action.paused)
+        self._changing[at] = line
+        return line
 
-def _key(action: Action) -> tuple[str, str]:
-    return fold(action.queue), fold(action.interface)
+    # Made when first needed: for a large plan they take a while, and by then Asterisk is busy with additions.
+
+    @cached_property
+    def _wanted(self) -> dict[Key, Claim]:
+        return {claim.key: claim for claim in self._found.claims}
+
+    @cached_property
+    def _renamed(self) -> Collection[Key]:
+        return self._wanted.keys() & {key(one) for one in self._found.actions if isinstance(one, Remove)}
+
+    @cached_property
+    def _changing(self) -> dict[Key, Claim]:
+        """The ledger lines that pauses and penalties give, as far as they are confirmed by now."""
+        lines: dict[Key, Claim] = {}
+        for action in self._found.actions:
+            if isinstance(action, Penalise | Pause) and (at := key(action)) in self._wanted:
+                part = {"penalty": None} if isinstance(action, Penalise) else {"paused": None}
+                lines[at] = msgspec.structs.replace(lines.get(at, self._wanted[at]), **part)
+        return lines
 
 
 def _drifted(drift: Drift, server: str) -> errors.PlantelError:

@@ -1,13 +1,16 @@
 """A private Asterisk of each version for this folder's tests, and a switch on it."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from plantel.ami import AmiSwitch
 from plantel.testing.asterisk import AmiUser, PrivateAsterisk
 from plantel.testing.installation import Installation
+from tests.support.ami_proxy import AmiProxy
 from tests.support.asterisks import VERSIONS
+from tests.support.floor import QUEUES_CONF, STRANGERS, Floor, Observer
 
 QUEUES = ("Ventas->", "POWER<-", "Línea 100%", "Ventas & Cobros", "A+B")
 USERS = (AmiUser("looker", "uno", read="call", write="call"), AmiUser("boss", "dos", read="all", write="all"))
@@ -53,4 +56,16 @@ async def switch(asterisk: PrivateAsterisk) -> AsyncIterator[AmiSwitch]:
     switch = AmiSwitch("pbx1", asterisk.host, asterisk.ami_port, asterisk.user.name, asterisk.user.secret)
     yield switch
     await switch.close()
+    asterisk.restart()
+
+
+@pytest.fixture
+async def floor(asterisk: PrivateAsterisk, tmp_path: Path) -> AsyncIterator[Floor]:
+    """The floor of tests/support/floor.py; whatever a test did to Asterisk goes with a restart."""
+    asterisk.configure(QUEUES_CONF)
+    observer = Observer(asterisk, USERS[1])
+    await observer.put(*STRANGERS)
+    async with AmiProxy(asterisk.ami_port) as proxy:
+        yield Floor(asterisk, proxy, observer, tmp_path)
+    await observer.close()
     asterisk.restart()

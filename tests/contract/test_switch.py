@@ -455,6 +455,15 @@ async def test_a_server_that_is_away_is_unreachable_until_it_is_back(world: Worl
     assert seen(await world.switch.snapshot(), "Ventas->") == [SAM]
 
 
+async def test_nothing_is_changed_over_a_new_connection_before_a_look(world: World) -> None:
+    await world.switch.snapshot()
+    await world.restart()
+    with pytest.raises(SwitchUnreachable):
+        await world.switch.apply([Add("A+B", "SIP/1", "Ana", 0, False)])
+    assert seen(await world.switch.snapshot(), "A+B") == []
+    assert await world.switch.apply([Add("A+B", "SIP/1", "Ana", 0, False)]) == [None]
+
+
 async def test_after_close_a_call_connects_again(world: World) -> None:
     await world.switch.close()
     await world.switch.close()

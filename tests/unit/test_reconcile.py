@@ -1,15 +1,16 @@
 """The reconciler, with FakeSwitch for an Asterisk and MemoryStore for the store: what is on the server afterwards."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
-from plantel import errors, reconcile
+from plantel import doubt, errors, reconcile
 from plantel.batch import Source
 from plantel.phones import AS_SENT, PhoneRules
-from plantel.plan import LiveMember, Membership
+from plantel.plan import Action, LiveMember, Membership
+from plantel.ports import Outcome
 from plantel.reconcile import Delivery, Reconciler, State
 from plantel.roster import Interfaces, Member, fold
 from plantel.service import Receipt, Service
@@ -83,6 +84,16 @@ class Site:
         async with asyncio.timeout(10):
             while not condition():
                 await self.only.settled()
+
+
+class Interrupted(FakeSwitch):
+    """Something happens on it between a look and the changes."""
+
+    before_apply: Callable[[], object] = staticmethod(lambda: None)
+
+    async def apply(self, actions: Sequence[Action]) -> list[Outcome]:
+        self.before_apply()
+        return await super().apply(actions)
 
 
 def shown(switch: FakeSwitch, queue: str = VENTAS) -> list[tuple[str, str, int, bool]]:
@@ -211,6 +222,80 @@ async def test_a_pause_made_on_the_server_is_journalled_under_its_name_and_kept(
     assert shown(switch) == [("ana", "SIP/1001", 0, False)]
 
 
+async def test_a_pause_taken_back_while_its_fate_is_unknown_is_not_taken_for_the_servers() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member("ana", "SIP/1"), member("eva", "SIP/2"))
+    await site.only.run_once()
+    await site.service.pause(OPERATOR, VENTAS, ["ana", "eva"], Source.CLI, paused=True)
+    switch.cut_after = 1
+    with pytest.raises(errors.SwitchUnreachable):
+        await site.only.run_once()
+    await site.service.pause(OPERATOR, VENTAS, ["ana", "eva"], Source.CLI, paused=False)
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1", 0, False), ("eva", "SIP/2", 0, False)]
+    assert {entry.actor for entry in await site.service.journal(OPERATOR)} == {OPERATOR.name}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_an_addition_that_arrives_after_the_next_look_is_still_ours(kept: bool) -> None:
+    switch = Interrupted(queues=[VENTAS])
+    switch.pbx.add(VENTAS, "SIP/9", "other", 0, paused=False)
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    switch.cut_after = 0
+    with pytest.raises(errors.SwitchUnreachable):
+        await site.only.run_once()
+    if kept:
+        # between the look and our addition
+        switch.before_apply = lambda: switch.pbx.add(VENTAS, "SIP/1001", "ana", 0, paused=False)
+        await site.only.run_once()
+    else:
+        await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
+        assert (await site.only.run_once()).agreed
+        switch.pbx.add(VENTAS, "SIP/1001", "ana", 0, paused=False)
+    assert (await site.only.run_once()).agreed
+    if kept:
+        assert shown(switch) == [("ana", "SIP/1001", 0, False), ("other", "SIP/9", 0, False)]
+        await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
+        assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("other", "SIP/9", 0, False)]
+
+
+async def test_what_was_never_answered_is_not_ours_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doubt, "LATE_SECONDS", 0)
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    switch.cut_after = 0
+    with pytest.raises(errors.SwitchUnreachable):
+        await site.only.run_once()
+    await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
+    await site.only.run_once()
+    switch.pbx.add(VENTAS, "SIP/1001", "ana", 0, paused=False)
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
+
+
+async def test_a_penalty_that_arrived_does_not_confirm_the_pause_that_did_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "CHUNK", 1)
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    await site.add(member(penalty=4, paused=True))
+    with monkeypatch.context() as broken:
+        broken.setattr(switch.pbx, "pause", lambda *_arguments, **_keys: Answer.PAUSE_REFUSED)
+        await site.only.run_once()
+    assert shown(switch) == [("ana", "SIP/1001", 4, False)]
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 4, True)]
+
+
 async def test_a_queue_that_no_server_has_is_a_reason_until_it_appears() -> None:
     switch = FakeSwitch()
     site = Site(switch)
@@ -274,6 +359,31 @@ async def test_somebody_elses_removal_is_repaired_when_the_event_comes() -> None
         assert await site.delivery.live(site.whole(VENTAS), 10) is None
         assert switch.pbx.remove(VENTAS, "SIP/1001") is Answer.REMOVED
         await site.until(lambda: shown(switch) == [("ana", "SIP/1001", 0, False)])
+
+
+async def test_a_penalty_that_is_always_set_back_is_contested_and_holds_nobody_else_up() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    times = 0
+
+    def set_back(queue: str | None) -> None:
+        nonlocal times
+        if queue == VENTAS and any(line[:3] == ("ana", "SIP/1001", 7) for line in shown(switch)):
+            times += 1
+            switch.pbx.penalise(VENTAS, "SIP/1001", 0)
+        site.only._heard(queue)
+
+    switch.listen(set_back)
+    async with site.running():
+        await site.until(lambda: site.only.status.state is State.AGREED)
+        await site.add(member(penalty=7))
+        await site.until(lambda: isinstance(site.delivery.behind(site.whole(VENTAS)), errors.MemberContested))
+        done = times
+        await site.add(member("eva", "SIP/2", 5))
+        await site.until(lambda: ("eva", "SIP/2", 5, False) in shown(switch))
+        assert times - done <= 1
+        await site.add(member(penalty=0))
+        assert await site.delivery.live(site.whole(VENTAS), 10) is None
 
 
 async def test_a_plan_changes_nothing() -> None:

@@ -38,13 +38,13 @@ _MEMBER_EVENTS = frozenset(
         "QueueMemberRinginuse",
     }
 )
-_ANYTHING_EVENTS = frozenset({"FullyBooted", "Shutdown", "Reload"})
+_ANYTHING_EVENTS = frozenset({"FullyBooted", "Shutdown", "Reload", "Load", "Unload"})
 
 _STATUS = wire.encode([("Action", "QueueStatus")])
 
 
 class AmiSwitch:
-    """One Asterisk, spoken to over AMI. Connects when first needed, and again when needed after a loss.
+    """One Asterisk, spoken to over AMI. Connects when first needed, and again for the next look after a loss.
 
     The AMI user needs `write = agent`; `read = agent,system` lets changes made elsewhere be heard of at once, and
     `write = reporting` lets the state of phones be asked for. All methods raise SwitchError; none tries again. Calls
@@ -65,6 +65,8 @@ class AmiSwitch:
         self._endpoint = Endpoint(name, host, port, username, secret, tls)
         self._deadlines = deadlines or Deadlines()
         self._connection: Connection | None = None
+        self._looked: Connection | None = None
+        """The connection of the last snapshot: changes leave over this one only."""
         self._connecting = asyncio.Lock()
         self._filtered_most = SCANS_PER_ITEM  # as if all queues were empty, until they have been seen
         self._heard: Callable[[str | None], None] = lambda _queue: None
@@ -103,7 +105,7 @@ class AmiSwitch:
         if not actions:
             return []
         delivery = Delivery(self.name, actions)
-        connection = await self._connected()
+        connection = self._looked or await self._connected()
         try:
             await connection.pipeline(delivery.blocks(), delivery.answered)
         except asyncio.CancelledError:
@@ -143,6 +145,7 @@ class AmiSwitch:
         """End the connection. A later call makes a new one."""
         async with self._connecting:
             connection, self._connection = self._connection, None
+            self._looked = None
             if connection is not None:
                 await connection.close()
 
@@ -216,6 +219,7 @@ class AmiSwitch:
 
         connection = await self._connected()
         await connection.pipeline(requests, answered, item)
+        self._looked = connection
         if refusals:
             raise ActionRefused(server=self.name, action="QueueStatus", detail=refusals[0].text)
         return {queue: tuple(members) for queue, members in found.items()}

@@ -53,6 +53,7 @@ class FakeSwitch:
         self.told = True
         self._answer_seconds = answer_seconds
         self._connected = False
+        self._lost_since_look = False
         self._heard: Callable[[str | None], None] = lambda _queue: None
 
     @property
@@ -61,6 +62,7 @@ class FakeSwitch:
 
     async def snapshot(self, queues: Collection[str] | None = None) -> Snapshot:
         await self._reach()
+        self._lost_since_look = False
         members = self.pbx.members()
         if queues is None:
             return Snapshot(members)
@@ -71,13 +73,15 @@ class FakeSwitch:
         """As `ports.Switch` has it; to remove what is not there is done, as for AmiSwitch."""
         if not actions:
             return []
+        if self._lost_since_look:
+            raise self._unreachable("the connection was lost since the last look")
         await self._reach()
         outcomes: list[Outcome] = []
         for action in actions:
             if self.cut_after == len(outcomes):
                 self.cut_after = None
                 self._lose()
-                raise SwitchUnreachable(server=self.name, detail="Asterisk closed the connection")
+                raise self._unreachable("Asterisk closed the connection")
             outcomes.append(self._carry_out(action))
         return outcomes
 
@@ -94,7 +98,7 @@ class FakeSwitch:
 
     async def close(self) -> None:
         """End the connection. A later call makes a new one."""
-        self._connected = False
+        self._connected = self._lost_since_look = False
 
     def add_queue(self, queue: str, static: Iterable[LiveMember] = ()) -> None:
         """Configure a queue and reload."""
@@ -114,7 +118,7 @@ class FakeSwitch:
 
     def cut(self) -> None:
         """Make the server unreachable until `mend`."""
-        self.failure = SwitchUnreachable(server=self.name, detail="connection refused")
+        self.failure = self._unreachable("connection refused")
         self._lose()
 
     def mend(self) -> None:
@@ -164,7 +168,11 @@ class FakeSwitch:
     def _lose(self) -> None:
         if self._connected:
             self._connected = False
+            self._lost_since_look = True
             asyncio.get_running_loop().call_soon(self._heard, None)
+
+    def _unreachable(self, detail: str) -> SwitchUnreachable:
+        return SwitchUnreachable(server=self.name, detail=detail)
 
     def _tell(self, queue: str | None) -> None:
         if self._connected:
