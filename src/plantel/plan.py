@@ -29,7 +29,8 @@ class LiveMember(msgspec.Struct, frozen=True, gc=False):
     """A member of a queue as one Asterisk reports it, in its own spelling.
 
     `status` is the device state: 0 unknown, 1 not in use, 2 in use, 3 busy, 4 invalid, 5 unavailable, 6 ringing,
-    7 ringing and in use, 8 on hold.
+    7 ringing and in use, 8 on hold. `once_paused`: whether it was ever paused since it came into the queue (a restart
+    brings a static member in anew); True where that is not known.
     """
 
     interface: str
@@ -38,6 +39,7 @@ class LiveMember(msgspec.Struct, frozen=True, gc=False):
     paused: bool = False
     membership: Membership = Membership.DYNAMIC
     status: int = 0
+    once_paused: bool = True
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -134,6 +136,8 @@ class Plan(msgspec.Struct, frozen=True):
     released   ledger lines that no longer stand for anything
     observed   pauses made or ended on the server by somebody else, for the roster to take over
     blocked    what cannot be done, and why
+    ours       of the additions, the keys (folded) of those that Plantel had put there before, as far as the ledger
+               knows: where such a one is there after all, it is Plantel's
     """
 
     actions: tuple[Action, ...] = ()
@@ -142,6 +146,7 @@ class Plan(msgspec.Struct, frozen=True):
     released: tuple[Claim, ...] = ()
     observed: tuple[Observed, ...] = ()
     blocked: tuple[Blocked, ...] = ()
+    ours: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def agreed(self) -> bool:
@@ -194,6 +199,7 @@ class _Draft:
         self.released: list[Claim] = []
         self.observed: list[Observed] = []
         self.blocked: list[Blocked] = []
+        self.ours: set[tuple[str, str]] = set()
 
     def plan(self) -> Plan:
         # additions first and removals last: a queue that stands empty for a moment may throw its callers out
@@ -204,6 +210,7 @@ class _Draft:
             tuple(self.released),
             tuple(self.observed),
             tuple(self.blocked),
+            frozenset(self.ours),
         )
 
     def queue(
@@ -213,7 +220,7 @@ class _Draft:
         for phone, member in members.items():
             there = live.get(phone)
             if there is None:
-                self._add(self.additions, queue, member)
+                self._add(self.additions, queue, member, lines.get(phone))
             else:
                 self._adjust(queue, member, there, lines.get(phone))
         for phone, line in lines.items():
@@ -225,9 +232,11 @@ class _Draft:
             else:
                 self.released.append(line)
 
-    def _add(self, to: list[Action], queue: str, member: Member) -> None:
+    def _add(self, to: list[Action], queue: str, member: Member, line: Claim | None) -> None:
         to.append(Add(queue, member.interface, member.membername, member.penalty, member.paused))
         self.claims.append(Claim(queue, member.interface, added=True, paused=member.paused))
+        if line is not None and line.added:
+            self.ours.add(line.key)
 
     def _adjust(self, queue: str, member: Member, there: LiveMember, line: Claim | None) -> None:
         ours = line is not None and line.added
@@ -235,19 +244,22 @@ class _Draft:
             if ours and there.membership is Membership.DYNAMIC:
                 # Asterisk has no action that renames a member
                 self.adjustments.append(Remove(queue, there.interface))
-                self._add(self.adjustments, queue, member)
+                self._add(self.adjustments, queue, member, line)
                 return
             self.blocked.append(Blocked(member, MemberNotOurs))
         agrees = there.penalty == member.penalty
         if not agrees:
             self.adjustments.append(Penalise(queue, there.interface, member.penalty))
         claim = Claim(queue, member.interface, added=ours, paused=member.paused)
-        if line is None or line.paused is not member.paused:
-            if there.paused is not member.paused:
-                self.adjustments.append(Pause(queue, there.interface, member.paused))
-                agrees = False
-            (self.settled if agrees else self.claims).append(claim)
-        elif there.paused is not member.paused:
+        asserted = line is not None and line.paused is member.paused
+        if there.paused is member.paused:
+            if not asserted:
+                (self.settled if agrees else self.claims).append(claim)
+        elif not asserted or not (there.paused or there.once_paused):
+            # never paused since it came into the queue: the pause was lost with a restart, nobody ended it
+            self.adjustments.append(Pause(queue, there.interface, member.paused))
+            self.claims.append(claim)
+        else:
             self.observed.append(
                 Observed(
                     msgspec.structs.replace(member, paused=there.paused),

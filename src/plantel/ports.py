@@ -142,6 +142,10 @@ class Transaction(Protocol):
         """Remove ledger lines (by folded queue and interface); absent ones are no error."""
         ...
 
+    def forget_pauses(self, instance: str, members: Iterable[Member]) -> None:
+        """Have the ledger lines of these members' phones, on every server, say that no pause is asserted (None)."""
+        ...
+
 
 Like = tuple[str, Sequence[Member]]
 """The arguments of `Transaction.members_like`."""

@@ -34,6 +34,10 @@ ROUNDS = 4
 LARGE = 5000
 """Members and ledger lines from which a plan takes long enough to be noticed."""
 
+LATE = 60.0
+"""Seconds in which an addition without an answer may still come about: Asterisk carries out what it has read from a
+connection, also when that has ended."""
+
 TAKEN_SECONDS = 30
 """How long to wait while another process works on the server."""
 
@@ -94,6 +98,7 @@ class Reconciler:
         self._blocked: dict[str, errors.PlantelError] = {}
         self._present: frozenset[str] | None = None
         self._new: list[str] = []
+        self._doubted: dict[tuple[str, str], float] = {}
         self._settled: set[asyncio.Future[None]] = set()
         self.status = Status(switch.name, State.STARTING)
         switch.listen(self._heard)
@@ -179,9 +184,12 @@ class Reconciler:
     async def look(self, queues: Collection[str] | None = None) -> tuple[int, Plan]:
         """The roster's revision and the plan that a look at the server gives now; changes nothing."""
         snapshot = await self._switch.snapshot(queues)
-        if queues is None:
+        seen = frozenset(fold(queue) for queue in snapshot.queues)
+        if snapshot.asked is not None:
+            self._present = None if self._present is None else (self._present - snapshot.asked) | seen
+        else:
             self._new = [queue for queue in snapshot.queues if self._shares(queue)]
-            self._present = frozenset(fold(queue) for queue in snapshot.queues)
+            self._present = seen
             self.status = msgspec.structs.replace(
                 self.status, queues=len(snapshot.queues), members=sum(map(len, snapshot.queues.values()))
             )
@@ -213,8 +221,18 @@ class Reconciler:
         return not self._campaigns or covers(self._campaigns, queue)
 
     async def _settle_ledger(self, found: Plan) -> None:
-        """Write the ledger lines that need no action: released ones, and members that were right already."""
-        await self._write_ledger(found.settled, found.released)
+        """Write the ledger lines that need no action: released ones, and members that were right already.
+
+        An addition that was never confirmed and is not there is only released once it can no longer come about.
+        """
+        now = asyncio.get_running_loop().time()
+        released = []
+        for claim in found.released:
+            unconfirmed = claim.added and claim.paused is None
+            if not unconfirmed or now - self._doubted.setdefault(claim.key, now) >= LATE:
+                self._doubted.pop(claim.key, None)
+                released.append(claim)
+        await self._write_ledger(found.settled, released)
 
     async def _apply(self, found: Plan) -> dict[str, errors.PlantelError]:
         """Carry out the actions, chunk by chunk; returns the first refusal of each queue (folded) that had one.
@@ -227,8 +245,11 @@ class Reconciler:
         try:
             for start in range(0, len(found.actions), CHUNK):
                 chunk = found.actions[start : start + CHUNK]
+                intents = _intents(chunk)
+                for claim in intents if self._doubted else ():
+                    self._doubted.pop(claim.key, None)
                 confirm, drop = outcome.learn(*await _oldest(sent)) if len(sent) > 1 else ((), ())
-                await self._write_ledger([*confirm, *_intents(chunk)], drop)
+                await self._write_ledger([*confirm, *intents], drop)
                 sent.append((chunk, asyncio.create_task(self._switch.apply(chunk))))
                 await asyncio.sleep(0)  # it is under way before anything else is done
             while sent:
@@ -373,7 +394,7 @@ class _Applied:
             elif outcome is None:
                 if key in self._wanted:
                     confirm[key] = self._wanted[key]
-            elif isinstance(action, Add):
+            elif isinstance(action, Add) and key not in self._found.ours:
                 # refused, so it is not ours: somebody else put this phone there between the look and the action
                 drop[key] = Claim(action.queue, action.interface, added=True)
             else:

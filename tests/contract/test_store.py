@@ -561,6 +561,7 @@ async def test_reading_does_not_write(store: Store) -> None:
         lambda t: t.remove_tokens("acme", "bot"),
         lambda t: t.put_claims("acme", "pbx1", []),
         lambda t: t.drop_claims("acme", "pbx1", []),
+        lambda t: t.forget_pauses("acme", []),
     ):
         with pytest.raises(RuntimeError, match=r"a write within Store\.read"):
             await store.read(work)
@@ -656,6 +657,19 @@ async def test_the_ledger(store: Store) -> None:
     assert await ledger() == [claims[0], claims[2]]
     assert await ledger("pbx2") == claims[:1]
     assert len(await store.read(lambda t: t.claims("globex", "pbx1"))) == 2
+
+
+async def test_a_pause_is_forgotten_on_every_server_of_the_instance(store: Store) -> None:
+    ana, eva = Claim("Ventas->", "SIP/1001", True, True), Claim("Ventas->", "SIP/1002", False, False)
+    for instance, server in (("acme", "pbx1"), ("acme", "pbx2"), ("acme", "pbx3"), ("globex", "pbx1")):
+        await store.write(lambda t, i=instance, s=server: t.put_claims(i, s, [ana, eva]))  # type: ignore[misc]  # mypy
+    named = [Member("VENTAS->", "ana", "sip/1001"), Member("Cobros", "eva", "SIP/1002")]
+    await store.write(lambda t: t.forget_pauses("acme", named))
+    forgotten = Claim("Ventas->", "SIP/1001", True, None)
+    for server in ("pbx1", "pbx2", "pbx3"):
+        assert await store.read(lambda t, s=server: t.claims("acme", s)) == [forgotten, eva]  # type: ignore[misc]
+    assert await store.read(lambda t: t.claims("globex", "pbx1")) == [ana, eva]
+    await store.write(lambda t: t.forget_pauses("initech", named))
 
 
 # --- a store among others --------------------------------------------------------------------------------------------

@@ -196,4 +196,5 @@ def _live_member(headers: dict[str, str]) -> LiveMember:
         paused=headers["Paused"] != "0",
         membership=Membership.DYNAMIC if headers["Membership"] == "dynamic" else Membership.STATIC,
         status=int(headers["Status"]),
+        once_paused=headers.get("LastPause") != "0",
     )

@@ -282,6 +282,11 @@ class SqlTransaction(ABC):
             for queue, those in phones.items():
                 self._connection.disclaim(instance, server, queue, those)
 
+    def forget_pauses(self, instance: str, members: Iterable[Member]) -> None:
+        self._before_writing()
+        with translating():
+            self._connection.forget_pauses([(instance, fold(one.campaign), one.phone) for one in members])
+
     # --- statements --------------------------------------------------------------------------------------------------
 
     def _rows(self, statement: Executable) -> Sequence[Row[Any]]:

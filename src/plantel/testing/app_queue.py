@@ -48,18 +48,22 @@ class _Queue:
 class AppQueue:
     """Queues by name, their members by interface, both compared as `roster.fold` does.
 
-    `watch(event, queue, member)` is called after each change by an action, with Asterisk's name of the event, the queue
-    as it is spelled in the configuration, and the member after the change.
+    Each of `watchers` is called as `watcher(event, queue, member)` after each change by an action, with Asterisk's name
+    of the event, the queue as it is spelled in the configuration, and the member after the change.
     """
 
     def __init__(self) -> None:
         self._queues: dict[str, _Queue] = {}
-        self.watch: Callable[[str, str, LiveMember], None] = lambda _event, _queue, _member: None
+        self.watchers: list[Callable[[str, str, LiveMember], None]] = []
 
     def configure(self, queue: str, static: Iterable[LiveMember] = ()) -> None:
         """Declare a queue, as `queues.conf` does, with its static members. A queue of that name starts anew."""
         self._queues[fold(queue)] = _Queue(
-            queue, (msgspec.structs.replace(member, membership=Membership.STATIC) for member in static)
+            queue,
+            (
+                msgspec.structs.replace(member, membership=Membership.STATIC, once_paused=member.paused)
+                for member in static
+            ),
         )
 
     def drop(self, queue: str) -> None:
@@ -93,9 +97,9 @@ class AppQueue:
             return Answer.ADD_NO_QUEUE
         if fold(interface) in there.members:
             return Answer.ADD_ALREADY_THERE
-        member = LiveMember(interface, membername or interface, max(0, penalty), paused)
+        member = LiveMember(interface, membername or interface, max(0, penalty), paused, once_paused=paused)
         there.members[fold(interface)] = member
-        self.watch("QueueMemberAdded", there.name, member)
+        self._tell("QueueMemberAdded", there.name, member)
         return Answer.ADDED
 
     def remove(self, queue: str, interface: str) -> Answer:
@@ -109,7 +113,7 @@ class AppQueue:
         if member.membership is not Membership.DYNAMIC:
             return Answer.NOT_DYNAMIC
         del there.members[fold(interface)]
-        self.watch("QueueMemberRemoved", there.name, member)
+        self._tell("QueueMemberRemoved", there.name, member)
         return Answer.REMOVED
 
     def penalise(self, queue: str, interface: str, penalty: int) -> Answer:
@@ -130,6 +134,12 @@ class AppQueue:
         if there is None or member is None:
             return False
         changed = msgspec.structs.replace(member, **values)
+        if changed.paused:
+            changed = msgspec.structs.replace(changed, once_paused=True)
         there.members[fold(interface)] = changed
-        self.watch(event, there.name, changed)
+        self._tell(event, there.name, changed)
         return True
+
+    def _tell(self, event: str, queue: str, member: LiveMember) -> None:
+        for watcher in self.watchers:
+            watcher(event, queue, member)
