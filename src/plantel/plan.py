@@ -247,14 +247,13 @@ class _Draft:
                 self._add(self.adjustments, queue, member, line)
                 return
             self.blocked.append(Blocked(member, MemberNotOurs))
-        agrees = there.penalty == member.penalty
-        if not agrees:
+        if there.penalty != member.penalty:
             self.adjustments.append(Penalise(queue, there.interface, member.penalty))
         claim = Claim(queue, member.interface, added=ours, paused=member.paused)
         asserted = line is not None and line.paused is member.paused
         if there.paused is member.paused:
             if not asserted:
-                (self.settled if agrees else self.claims).append(claim)
+                self.settled.append(claim)
         elif not asserted or not (there.paused or there.once_paused):
             # never paused since it came into the queue: the pause was lost with a restart, nobody ended it
             self.adjustments.append(Pause(queue, there.interface, member.paused))

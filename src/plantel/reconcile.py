@@ -17,7 +17,7 @@ import structlog
 
 from plantel import errors
 from plantel.access import covers
-from plantel.plan import Action, Add, Blocked, Claim, Plan, Remove, Snapshot, plan
+from plantel.plan import Action, Add, Blocked, Claim, Penalise, Plan, Remove, Snapshot, plan
 from plantel.ports import Clock, Outcome, Store, Switch, Transaction
 from plantel.roster import Member, fold
 from plantel.service import Service
@@ -392,13 +392,11 @@ class _Applied:
                 if outcome is None and key not in self._renamed:
                     drop[key] = Claim(action.queue, action.interface, added=True)
             elif outcome is None:
-                if key in self._wanted:
+                if not isinstance(action, Penalise):  # a line tells of the addition and of the pause
                     confirm[key] = self._wanted[key]
             elif isinstance(action, Add) and key not in self._found.ours:
                 # refused, so it is not ours: somebody else put this phone there between the look and the action
                 drop[key] = Claim(action.queue, action.interface, added=True)
-            else:
-                confirm.pop(key, None)
         return list(confirm.values()), list(drop.values())
 
 

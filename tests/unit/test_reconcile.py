@@ -1,14 +1,15 @@
 """The reconciler, with FakeSwitch for an Asterisk and MemoryStore for the store: what is on the server afterwards."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
 from plantel import errors, reconcile
 from plantel.batch import Source
-from plantel.plan import LiveMember, Membership, Snapshot
+from plantel.plan import Action, LiveMember, Membership, Penalise, Snapshot
+from plantel.ports import Outcome
 from plantel.reconcile import Delivery, Reconciler, State
 from plantel.roster import Interfaces, Member, fold
 from plantel.service import Service
@@ -242,6 +243,29 @@ async def test_a_pause_that_a_restart_took_from_a_static_member_is_made_again() 
     switch.pbx.pause(VENTAS, "SIP/1001", paused=False)
     assert (await site.only.run_once()).agreed
     assert await site.service.members(OPERATOR, VENTAS) == [member()]
+
+
+async def test_a_pause_that_was_refused_is_not_taken_for_one_ended_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "CHUNK", 1)
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    await site.add(member(penalty=3, paused=True))
+    apply = switch.apply
+
+    async def penalties_only(actions: Sequence[Action]) -> list[Outcome]:
+        switch.privileged = isinstance(actions[0], Penalise)
+        return await apply(actions)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(switch, "apply", penalties_only)
+        await site.only.run_once()
+    assert shown(switch) == [("ana", "SIP/1001", 3, False)]
+    switch.privileged = True
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 3, True)]
 
 
 async def test_a_replacement_that_is_refused_leaves_the_phone_ours() -> None:

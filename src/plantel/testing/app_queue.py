@@ -55,6 +55,7 @@ class AppQueue:
     def __init__(self) -> None:
         self._queues: dict[str, _Queue] = {}
         self.watchers: list[Callable[[str, str, LiveMember], None]] = []
+        self._unread: list[Callable[[], object]] = []
 
     def configure(self, queue: str, static: Iterable[LiveMember] = ()) -> None:
         """Declare a queue, as `queues.conf` does, with its static members. A queue of that name starts anew."""
@@ -78,6 +79,15 @@ class AppQueue:
     def members(self) -> Mapping[str, tuple[LiveMember, ...]]:
         """Every queue, by its configured spelling, with its members in the order of their adding."""
         return {queue.name: tuple(queue.members.values()) for queue in self._queues.values()}
+
+    def leave(self, action: Callable[[], object]) -> None:
+        """Leave `action` with this Asterisk, which has not come to it yet: it waits for the lock, before all others."""
+        self._unread.append(action)
+
+    def catch_up(self) -> None:
+        """Carry out what was left, in its order. Whoever acts next has to call this first."""
+        while self._unread:
+            self._unread.pop(0)()
 
     @staticmethod
     def same(queue: str, other: str) -> bool:

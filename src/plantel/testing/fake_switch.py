@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 from plantel.errors import (
     ActionRefused,
@@ -43,7 +44,7 @@ class FakeSwitch:
     pace             seconds before each look and each action is done, and before its answer comes
     lag              seconds by which an event is late
     aftermath        seconds until Asterisk carries out what it was sent before the connection was lost or the caller
-                     cancelled; None: never
+                     cancelled, at the latest before anybody's next action; None: never
 
     `looks` counts the snapshots that were asked for.
     """
@@ -106,6 +107,7 @@ class FakeSwitch:
                 for action in actions:
                     await self._pass(losses)
                     self._cut_now(len(outcomes))
+                    self.pbx.catch_up()
                     outcomes.append(self._carry_out(action))
                 self._cut_now(len(outcomes))
                 await self._pass(losses)
@@ -186,14 +188,10 @@ class FakeSwitch:
 
     def _outlive(self, actions: Sequence[Action]) -> None:
         """Asterisk has read these before it saw the connection end."""
-        if (seconds := self.aftermath()) is None:
-            return
-
-        def carry_out() -> None:
+        if (seconds := self.aftermath()) is not None:
             for action in actions:
-                self._carry_out(action)
-
-        asyncio.get_running_loop().call_later(seconds, carry_out)
+                self.pbx.leave(partial(self._carry_out, action))
+            asyncio.get_running_loop().call_later(seconds, self.pbx.catch_up)
 
     def _carry_out(self, action: Action) -> Outcome:
         if not self.privileged:

@@ -19,7 +19,13 @@ class Server:
         self.foreign: set[Key] = set()
         """Live dynamic members that somebody else put there."""
         self.protected: set[Key] = set()
-        """Those of them that came when Plantel had nothing to do with the phone: never Plantel's to remove."""
+        """Those of them that came when Plantel had nothing to do with the phone: not Plantel's to remove.
+
+        Where the roster names the phone in the same chapter, a look from before may have led to an addition of which
+        nobody knows whether it is the one there.
+        """
+        self.firm: set[Key] = set()
+        """Those of them that come from an earlier chapter, whatever the roster names now."""
         self.actions = 0
         """How many changes Plantel made, and of them: pauses."""
         self.pauses = 0
@@ -39,13 +45,18 @@ class Server:
     def restart(self) -> None:
         """Dynamic members are gone. Connections are not this server's to end."""
         self.pbx.restart()
-        self.foreign.clear()
-        self.protected.clear()
+        for keys in (self.foreign, self.protected, self.firm):
+            keys.clear()
 
     def drop(self, queue: str) -> None:
         self.pbx.drop(queue)
-        for keys in (self.foreign, self.protected):
+        for keys in (self.foreign, self.protected, self.firm):
             keys -= {key for key in keys if key[0] == fold(queue)}
+
+    def begin_chapter(self) -> None:
+        """All is quiet: what stands is as it should be."""
+        self.firm = {key for key in self.protected if not self._story.claimed(self.name, key, added=True)}
+        self.protected = set(self.firm)
 
     def live(self, queue: str) -> dict[str, LiveMember] | None:
         """The members of a queue by folded interface; None where there is no such queue."""
@@ -74,17 +85,20 @@ class Server:
             if not self._story.named(key) and not self._story.claimed(self.name, key):
                 self.protected.add(key)
         elif event == "QueueMemberRemoved":
-            self.foreign.discard(key)
-            self.protected.discard(key)
+            self._gone(key)
 
     def _by_plantel(self, event: str, key: Key, member: LiveMember) -> None:
         self.actions += 1
         self.pauses += event == "QueueMemberPause"
         if event == "QueueMemberRemoved":
-            if key in self.protected:
+            if key in self.firm or (key in self.protected and not self._story.named(key)):
                 self._story.blame(f"{self.name}: Plantel removed {key}, which somebody else put there")
-            self.foreign.discard(key)
+            self._gone(key)
         elif event != "QueueMemberAdded":
             strange = key in self.protected or member.membership is Membership.STATIC
             if strange and not self._story.named(key):
                 self._story.blame(f"{self.name}: Plantel changed {key}, which the roster did not name")
+
+    def _gone(self, key: Key) -> None:
+        for keys in (self.foreign, self.protected, self.firm):
+            keys.discard(key)

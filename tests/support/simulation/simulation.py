@@ -379,6 +379,8 @@ class Simulation:
         self._check_pauses()
         self._check()
         self.story.begin_chapter()
+        for server in self.servers:
+            server.begin_chapter()
         self._meddled.clear()
 
     def _check_server(self, server: Server, roster: list[Member]) -> None:
@@ -396,7 +398,7 @@ class Simulation:
                 if there.membership is Membership.DYNAMIC and key not in wanted and key not in server.foreign:
                     raise Broken(f"{server.name}: {there} is left over in {queue}")
         for key, claim in self.data.state.claims.get(("default", server.name), {}).items():
-            if claim.added and key in server.protected:
+            if claim.added and (key in server.firm or (key in server.protected and not self.story.named(key))):
                 raise Broken(f"{server.name}: {claim}, but somebody else put it there")
 
     async def _check_process(self, process: Process, roster: list[Member]) -> None:

@@ -70,6 +70,7 @@ class Story:
         rosters = (member for roster in state.rosters.values() for member in roster.values())
         return any((fold(one.campaign), one.phone) == key for one in (*sides, *rosters))
 
-    def claimed(self, server: str, key: Key) -> bool:
-        """Whether the server's ledger has a line for the phone."""
-        return key in self._data.state.claims.get(("default", server), {})
+    def claimed(self, server: str, key: Key, *, added: bool = False) -> bool:
+        """Whether the server's ledger has a line for the phone (`added`: as of one that Plantel put there)."""
+        line = self._data.state.claims.get(("default", server), {}).get(key)
+        return line is not None and (line.added or not added)
