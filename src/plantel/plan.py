@@ -32,7 +32,8 @@ class LiveMember(msgspec.Struct, frozen=True, gc=False):
 
     `status` is the device state: 0 unknown, 1 not in use, 2 in use, 3 busy, 4 invalid, 5 unavailable, 6 ringing,
     7 ringing and in use, 8 on hold. `state_interface` is the device whose state that is, empty where it is the
-    interface itself.
+    interface itself. `once_paused`: whether it was ever paused since it came into the queue (a restart brings a static
+    member in anew); True where that is not known.
     """
 
     interface: str
@@ -42,6 +43,7 @@ class LiveMember(msgspec.Struct, frozen=True, gc=False):
     membership: Membership = Membership.DYNAMIC
     status: int = 0
     state_interface: str = ""
+    once_paused: bool = True
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -170,6 +172,8 @@ class Plan(msgspec.Struct, frozen=True):
     observed   pauses made or ended on the server by somebody else, for the roster to take over
     drifts     what was changed on the server, whether `actions` and `observed` deal with it or not
     blocked    what cannot be done, and why
+    ours       of the additions, the keys (folded) of those that Plantel had put there before, as far as the ledger
+               knows: where such a one is there after all, it is Plantel's
     """
 
     actions: tuple[Action, ...] = ()
@@ -179,6 +183,7 @@ class Plan(msgspec.Struct, frozen=True):
     observed: tuple[Observed, ...] = ()
     drifts: tuple[Drift, ...] = ()
     blocked: tuple[Blocked, ...] = ()
+    ours: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def agreed(self) -> bool:
@@ -298,6 +303,7 @@ class _Draft:
         self.observed: list[Observed] = []
         self.drifts: list[Drift] = []
         self.blocked: list[Blocked] = []
+        self.ours: set[tuple[str, str]] = set()
 
     def plan(self) -> Plan:
         # additions first and removals last: a queue that stands empty for a moment may throw its callers out
@@ -309,6 +315,7 @@ class _Draft:
             tuple(self.observed),
             tuple(self.drifts),
             tuple(self.blocked),
+            frozenset(self.ours),
         )
 
     def queue(
@@ -321,7 +328,7 @@ class _Draft:
             if there is not None:
                 self._adjust(queue, wanted, there, line)
             elif line is None or line.paused is None or self._drifted(DriftKind.REMOVED, wanted, None):
-                self._add(self.additions, queue, wanted)
+                self._add(self.additions, queue, wanted, line)
         for phone, line in lines.items():
             if phone in members:
                 continue
@@ -336,11 +343,13 @@ class _Draft:
         self.drifts.append(Drift(kind, wanted.member, wanted.interface, found))
         return self._repair
 
-    def _add(self, to: list[Action], queue: str, wanted: _Wanted) -> None:
+    def _add(self, to: list[Action], queue: str, wanted: _Wanted, line: Claim | None) -> None:
         member, interface, state = wanted
         sent = "" if interface == member.interface else member.interface
         to.append(Add(queue, interface, member.membername, member.penalty, member.paused, state, sent))
         self.claims.append(Claim(queue, interface, added=True, paused=member.paused, penalty=member.penalty))
+        if line is not None and line.added:
+            self.ours.add(line.key)
 
     def _adjust(self, queue: str, wanted: _Wanted, there: LiveMember, line: Claim | None) -> None:
         member, interface, state = wanted
@@ -350,7 +359,7 @@ class _Draft:
             if ours and there.membership is Membership.DYNAMIC:
                 # Asterisk has no action that changes a member's name or state interface
                 self.adjustments.append(Remove(queue, there.interface))
-                self._add(self.adjustments, queue, wanted)
+                self._add(self.adjustments, queue, wanted, line)
                 return
             if renamed:
                 self.blocked.append(Blocked(member, MemberNotOurs, there.interface))
@@ -363,9 +372,12 @@ class _Draft:
             self.adjustments.append(Penalise(queue, there.interface, member.penalty))
             agrees = False
         if there.paused is not member.paused:
-            if line is None or line.paused is not member.paused:
+            # never paused since it came into the queue: the pause was lost with a restart, nobody ended it
+            lost = not (there.paused or there.once_paused)
+            if line is None or line.paused is not member.paused or lost:
                 self.adjustments.append(Pause(queue, there.interface, member.paused))
                 agrees = False
+                news = True
             else:
                 self.drifts.append(Drift(DriftKind.PAUSED, member, interface, there))
                 self.observed.append(

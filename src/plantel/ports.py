@@ -145,6 +145,10 @@ class Transaction(Protocol):
         """Remove ledger lines (by folded queue and interface); absent ones are no error."""
         ...
 
+    def forget_pauses(self, instance: str, members: Iterable[Member]) -> None:
+        """Have the ledger lines of these members' phones, on every server, say that no pause is asserted (None)."""
+        ...
+
     def add_drifts(self, instance: str, records: Iterable[DriftRecord]) -> None:
         """Append drift records. The newest 100,000 of the store are kept."""
         ...

@@ -272,9 +272,12 @@ class Reconciler:
         """The roster's revision and the plan that a look at the server gives now; changes nothing."""
         snapshot = await self._switch.snapshot(queues)
         self._watch.restarts = self._switch.restarts
-        if queues is None:
+        seen = frozenset(fold(queue) for queue in snapshot.queues)
+        if snapshot.asked is not None:
+            self._present = None if self._present is None else (self._present - snapshot.asked) | seen
+        else:
             self._new = [queue for queue in snapshot.queues if self._shares(queue)]
-            self._present = frozenset(fold(queue) for queue in snapshot.queues)
+            self._present = seen
             self.status = msgspec.structs.replace(
                 self.status, queues=len(snapshot.queues), members=sum(map(len, snapshot.queues.values()))
             )
@@ -325,7 +328,7 @@ class Reconciler:
         The ledger lines of a chunk are stored, unconfirmed, before it is sent, and confirmed after it, while Asterisk
         works on the chunk before: two are always on their way, so that it never waits for us.
         """
-        outcome = _Applied(found, self._doubt)
+        outcome = _Applied(found)
         sent: deque[tuple[Sequence[Action], asyncio.Task[list[Outcome]]]] = deque()
         try:
             for start in range(0, len(found.actions), CHUNK):
@@ -460,11 +463,10 @@ async def _oldest(
 class _Applied:
     """What carrying out a plan has taught so far."""
 
-    def __init__(self, found: Plan, doubt: Doubt) -> None:
+    def __init__(self, found: Plan) -> None:
         self.refusals: dict[Key, errors.PlantelError] = {}
         """The first for each queue and interface, both folded."""
         self._found = found
-        self._doubt = doubt
 
     def intents(self, chunk: Sequence[Action]) -> list[Claim]:
         """The ledger lines of what is about to be sent, without what is not confirmed.
@@ -498,7 +500,7 @@ class _Applied:
                 case Add():
                     if outcome is None:
                         confirm[at] = self._wanted[at]
-                    elif not self._doubt.ours(at):
+                    elif at not in self._found.ours:
                         # somebody else put this phone there between the look and the action
                         drop[at] = Claim(action.queue, action.interface, added=True)
                 case Penalise() | Pause():

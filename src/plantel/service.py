@@ -185,14 +185,17 @@ class Service:
     async def pause(
         self, actor: Actor, campaign: str, agents: Sequence[str], source: Source, *, paused: bool
     ) -> Receipt:
-        """Pause these agents, named by membername or by interface, in the campaign, or end their pause; all or none."""
+        """Pause these agents, named by membername or by interface, in the campaign, or end their pause; all or none.
+
+        It stands against every pause made or ended on a server before, also where no look has shown that one yet.
+        """
 
         def change(member: Member) -> Change | None:
             if member.paused is paused:
                 return None
             return Change(Kind.UPDATED, member, msgspec.structs.replace(member, paused=paused))
 
-        return await self._change(actor, campaign, agents, source, change)
+        return await self._change(actor, campaign, agents, source, change, pausing=True)
 
     async def _change(
         self,
@@ -202,6 +205,8 @@ class Service:
         source: Source,
         change: Callable[[Member], Change | None],
         also: Callable[[Receipt, Transaction], None] | None = None,
+        *,
+        pausing: bool = False,
     ) -> Receipt:
         actor.check_write()
         if not actor.reaches(campaign):
@@ -226,6 +231,8 @@ class Service:
             if problems:
                 transaction.record(_refused(batch, problems), ())
                 return problems
+            if pausing:
+                transaction.forget_pauses(self.instance, chosen.values())
             changes = [made for member in chosen.values() if (made := change(member)) is not None]
             revision = transaction.record(batch, changes)
             receipt = Receipt(batch.id, revision, changes, frozenset({fold(campaign)}), list(chosen.values()))
@@ -277,7 +284,8 @@ class Service:
     async def observe(self, server: str, seen: Sequence[Observed]) -> None:
         """Take over pauses that were made or ended on `server`, together with the ledger lines that acknowledge them.
 
-        Journalled under the server's name. A member that the roster has changed meanwhile keeps what the roster says.
+        Journalled under the server's name. A member that the roster has changed meanwhile keeps what the roster says,
+        and so does one whose pause was declared meanwhile, even as it was (the ledger no longer has it as asserted).
         """
         batch = self._batch(Actor(f"server:{server}", Role.INTEGRATOR), Source.SERVER, len(seen))
 
@@ -287,9 +295,13 @@ class Service:
                 (fold(member.campaign), member.membername): member
                 for member in transaction.members_like(self.instance, members)
             }
+            lines = transaction.claims(self.instance, server, list({member.campaign for member in members}))
+            asserted = {line.key for line in lines if line.paused is not None}
             changes: list[Change] = []
             taken: list[Claim] = []
             for one in seen:
+                if one.claim.key not in asserted:
+                    continue
                 before = present.get((fold(one.member.campaign), one.member.membername))
                 if before is None or msgspec.structs.replace(before, paused=one.member.paused) != one.member:
                     continue
@@ -413,6 +425,8 @@ class Service:
 def _commit(transaction: Transaction, batch: Batch, members: Sequence[Member]) -> Receipt:
     present = transaction.members_like(batch.instance, members)
     changes = decide_add(members, present)
+    if declared := _pauses_declared(changes):
+        transaction.forget_pauses(batch.instance, declared)
     campaigns = frozenset(fold(member.campaign) for member in members)
     return Receipt(batch.id, transaction.record(batch, changes), changes, campaigns, members)
 
@@ -427,6 +441,18 @@ def _disclaim(instance: str, servers: Mapping[str, PhoneRules], receipt: Receipt
     for server, phones in servers.items():
         claims = [Claim(one.campaign, phones.called(one.interface), added=True) for one in gone]
         transaction.drop_claims(instance, server, claims)
+
+
+def _pauses_declared(changes: Iterable[Change]) -> list[Member]:
+    """The members whose pause is another now than before, on the phone that they had."""
+    return [
+        change.after
+        for change in changes
+        if change.kind is Kind.UPDATED
+        and change.before is not None
+        and change.after is not None
+        and change.before.paused is not change.after.paused
+    ]
 
 
 def _refused(batch: Batch, problems: Iterable[errors.PlantelError]) -> Batch:

@@ -143,7 +143,7 @@ async def test_check_names_a_store_that_cannot_be_opened(tmp_path: Path) -> None
 
 async def test_plan_changes_nothing_and_sync_makes_it_so(tmp_path: Path, pbx: AmiServer) -> None:
     server = plantel(tmp_path, pbx.port)
-    foreign = LiveMember("SIP/9", "somebody", 0)
+    foreign = LiveMember("SIP/9", "somebody", 0, once_paused=False)
     pbx.pbx.add("Ventas->", foreign.interface, foreign.membername, 0, False)
     await run(server, "campaign", "add", "Ventas->")
     await run(server, "member", "add", "Ventas->", "José Ñandú", "SIP/1001", "--penalty", "2", "--paused")

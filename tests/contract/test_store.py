@@ -562,6 +562,7 @@ async def test_reading_does_not_write(store: Store) -> None:
         lambda t: t.remove_tokens("acme", "bot"),
         lambda t: t.put_claims("acme", "pbx1", []),
         lambda t: t.drop_claims("acme", "pbx1", []),
+        lambda t: t.forget_pauses("acme", []),
     ):
         with pytest.raises(RuntimeError, match=r"a write within Store\.read"):
             await store.read(work)
@@ -687,6 +688,19 @@ async def test_drift_is_kept_in_order_and_found_by_server_and_campaign(store: St
     assert await store.read(lambda t: t.drifts("acme", campaign="VENTAS->")) == records[:5]
     assert await store.read(lambda t: t.drifts("acme", campaign="ñ")) == []
     assert await store.read(lambda t: t.drifts("globex")) == [whole]
+
+
+async def test_a_pause_is_forgotten_on_every_server_of_the_instance(store: Store) -> None:
+    ana, eva = Claim("Ventas->", "SIP/1001", True, True), Claim("Ventas->", "SIP/1002", False, False)
+    for instance, server in (("acme", "pbx1"), ("acme", "pbx2"), ("acme", "pbx3"), ("globex", "pbx1")):
+        await store.write(lambda t, i=instance, s=server: t.put_claims(i, s, [ana, eva]))  # type: ignore[misc]  # mypy
+    named = [Member("VENTAS->", "ana", "sip/1001"), Member("Cobros", "eva", "SIP/1002")]
+    await store.write(lambda t: t.forget_pauses("acme", named))
+    forgotten = Claim("Ventas->", "SIP/1001", True, None)
+    for server in ("pbx1", "pbx2", "pbx3"):
+        assert await store.read(lambda t, s=server: t.claims("acme", s)) == [forgotten, eva]  # type: ignore[misc]
+    assert await store.read(lambda t: t.claims("globex", "pbx1")) == [ana, eva]
+    await store.write(lambda t: t.forget_pauses("initech", named))
 
 
 # --- a store among others --------------------------------------------------------------------------------------------

@@ -76,8 +76,7 @@ class FakeWorld:
         self.reporter: Switch = reporter
 
     async def meddle(self, action: Action) -> Outcome:
-        other = FakeSwitch("other")
-        other.pbx = self.fake.pbx
+        other = FakeSwitch("other", pbx=self.fake.pbx)
         return (await other.apply([action]))[0]
 
     async def restart(self) -> None:
@@ -267,6 +266,18 @@ async def test_a_static_member_can_be_changed_but_neither_removed_nor_added(worl
     )
     assert [type(outcome) for outcome in outcomes] == [MemberNotDynamic, ActionRefused, type(None), type(None)]
     assert seen(await world.switch.snapshot(), "Ventas->") == [SAM._replace(penalty=7, paused=True)]
+
+
+async def test_a_member_tells_whether_it_was_paused_since_it_came(world: World) -> None:
+    async def once_paused() -> dict[str, bool]:
+        return {one.interface: one.once_paused for one in (await world.switch.snapshot(["A+B"])).queues["A+B"]}
+
+    await world.switch.apply([Add("A+B", "SIP/1", "Ana", 0, False), Add("A+B", "SIP/2", "Eva", 0, True)])
+    assert await once_paused() == {"SIP/1": False, "SIP/2": True}
+    await world.switch.apply([Pause("A+B", "SIP/1", True), Pause("A+B", "SIP/1", False), Pause("A+B", "SIP/2", False)])
+    assert await once_paused() == {"SIP/1": True, "SIP/2": True}
+    await world.switch.apply([Remove("A+B", "SIP/1"), Add("A+B", "SIP/1", "Ana", 0, False)])
+    assert await once_paused() == {"SIP/1": False, "SIP/2": True}
 
 
 async def test_names_compare_without_case_and_come_back_as_the_server_spells_them(world: World) -> None:

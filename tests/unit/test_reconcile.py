@@ -9,7 +9,7 @@ import pytest
 from plantel import doubt, errors, reconcile
 from plantel.batch import Source
 from plantel.phones import AS_SENT, PhoneRules
-from plantel.plan import Action, LiveMember, Membership
+from plantel.plan import Action, LiveMember, Membership, Penalise
 from plantel.ports import Outcome
 from plantel.reconcile import Delivery, Reconciler, State
 from plantel.roster import Interfaces, Member, fold
@@ -193,9 +193,8 @@ async def test_a_line_cut_amid_an_apply_loses_nothing_and_owns_what_it_put_there
     crew = [member(f"agent {number}", f"SIP/{number}", number) for number in range(6)]
     await site.add(*crew)
     switch.cut_after = cut_after
-    if cut_after < len(crew):
-        with pytest.raises(errors.SwitchUnreachable):
-            await site.only.run_once()
+    with pytest.raises(errors.SwitchUnreachable):
+        await site.only.run_once()
     assert (await site.only.run_once()).agreed
     assert len(shown(switch)) == 7
     await site.service.remove(OPERATOR, VENTAS, [one.membername for one in crew], Source.CLI)
@@ -220,6 +219,99 @@ async def test_a_pause_made_on_the_server_is_journalled_under_its_name_and_kept(
     await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.CLI, paused=False)
     await site.only.run_once()
     assert shown(switch) == [("ana", "SIP/1001", 0, False)]
+
+
+async def test_the_later_pause_wins_also_where_a_server_was_away_for_both() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
+    for paused in (True, False):  # back to what the ledger has as asserted
+        await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=paused)
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
+    switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
+    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=False)  # as the roster has it already
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
+    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=False)
+    await site.only.run_once()
+    switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
+    assert (await site.only.run_once()).agreed
+    assert await site.service.members(OPERATOR, VENTAS) == [member(paused=True)]
+
+
+async def test_a_pause_declared_between_the_look_and_its_taking_over_stands() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
+    _, found = await site.only.look()
+    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=False)
+    await site.service.observe("pbx1", found.observed)
+    assert await site.service.members(OPERATOR, VENTAS) == [member()]
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
+
+
+async def test_a_pause_that_a_restart_took_from_a_static_member_is_made_again() -> None:
+    switch = FakeSwitch()
+    switch.add_queue(VENTAS, [LiveMember("SIP/1001", "ana")])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member(paused=True))
+    await site.only.run_once()
+    switch.restart()
+    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 0, True)]
+    switch.pbx.pause(VENTAS, "SIP/1001", paused=False)
+    assert (await site.only.run_once()).agreed
+    assert await site.service.members(OPERATOR, VENTAS) == [member()]
+
+
+async def test_a_pause_that_was_refused_is_not_taken_for_one_ended_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "CHUNK", 1)
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    await site.add(member(penalty=3, paused=True))
+    apply = switch.apply
+
+    async def penalties_only(actions: Sequence[Action]) -> list[Outcome]:
+        switch.privileged = isinstance(actions[0], Penalise)
+        return await apply(actions)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(switch, "apply", penalties_only)
+        await site.only.run_once()
+    assert shown(switch) == [("ana", "SIP/1001", 3, False)]
+    switch.privileged = True
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 3, True)]
+
+
+async def test_a_replacement_that_is_refused_leaves_the_phone_ours() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member("ana"))
+    await site.only.run_once()
+    switch.privileged = False
+    await site.add(member("eva"))
+    await site.only.run_once()
+    switch.privileged = True
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("eva", "SIP/1001", 0, False)]
+    await site.service.remove(OPERATOR, VENTAS, ["eva"], Source.CLI)
+    await site.only.run_once()
+    assert shown(switch) == []
 
 
 async def test_a_pause_taken_back_while_its_fate_is_unknown_is_not_taken_for_the_servers() -> None:
@@ -294,6 +386,19 @@ async def test_a_penalty_that_arrived_does_not_confirm_the_pause_that_did_not(mo
     assert shown(switch) == [("ana", "SIP/1001", 4, False)]
     assert (await site.only.run_once()).agreed
     assert shown(switch) == [("ana", "SIP/1001", 4, True)]
+
+
+async def test_a_queue_that_a_look_at_some_comes_upon_is_waited_for_from_then_on() -> None:
+    one, two = FakeSwitch("one", [VENTAS]), FakeSwitch("two", ["Cobros"])
+    site = Site(one, two)
+    for reconciler in site.delivery.reconcilers:
+        await reconciler.run_once()
+    two.pbx.configure(VENTAS)
+    await site.delivery.reconcilers[1].run_once([fold(VENTAS)])
+    assert site.delivery.reconcilers[1].carries(fold(VENTAS))
+    two.pbx.drop(VENTAS)
+    await site.delivery.reconcilers[1].run_once([fold(VENTAS)])
+    assert not site.delivery.reconcilers[1].carries(fold(VENTAS))
 
 
 async def test_a_queue_that_no_server_has_is_a_reason_until_it_appears() -> None:
@@ -447,7 +552,7 @@ async def test_what_changed_without_a_word_or_while_nobody_watched_says_so() -> 
     await site.only.run_once()
     await site.add(member(), member("bea", "SIP/1002"))
     await site.only.run_once()
-    switch.listen(lambda _queue: None)
+    switch.deaf = True
     switch.pbx.remove(VENTAS, "SIP/1001")
     await site.only.run_once()
     switch.pbx.remove(VENTAS, "SIP/1002")
@@ -544,8 +649,8 @@ async def test_a_released_member_stays_on_the_server_as_nobodys() -> None:
 
 async def test_two_processes_on_one_server_do_not_take_each_others_additions_for_foreign() -> None:
     data = MemoryData()
-    switches = [FakeSwitch(queues=[VENTAS]), FakeSwitch()]
-    switches[1].pbx = switches[0].pbx
+    first = FakeSwitch(queues=[VENTAS])
+    switches = [first, FakeSwitch(pbx=first.pbx)]
     one, other = (Site(switch, data=data) for switch in switches)
     await one.only.run_once()
     await one.add(*(member(f"agent {number}", f"SIP/{number}") for number in range(20)))

@@ -20,6 +20,7 @@ def live_member(headers: Headers) -> LiveMember:
         paused=headers["Paused"] != "0",
         membership=Membership.DYNAMIC if headers["Membership"] == "dynamic" else Membership.STATIC,
         status=int(headers["Status"]),
+        once_paused=headers.get("LastPause") != "0",
         state_interface="" if state_interface == interface else state_interface,
     )
 

@@ -91,6 +91,15 @@ _CLAIM = _insertion(
 _DISCLAIM = """DELETE FROM claims WHERE instance = ? AND server = ? AND folded_queue = ?
     AND phone IN (SELECT value FROM json_each(?))"""
 
+# the few servers are found by jumping from one to the next, and each line by its key: the ledger is never read whole
+_FORGET_PAUSES = """WITH RECURSIVE servers(server) AS (
+    SELECT min(server) FROM claims WHERE instance = ?1
+    UNION ALL
+    SELECT (SELECT min(server) FROM claims WHERE instance = ?1 AND server > servers.server)
+    FROM servers WHERE servers.server IS NOT NULL)
+UPDATE claims SET paused = NULL
+WHERE instance = ?1 AND server IN (SELECT server FROM servers) AND folded_queue = ?2 AND phone = ?3"""
+
 _FULL = sqlite3.SQLITE_FULL
 _CONSTRAINT = sqlite3.SQLITE_CONSTRAINT
 
@@ -248,6 +257,10 @@ class SqliteConnection:
     def disclaim(self, instance: str, server: str, queue: str, phones: Sequence[str]) -> None:
         """`queue` and `phones` folded."""
         self._driver.execute(_DISCLAIM, (instance, server, queue, _encoded(phones)))
+
+    def forget_pauses(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """`rows`: instance, folded queue, folded interface."""
+        self._driver.executemany(_FORGET_PAUSES, rows)
 
 
 def _check_found(found: int, wanted: int) -> None:

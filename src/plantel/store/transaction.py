@@ -288,6 +288,11 @@ class SqlTransaction(ABC):
             for queue, those in phones.items():
                 self._connection.disclaim(instance, server, queue, those)
 
+    def forget_pauses(self, instance: str, members: Iterable[Member]) -> None:
+        self._before_writing()
+        with translating():
+            self._connection.forget_pauses([(instance, fold(one.campaign), one.phone) for one in members])
+
     # --- drift -------------------------------------------------------------------------------------------------------
 
     def add_drifts(self, instance: str, records: Iterable[DriftRecord]) -> None:

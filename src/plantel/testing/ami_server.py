@@ -86,7 +86,7 @@ class AmiServer:
         self.pbx = AppQueue()
         for queue in queues:
             self.pbx.configure(queue)
-        self.pbx.watch = self._changed
+        self.pbx.watchers.append(self._changed)
         self.host = "127.0.0.1"
         self.port = 0
         self.username = username
@@ -356,6 +356,7 @@ def _details(member: LiveMember) -> _Block:
         ("Penalty", member.penalty),
         ("CallsTaken", 0),
         ("LastCall", 0),
+        ("LastPause", int(member.once_paused)),
         ("InCall", 0),
         ("Status", member.status),
         ("Paused", int(member.paused)),

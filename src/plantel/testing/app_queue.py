@@ -52,18 +52,22 @@ class _Queue:
 class AppQueue:
     """Queues by name, their members by interface, both compared as `roster.fold` does.
 
-    `watch(event, queue, member)` is called after each change by an action, with Asterisk's name of the event, the queue
-    as it is spelled in the configuration, and the member after the change.
+    Each of `watchers` is called as `watcher(event, queue, member)` after each change by an action, with Asterisk's name
+    of the event, the queue as it is spelled in the configuration, and the member after the change.
     """
 
     def __init__(self) -> None:
         self._queues: dict[str, _Queue] = {}
         self._devices: dict[str, DeviceState] = {}
-        self.watch: Callable[[str, str, LiveMember], None] = lambda _event, _queue, _member: None
+        self.watchers: list[Callable[[str, str, LiveMember], None]] = []
+        self._unread: list[Callable[[], object]] = []
 
     def configure(self, queue: str, static: Iterable[LiveMember] = (), rules: QueueRules | None = None) -> None:
         """Declare a queue, as `queues.conf` does, with its static members. A queue of that name starts anew."""
-        members = (msgspec.structs.replace(member, membership=Membership.STATIC) for member in static)
+        members = (
+            msgspec.structs.replace(member, membership=Membership.STATIC, once_paused=member.paused)
+            for member in static
+        )
         self._queues[fold(queue)] = _Queue(queue, members, rules or QueueRules())
 
     def drop(self, queue: str) -> None:
@@ -78,6 +82,15 @@ class AppQueue:
     def members(self) -> Mapping[str, tuple[LiveMember, ...]]:
         """Every queue, by its configured spelling, with its members in the order of their adding."""
         return {queue.name: tuple(queue.members.values()) for queue in self._queues.values()}
+
+    def leave(self, action: Callable[[], object]) -> None:
+        """Leave `action` with this Asterisk, which has not come to it yet: it waits for the lock, before all others."""
+        self._unread.append(action)
+
+    def catch_up(self) -> None:
+        """Carry out what was left, in its order. Whoever acts next has to call this first."""
+        while self._unread:
+            self._unread.pop(0)()
 
     @staticmethod
     def same(queue: str, other: str) -> bool:
@@ -124,11 +137,12 @@ class AppQueue:
             membername or interface,
             max(0, penalty),
             paused,
+            once_paused=paused,
             status=self.device(interface),
             state_interface="" if state_interface == interface else state_interface,
         )
         there.members[fold(interface)] = member
-        self.watch("QueueMemberAdded", there.name, member)
+        self._tell("QueueMemberAdded", there.name, member)
         return Answer.ADDED
 
     def remove(self, queue: str, interface: str) -> Answer:
@@ -142,7 +156,7 @@ class AppQueue:
         if member.membership is not Membership.DYNAMIC:
             return Answer.NOT_DYNAMIC
         del there.members[fold(interface)]
-        self.watch("QueueMemberRemoved", there.name, member)
+        self._tell("QueueMemberRemoved", there.name, member)
         return Answer.REMOVED
 
     def penalise(self, queue: str, interface: str, penalty: int) -> Answer:
@@ -163,6 +177,12 @@ class AppQueue:
         if there is None or member is None:
             return False
         changed = msgspec.structs.replace(member, **values)
+        if changed.paused:
+            changed = msgspec.structs.replace(changed, once_paused=True)
         there.members[fold(interface)] = changed
-        self.watch(event, there.name, changed)
+        self._tell(event, there.name, changed)
         return True
+
+    def _tell(self, event: str, queue: str, member: LiveMember) -> None:
+        for watcher in self.watchers:
+            watcher(event, queue, member)

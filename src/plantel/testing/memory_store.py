@@ -300,6 +300,12 @@ class _MemoryTransaction:
         for claim in claims:
             lines.pop(claim.key, None)
 
+    def forget_pauses(self, instance: str, members: Iterable[Member]) -> None:
+        keys = {(fold(member.campaign), member.phone) for member in members}
+        for (owner, _), lines in self._writing().claims.items():
+            for key in keys & lines.keys() if owner == instance else ():
+                lines[key] = Claim(lines[key].queue, lines[key].interface, lines[key].added)
+
 
 def _arrive(roster: dict[str, Member], members: list[Member]) -> None:
     phones = {member.phone for member in roster.values()}

@@ -1,0 +1,104 @@
+"""One simulated Asterisk: whose it is what is in it, and what Plantel does to it."""
+
+import asyncio
+from collections.abc import Callable
+
+from plantel.plan import LiveMember, Membership
+from plantel.roster import fold
+from plantel.testing.app_queue import AppQueue
+from tests.support.simulation.story import Key, Story
+
+
+class Server:
+    """The queues of one Asterisk. Whoever is not Plantel changes them within `meddle`."""
+
+    def __init__(self, name: str, story: Story) -> None:
+        self.name = name
+        self.pbx = AppQueue()
+        self.pbx.watchers.append(self._changed)
+        self.foreign: set[Key] = set()
+        """Live dynamic members that somebody else put there."""
+        self.protected: set[Key] = set()
+        """Those of them that came when Plantel had nothing to do with the phone: not Plantel's to remove.
+
+        Where the roster names the phone in the same chapter, a look from before may have led to an addition of which
+        nobody knows whether it is the one there.
+        """
+        self.firm: set[Key] = set()
+        """Those of them that come from an earlier chapter, whatever the roster names now."""
+        self.actions = 0
+        """How many changes Plantel made, and of them: pauses."""
+        self.pauses = 0
+        self.paused_by_others: dict[Key, list[tuple[float, bool]]] = {}
+        """When somebody else set which pause."""
+        self._story = story
+        self._meddling = False
+
+    def meddle(self, action: Callable[[], object]) -> None:
+        """Have somebody else do this."""
+        self._meddling = True
+        try:
+            action()
+        finally:
+            self._meddling = False
+
+    def restart(self) -> None:
+        """Dynamic members are gone. Connections are not this server's to end."""
+        self.pbx.restart()
+        for keys in (self.foreign, self.protected, self.firm):
+            keys.clear()
+
+    def drop(self, queue: str) -> None:
+        self.pbx.drop(queue)
+        for keys in (self.foreign, self.protected, self.firm):
+            keys -= {key for key in keys if key[0] == fold(queue)}
+
+    def begin_chapter(self) -> None:
+        """All is quiet: what stands is as it should be."""
+        self.firm = {key for key in self.protected if not self._story.claimed(self.name, key, added=True)}
+        self.protected = set(self.firm)
+
+    def live(self, queue: str) -> dict[str, LiveMember] | None:
+        """The members of a queue by folded interface; None where there is no such queue."""
+        for name, members in self.pbx.members().items():
+            if fold(name) == fold(queue):
+                return {fold(member.interface): member for member in members}
+        return None
+
+    def _changed(self, event: str, queue: str, member: LiveMember) -> None:
+        key = (fold(queue), fold(member.interface))
+        self._story.tell(
+            f"    {self.name}: {'others' if self._meddling else 'plantel'} {event} {queue} {member.interface}"
+            f" {member.membername} {member.penalty} {'paused' if member.paused else ''}"
+        )
+        if self._meddling:
+            self._by_others(event, key, member)
+        else:
+            self._by_plantel(event, key, member)
+
+    def _by_others(self, event: str, key: Key, member: LiveMember) -> None:
+        if event == "QueueMemberPause" or (event == "QueueMemberAdded" and member.paused):
+            moment = asyncio.get_running_loop().time()
+            self.paused_by_others.setdefault(key, []).append((moment, member.paused))
+        if event == "QueueMemberAdded":
+            self.foreign.add(key)
+            if not self._story.named(key) and not self._story.claimed(self.name, key):
+                self.protected.add(key)
+        elif event == "QueueMemberRemoved":
+            self._gone(key)
+
+    def _by_plantel(self, event: str, key: Key, member: LiveMember) -> None:
+        self.actions += 1
+        self.pauses += event == "QueueMemberPause"
+        if event == "QueueMemberRemoved":
+            if key in self.firm or (key in self.protected and not self._story.named(key)):
+                self._story.blame(f"{self.name}: Plantel removed {key}, which somebody else put there")
+            self._gone(key)
+        elif event != "QueueMemberAdded":
+            strange = key in self.protected or member.membership is Membership.STATIC
+            if strange and not self._story.named(key):
+                self._story.blame(f"{self.name}: Plantel changed {key}, which the roster did not name")
+
+    def _gone(self, key: Key) -> None:
+        for keys in (self.foreign, self.protected, self.firm):
+            keys.discard(key)
