@@ -20,7 +20,7 @@ from plantel.wiring import SystemClock
 from tests.support.ami_proxy import AmiProxy
 from tests.support.door import OPERATOR
 
-VENTAS, POWER = "Ventas->", "POWER<-"
+VENTAS, POWER, LINEA = "Ventas->", "POWER<-", "Línea 100%"
 IMPATIENT = Deadlines(connect=1, login=1, boot=1, answer=1, idle=1)
 """A twentieth of the time that passes by default until a silent line is given up, about."""
 
@@ -49,7 +49,7 @@ FOREIGN = frozenset({STATIC, *STRANGERS})
 QUEUES_CONF = {
     VENTAS: [f"member => {STATIC.interface},{STATIC.penalty},{STATIC.membername}"],
     POWER: [],
-    "Línea 100%": [],
+    LINEA: [],
 }
 
 
