@@ -595,6 +595,10 @@ class Delivery:
     def _missing(self, campaign: str) -> errors.PlantelError:
         return errors.QueueMissing(server=", ".join(one.name for one in self.reconcilers), queue=campaign)
 
+    def names(self, interface: str) -> set[str]:
+        """All that the servers call this interface of the roster."""
+        return {interface, *(one.phones.called(interface) for one in self.reconcilers)}
+
     def called(self, member: Member) -> dict[str, str]:
         """What the servers that carry the campaign call the member's phone, where it is not what was sent."""
         found: dict[str, str] = {}

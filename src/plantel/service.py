@@ -5,7 +5,7 @@ Whoever calls gives an `Actor`; rights are checked here, once, for every door (w
 
 import itertools
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import NoReturn
@@ -61,7 +61,8 @@ class Service:
 
     `interfaces` is the site's allow-list. With `unknown`, new members' phones are verified: an unknown one is warned of
     or, with `phones_required`, refused. `heard` is called on the event loop after each commit that changed members,
-    before the call returns. All methods raise StoreError where the store fails, and then nothing was changed.
+    before the call returns. `names` gives all that the servers call an interface. All methods raise StoreError where
+    the store fails, and then nothing was changed.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Service:
         unknown: Unknown | None = None,
         *,
         phones_required: bool = False,
+        names: Callable[[str], Collection[str]] = lambda interface: (interface,),
     ) -> None:
         self._store = store
         self.instance = instance
@@ -82,6 +84,7 @@ class Service:
         self._heard = heard
         self._unknown = unknown
         self._phones_required = phones_required
+        self._names = names
 
     # --- members -----------------------------------------------------------------------------------------------------
 
@@ -127,6 +130,8 @@ class Service:
                 transaction.record(_refused(batch, found), ())
                 return found
             receipt = _commit(transaction, batch, [_spelled(member, campaigns) for member in members])
+            if declared := _pauses_declared(receipt.changes):
+                transaction.forget_pauses(self.instance, self._by_all_names(declared))
             if also is not None:
                 also(receipt, transaction)
             return receipt
@@ -232,7 +237,7 @@ class Service:
                 transaction.record(_refused(batch, problems), ())
                 return problems
             if pausing:
-                transaction.forget_pauses(self.instance, chosen.values())
+                transaction.forget_pauses(self.instance, self._by_all_names(chosen.values()))
             changes = [made for member in chosen.values() if (made := change(member)) is not None]
             revision = transaction.record(batch, changes)
             receipt = Receipt(batch.id, revision, changes, frozenset({fold(campaign)}), list(chosen.values()))
@@ -416,6 +421,14 @@ class Service:
         now = self._clock.now()
         return Batch(_new_id(now), self.instance, actor.name, source, now, items)
 
+    def _by_all_names(self, members: Iterable[Member]) -> list[Member]:
+        """The members, once for each name that a server has for their phone."""
+        return [
+            msgspec.structs.replace(member, interface=name)
+            for member in members
+            for name in self._names(member.interface)
+        ]
+
     def _tell(self, receipt: Receipt) -> Receipt:
         if receipt.changes:
             self._heard(receipt.campaigns, receipt.revision)
@@ -425,8 +438,6 @@ class Service:
 def _commit(transaction: Transaction, batch: Batch, members: Sequence[Member]) -> Receipt:
     present = transaction.members_like(batch.instance, members)
     changes = decide_add(members, present)
-    if declared := _pauses_declared(changes):
-        transaction.forget_pauses(batch.instance, declared)
     campaigns = frozenset(fold(member.campaign) for member in members)
     return Receipt(batch.id, transaction.record(batch, changes), changes, campaigns, members)
 

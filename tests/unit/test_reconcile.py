@@ -41,7 +41,9 @@ class Site:
         self.added: list[Member] = []
         clock = SetClock()
         self.delivery = Delivery(())
-        self.service = Service(self.store, "default", clock, Interfaces(), self.delivery.wake)
+        self.service = Service(
+            self.store, "default", clock, Interfaces(), self.delivery.wake, names=self.delivery.names
+        )
         self.delivery.reconcilers = tuple(
             Reconciler(
                 self.store,
@@ -241,6 +243,18 @@ async def test_the_later_pause_wins_also_where_a_server_was_away_for_both() -> N
     switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
     assert (await site.only.run_once()).agreed
     assert await site.service.members(OPERATOR, VENTAS) == [member(paused=True)]
+
+
+async def test_the_later_pause_wins_also_where_the_server_calls_the_phone_otherwise() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch, phones=PhoneRules({"SIP/": "PJSIP/"}))
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    switch.pbx.pause(VENTAS, "PJSIP/1001", paused=True)
+    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=False)
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "PJSIP/1001", 0, False)]
 
 
 async def test_a_pause_declared_between_the_look_and_its_taking_over_stands() -> None:
