@@ -35,8 +35,8 @@ def _new_id(now: datetime) -> str:
     return f"{int(now.timestamp() * 1000):012x}{_process}{next(_numbers) & 0xFFFF:04x}"
 
 
-Heard = Callable[[frozenset[str], int], None]
-"""Told after a commit that changed members: the folded campaigns concerned, and the store's revision."""
+Heard = Callable[[frozenset[str], int, Sequence[Change]], None]
+"""Told after a commit that changed members: the folded campaigns concerned, the store's revision, the changes."""
 
 
 Unknown = Callable[[Sequence[Member]], Awaitable[Mapping[tuple[str, str], str]]]
@@ -431,7 +431,7 @@ class Service:
 
     def _tell(self, receipt: Receipt) -> Receipt:
         if receipt.changes:
-            self._heard(receipt.campaigns, receipt.revision)
+            self._heard(receipt.campaigns, receipt.revision, receipt.changes)
         return receipt
 
 

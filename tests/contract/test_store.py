@@ -654,6 +654,9 @@ async def test_the_ledger(store: Store) -> None:
     assert await ledger() == [claims[0], confirmed, claims[2]]
     assert await ledger(queues=["ventas->", "nowhere"]) == [confirmed, claims[2]]
     assert await ledger(queues=[]) == []
+    phones = await store.read(lambda t: t.claims("acme", "pbx1", ["VENTAS->", "Cobros"], ["sip/1001", "SIP/7"]))
+    assert phones == [claims[0], confirmed]
+    assert await store.read(lambda t: t.claims("acme", "pbx1", None, ["SIP/1002"])) == [claims[2]]
     await store.write(lambda t: t.drop_claims("acme", "pbx1", [claims[1], Claim("nowhere", "SIP/1", True)]))
     assert await ledger() == [claims[0], claims[2]]
     assert await ledger("pbx2") == claims[:1]

@@ -75,7 +75,7 @@ class Observer:
     def __init__(self, asterisk: PrivateAsterisk, user: AmiUser) -> None:
         self._switch = AmiSwitch("observer", asterisk.host, asterisk.ami_port, user.name, user.secret)
         self._news = asyncio.Event()
-        self._switch.listen(lambda _queue: self._news.set())
+        self._switch.listen(lambda _queue, _interface: self._news.set())
 
     async def seen(self) -> frozenset[Seen]:
         """Every live member. Raises SwitchError."""

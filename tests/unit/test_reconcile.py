@@ -1,7 +1,7 @@
 """The reconciler, with FakeSwitch for an Asterisk and MemoryStore for the store: what is on the server afterwards."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from plantel import doubt, errors, reconcile
 from plantel.batch import Source
 from plantel.phones import AS_SENT, PhoneRules
-from plantel.plan import Action, LiveMember, Membership, Penalise
+from plantel.plan import Action, LiveMember, Membership, Penalise, Snapshot
 from plantel.ports import Outcome
 from plantel.reconcile import Delivery, Reconciler, State
 from plantel.roster import Interfaces, Member, fold
@@ -485,12 +485,12 @@ async def test_a_penalty_that_is_always_set_back_is_contested_and_holds_nobody_e
     site = Site(switch)
     times = 0
 
-    def set_back(queue: str | None) -> None:
+    def set_back(queue: str | None, interface: str) -> None:
         nonlocal times
         if queue == VENTAS and any(line[:3] == ("ana", "SIP/1001", 7) for line in shown(switch)):
             times += 1
             switch.pbx.penalise(VENTAS, "SIP/1001", 0)
-        site.only._heard(queue)
+        site.only._heard(queue, interface)
 
     switch.listen(set_back)
     async with site.running():
@@ -761,3 +761,56 @@ async def test_a_removal_that_asterisk_refuses_is_the_removals_reason() -> None:
     switch.privileged = True
     await site.only.run_once()
     assert site.delivery.behind(receipt) is None
+
+
+async def test_a_few_changes_are_brought_about_by_a_glance_and_nobody_else_is_looked_at() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member("ana", "SIP/1"), member("bea", "SIP/2"))
+    await site.only.run_once()
+    seen: list[object] = []
+    look = switch.snapshot
+
+    async def snapshot(queues: Collection[str] | None = None, interfaces: Collection[str] | None = None) -> Snapshot:
+        seen.append(interfaces and sorted(interfaces))
+        return await look(queues, interfaces)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(switch, "snapshot", snapshot)
+        async with site.running():
+            await site.until(lambda: site.only.status.state is State.AGREED and seen == [None])
+            await site.add(member("ana", "SIP/3", penalty=2))
+            assert await site.delivery.live(site.whole(VENTAS), 10) is None
+            receipt = await site.service.remove(OPERATOR, VENTAS, ["bea"], Source.CLI)
+            assert await site.delivery.live(receipt, 10) is None
+    assert shown(switch) == [("ana", "SIP/3", 2, False)]
+    assert seen == [None, ["SIP/1", "SIP/3"], ["SIP/1", "SIP/3"], ["SIP/2"], ["SIP/2"]]
+
+
+async def test_what_a_glance_finds_unusual_is_looked_at_wholly() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    async with site.running():
+        await site.until(lambda: site.only.status.state is State.AGREED)
+        switch.deaf = True
+        switch.pbx.add(VENTAS, "sip/1001", "ana", 7, paused=False)  # a glance does not see that spelling
+        switch.pbx.add(VENTAS, "SIP/1002", "somebody else", 0, paused=False)
+        await site.add(member(), member("bea", "SIP/1002"))
+        await site.until(lambda: site.only.status.state is State.LAGGING)
+    assert shown(switch) == [("ana", "sip/1001", 0, False), ("somebody else", "SIP/1002", 0, False)]
+    assert isinstance(site.delivery.behind(site.whole(VENTAS)), errors.MemberNotOurs)
+
+
+async def test_an_event_of_somebody_elses_right_after_ours_is_heard() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    async with site.running():
+        await site.until(lambda: site.only.status.state is State.AGREED)
+        await site.add(member("ana", "SIP/1"))
+        assert await site.delivery.live(site.whole(VENTAS), 10) is None
+        switch.pbx.remove(VENTAS, "SIP/1")
+        await site.until(lambda: len(kept(site)) == 1)
+    assert shown(switch) == [("ana", "SIP/1", 0, False)]

@@ -82,13 +82,15 @@ class FakeSwitch:
         self._losses = 0
         self._losses_at_look = 0
         self._order = asyncio.Lock()  # on one connection things are done one after another
-        self._heard: Callable[[str | None], None] = lambda _queue: None
+        self._heard: Callable[[str | None, str], None] = lambda _queue, _interface: None
 
     @property
     def name(self) -> str:
         return self._name
 
-    async def snapshot(self, queues: Collection[str] | None = None) -> Snapshot:
+    async def snapshot(
+        self, queues: Collection[str] | None = None, interfaces: Collection[str] | None = None
+    ) -> Snapshot:
         self.looks += 1
         async with self._order:
             losses = await self._reach()
@@ -101,7 +103,12 @@ class FakeSwitch:
         if queues is None:
             return Snapshot(members)
         asked = frozenset(fold(queue) for queue in queues)
-        return Snapshot({queue: members[queue] for queue in members if fold(queue) in asked}, asked)
+        found = {queue: members[queue] for queue in members if fold(queue) in asked}
+        if interfaces is not None:
+            found = {
+                queue: tuple(one for one in those if one.interface in interfaces) for queue, those in found.items()
+            }
+        return Snapshot(found, asked)
 
     async def apply(self, actions: Sequence[Action]) -> list[Outcome]:
         """As `ports.Switch` has it; to remove what is not there is done, as for AmiSwitch."""
@@ -133,7 +140,7 @@ class FakeSwitch:
         await self._reach()
         return self.pbx.closeup(queue, interface, told=self.told)
 
-    def listen(self, heard: Callable[[str | None], None]) -> None:
+    def listen(self, heard: Callable[[str | None, str], None]) -> None:
         self._heard = heard
 
     async def close(self) -> None:
@@ -235,9 +242,9 @@ class FakeSwitch:
             return MemberNotDynamic(server=self.name, queue=action.queue, interface=action.interface)
         return ActionRefused(server=self.name, action=_VERBS[type(action)], detail=str(answer))
 
-    def _changed(self, _event: str, queue: str, _member: LiveMember) -> None:
+    def _changed(self, _event: str, queue: str, member: LiveMember) -> None:
         if not self.deaf:
-            self._tell(queue)
+            self._tell(queue, member.interface)
 
     def _lose(self) -> None:
         if self._connected:
@@ -248,13 +255,13 @@ class FakeSwitch:
     def _unreachable(self, detail: str) -> SwitchUnreachable:
         return SwitchUnreachable(server=self.name, detail=detail)
 
-    def _tell(self, queue: str | None) -> None:
+    def _tell(self, queue: str | None, interface: str = "") -> None:
         if self._connected:
             loop = asyncio.get_running_loop()
             if seconds := self.lag():
-                loop.call_later(seconds, self._hear, queue)
+                loop.call_later(seconds, self._hear, queue, interface)
             else:
-                loop.call_soon(self._hear, queue)
+                loop.call_soon(self._hear, queue, interface)
 
-    def _hear(self, queue: str | None) -> None:
-        self._heard(queue)
+    def _hear(self, queue: str | None, interface: str) -> None:
+        self._heard(queue, interface)

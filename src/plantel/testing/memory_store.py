@@ -271,10 +271,21 @@ class _MemoryTransaction:
 
     # --- the ledger --------------------------------------------------------------------------------------------------
 
-    def claims(self, instance: str, server: str, queues: Collection[str] | None = None) -> list[Claim]:
+    def claims(
+        self,
+        instance: str,
+        server: str,
+        queues: Collection[str] | None = None,
+        interfaces: Collection[str] | None = None,
+    ) -> list[Claim]:
         wanted = None if queues is None else {fold(queue) for queue in queues}
         lines = self.state.claims.get((instance, server), {})
-        return [claim for (queue, _), claim in sorted(lines.items()) if wanted is None or queue in wanted]
+        phones = None if interfaces is None else {fold(interface) for interface in interfaces}
+        return [
+            claim
+            for (queue, phone), claim in sorted(lines.items())
+            if (wanted is None or queue in wanted) and (phones is None or phone in phones)
+        ]
 
     def put_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
         lines = self._writing().claims.setdefault((instance, server), {})
