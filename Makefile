@@ -31,6 +31,7 @@ demo: install
 
 test: dev
 	scripts/debian-packages test
+	scripts/asterisk-22
 	$(BIN)/pytest $(ARGS)
 
 check: dev

@@ -19,7 +19,8 @@ from bench import bulk, delivery, serving, visibility
 from bench.machine import environment, file_system
 from bench.measure import QUICK, BenchFailed, Scale, Table
 from bench.process import ROOT
-from plantel.testing.asterisk import AsteriskFailed, AsteriskMissing
+from plantel.testing.asterisk import AsteriskFailed
+from plantel.testing.installation import AsteriskMissing
 
 BENCHMARKS: dict[str, Callable[[Scale, Table, Path], None]] = {
     "serving": serving.measure,

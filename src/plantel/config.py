@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from plantel import errors
 from plantel.language import Text
+from plantel.phones import AS_SENT, PhoneRules, UnfitRule
 from plantel.roster import Interfaces
 
 DEFAULT_PATHS = (Path("plantel.toml"), Path("/etc/plantel/plantel.toml"))
@@ -121,8 +122,9 @@ class RosterSettings(msgspec.Struct, frozen=True):
 class AsteriskSettings(msgspec.Struct, frozen=True):
     """One `[[asterisk]]`. Exactly one of secret, secret_env and secret_file is needed.
 
-    `campaigns`: patterns of the campaigns that this server has to carry; empty means those whose queues it has.
-    `tls_ca`: a file with the authority that signed the server's certificate, for `tls = true`.
+    `drift`: what to do about members that somebody changes on the server. `campaigns`: patterns of the campaigns that
+    this server has to carry; empty means those whose queues it has. `tls_ca`: a file with the authority that signed the
+    server's certificate, for `tls = true`. `map`, `state`: the tables of `phones.PhoneRules`.
     """
 
     name: Name
@@ -133,21 +135,33 @@ class AsteriskSettings(msgspec.Struct, frozen=True):
     secret_env: str = ""
     secret_file: str = ""
     delivery: Literal["dynamic", "realtime"] = "dynamic"
+    drift: Literal["repair", "observe"] = "repair"
     tls: bool = False
     tls_ca: str = ""
     campaigns: tuple[str, ...] = ()
     instance: str = "default"
+    map: dict[str, str] = {}
+    state: dict[str, str] = {}
+
+    @property
+    def phones(self) -> PhoneRules:
+        """`map` and `state`, as they are used. Raises UnfitRule, which `load` has found before."""
+        return PhoneRules(self.map, self.state) if self.map or self.state else AS_SENT
 
     def __repr__(self) -> str:
         return f"AsteriskSettings({self.name!r}, {self.host}:{self.port})"
 
 
 class DeliverySettings(msgspec.Struct, frozen=True):
-    """`[delivery]`. `interval`: how often every server is looked at even if nothing seems to have changed."""
+    """`[delivery]`. `interval`: how often every server is looked at even if nothing seems to have changed.
+
+    `verify_interface`: what becomes of an add for a phone that no server of its campaign knows.
+    """
 
     confirm: Literal["stored", "live"] = "stored"
     deadline: Duration = Duration(2)
     interval: Duration = Duration(30)
+    verify_interface: Literal["off", "warn", "require"] = "off"
 
 
 class InstanceSettings(msgspec.Struct, frozen=True):
@@ -180,8 +194,8 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     """The settings from `path` (else `PLANTEL_CONFIG`, else the first of DEFAULT_PATHS that exists) and `environ`.
 
     `PLANTEL_SECTION_KEY` overrides `[section] key`; for a server or an instance of the file,
-    `PLANTEL_ASTERISK_NAME_KEY`, `PLANTEL_INSTANCE_NAME_KEY`. A list is written with commas. Raises ConfigUnreadable, or
-    Mistakes with every unknown key and wrong value.
+    `PLANTEL_ASTERISK_NAME_KEY`, `PLANTEL_INSTANCE_NAME_KEY`. A list is written with commas, a table as `old=new` with
+    commas. Raises ConfigUnreadable, or Mistakes with every unknown key and wrong value.
     """
     if path is None and environ.get("PLANTEL_CONFIG"):
         path = Path(environ["PLANTEL_CONFIG"])
@@ -291,6 +305,9 @@ def _from_text(kind: Any, value: str) -> object:
         kind = typing.get_args(kind)[0]
     if typing.get_origin(kind) is tuple:
         return [part.strip() for part in value.split(",") if part.strip()]
+    if typing.get_origin(kind) is dict:
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        return {old.strip(): new.strip() for old, _, new in pairs}
     if kind is bool:
         return {"1": True, "true": True, "0": False, "false": False}.get(value.strip().lower(), value)
     if kind is int and re.fullmatch(r"[0-9]{1,15}", value.strip()):
@@ -348,6 +365,8 @@ def _wanted(kind: Any) -> Text:
         return Text(f"must be one of {choices}", f"debe ser uno de {choices}")
     if origin is tuple:
         return Text('must be a list of texts: ["...", "..."]', 'debe ser una lista de textos: ["...", "..."]')
+    if origin is dict:
+        return Text('must be a table of texts: { "..." = "..." }', 'debe ser una tabla de textos: { "..." = "..." }')
     if kind is bool:
         return Text("must be true or false", "debe ser true o false")
     if origin is Annotated:
@@ -402,6 +421,10 @@ def _resolve(settings: Settings, environ: Mapping[str, str], mistakes: list[erro
         if server.instance not in names:
             wrong(f"{where}.instance", "there is no [[instance]] of this name", "no hay ninguna [[instance]] así")
         _check_authority(server, where, wrong)
+        try:
+            PhoneRules(server.map, server.state)
+        except UnfitRule as unfit:
+            wrong(f"{where}.{unfit.table}", *unfit.text)
         servers.append(_with_secret(server, where, environ, wrong))
     if len({(one.instance, one.name) for one in servers}) != len(servers):
         wrong("asterisk", "two servers of one instance have the same name", "dos servidores tienen el mismo name")

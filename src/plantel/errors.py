@@ -8,7 +8,7 @@ to it.
     ├── InvalidItem             one item of a batch is wrong; carries `item` (from 1) and `key`
     │   ├── MissingKey, EmptyValue, NotText, NotAnInteger, NegativeValue, ValueTooLarge, NotAFlag
     │   ├── NameTooLong, ForbiddenCharacter, InterfaceNotAllowed
-    │   ├── NotAnObject, Contradiction
+    │   ├── NotAnObject, Contradiction, PhoneUnknown
     │   └── UnknownCampaign, UnknownMember
     ├── InvalidBatch            the batch as a whole is wrong
     │   └── FieldMissing, NotJson, BodyCutShort, NotAnArray, EmptyBatch
@@ -21,9 +21,9 @@ to it.
     │   └── StoreUnavailable, StoreFull, ServerBusy, SchemaTooOld, SchemaTooNew
     ├── SwitchError             an Asterisk does not do what was asked
     │   ├── SwitchUnreachable, SwitchTimeout, SwitchLoginRefused, SwitchNotReady, SwitchBehind,
-    │   │   SwitchTaken, SwitchProtocol
-    │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, PrivilegeMissing,
-    │                      ActionRefused
+    │   │   SwitchTaken, SwitchProtocol, MemberDrifted
+    │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, MemberContested, PhoneShared,
+    │                      PhoneNotUsable, PrivilegeMissing, ActionRefused
     ├── ConfigError
     │   └── ConfigUnreadable, UnknownSetting, InvalidSetting, Mistakes
     ├── AddressInUse            the server cannot listen
@@ -170,6 +170,13 @@ class NotAnObject(InvalidItem):
 class Contradiction(InvalidItem):
     code = "contradiction"
     text = Text("contradicts item {other}", "contradice al elemento {other}")
+
+
+class PhoneUnknown(InvalidItem):
+    """Only with `delivery.verify_interface`: refused with "require", a warning with "warn"."""
+
+    code = "phone_unknown"
+    text = Text("{servers}: there is no phone {interface}", "{servers}: no existe el teléfono {interface}")
 
 
 class UnknownCampaign(InvalidItem):
@@ -396,6 +403,14 @@ class SwitchBehind(SwitchError):
     text = Text("{server}: the change is on its way", "{server}: el cambio está en camino")
 
 
+class MemberDrifted(SwitchError):
+    code = "member_drifted"
+    text = Text(
+        "{server}: in {queue}, {interface} is not as the roster has it any more ({kind}); it was left so",
+        "{server}: en {queue}, {interface} ya no está como dice el plantel ({kind}); se dejó así",
+    )
+
+
 class SwitchTaken(SwitchError):
     code = "switch_taken"
     text = Text(
@@ -433,6 +448,32 @@ class MemberNotOurs(SwitchRefused):
     text = Text(
         "{server}: {interface} stands in {queue} under another name, and Plantel did not put it there",
         "{server}: {interface} está en {queue} con otro nombre y no fue Plantel quien lo puso",
+    )
+
+
+class MemberContested(SwitchRefused):
+    code = "member_contested"
+    text = Text(
+        "{server}: somebody else keeps changing the penalty of {interface} in {queue}",
+        "{server}: alguien más cambia una y otra vez el penalty de {interface} en {queue}",
+    )
+
+
+class PhoneShared(SwitchRefused):
+    """`interface` is as the roster has it, and after an arrow as the server calls it."""
+
+    code = "phone_shared"
+    text = Text(
+        "{server}: {interface} in {queue} is another member's phone there, since map leads both to it",
+        "{server}: {interface} en {queue} es allí el teléfono de otro miembro, pues map lleva a los dos a él",
+    )
+
+
+class PhoneNotUsable(SwitchRefused):
+    code = "phone_not_usable"
+    text = Text(
+        "{server}: what map or state make of {interface} in {queue} is longer than Asterisk can hold",
+        "{server}: lo que map o state hacen de {interface} en {queue} es más largo de lo que cabe en Asterisk",
     )
 
 

@@ -2,7 +2,7 @@
 
 `plan(desired, snapshot, claims)` looks at the members that the roster wants, at those that the server has, and at the
 ledger of claims (what Plantel put there, and which pause it last asserted). Whatever Plantel did not add is never
-removed.
+removed. What the server calls a phone follows its `PhoneRules`: actions and claims use its names, members the roster's.
 
 Pause belongs to both sides, so it is a three-way comparison. The claim remembers what was asserted last: where the
 roster says something else, the roster changed and the server follows; where only the server says something else,
@@ -11,10 +11,12 @@ somebody paused the phone there, and that is *observed* into the roster.
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
-from plantel.errors import MemberNotOurs, QueueMissing, SwitchRefused
+from plantel.errors import InvalidItem, MemberNotOurs, PhoneNotUsable, PhoneShared, QueueMissing, SwitchRefused
+from plantel.phones import AS_SENT, PhoneRules
 from plantel.roster import Member, fold
 
 
@@ -29,8 +31,9 @@ class LiveMember(msgspec.Struct, frozen=True, gc=False):
     """A member of a queue as one Asterisk reports it, in its own spelling.
 
     `status` is the device state: 0 unknown, 1 not in use, 2 in use, 3 busy, 4 invalid, 5 unavailable, 6 ringing,
-    7 ringing and in use, 8 on hold. `once_paused`: whether it was ever paused since it came into the queue (a restart
-    brings a static member in anew); True where that is not known.
+    7 ringing and in use, 8 on hold. `state_interface` is the device whose state that is, empty where it is the
+    interface itself. `once_paused`: whether it was ever paused since it came into the queue (a restart brings a static
+    member in anew); True where that is not known.
     """
 
     interface: str
@@ -39,6 +42,7 @@ class LiveMember(msgspec.Struct, frozen=True, gc=False):
     paused: bool = False
     membership: Membership = Membership.DYNAMIC
     status: int = 0
+    state_interface: str = ""
     once_paused: bool = True
 
 
@@ -56,15 +60,16 @@ class Snapshot(msgspec.Struct, frozen=True):
 class Claim(msgspec.Struct, frozen=True, gc=False):
     """One line of a server's ledger: Plantel has to do with this interface in this queue.
 
-    `added`: Plantel put it there, so Plantel may remove it. `paused`: the pause last asserted and confirmed, None when
-    an attempt has not been confirmed. `queue` and `interface` are spelled as the roster spells them; they compare
-    folded.
+    `added`: Plantel put it there, so Plantel may remove it. `paused` and `penalty`: what was last asserted and
+    confirmed, None when an attempt has not been confirmed. `queue` is spelled as the roster spells it, `interface` is
+    what the server calls the phone; they compare folded.
     """
 
     queue: str
     interface: str
     added: bool
     paused: bool | None = None
+    penalty: int | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -72,13 +77,19 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
 
 class Add(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """QueueAdd."""
+    """QueueAdd.
+
+    An empty `state_interface` is the interface itself. `sent` is the roster's interface where that is another; it is
+    shown to people, not sent to the server.
+    """
 
     queue: str
     interface: str
     membername: str
     penalty: int
     paused: bool
+    state_interface: str = ""
+    sent: str = ""
 
 
 class Remove(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -108,13 +119,15 @@ Action = Add | Remove | Penalise | Pause
 
 
 class Blocked(msgspec.Struct, frozen=True):
-    """A member that cannot be made true on this server, and why.
-
-    `error` lacks the `server`, which a plan does not know.
-    """
+    """A member that cannot be made true on this server, and why. `interface` is its phone, as a reason shows it."""
 
     member: Member
     error: type[SwitchRefused]
+    interface: str
+
+    def reason(self, server: str) -> SwitchRefused:
+        """The error, which needs the server's name; a plan does not know it."""
+        return self.error(server=server, queue=self.member.campaign, interface=self.interface)
 
 
 class Observed(msgspec.Struct, frozen=True):
@@ -127,6 +140,28 @@ class Observed(msgspec.Struct, frozen=True):
     claim: Claim
 
 
+class DriftKind(StrEnum):
+    """What was changed on a server that had agreed with the roster."""
+
+    REMOVED = "removed"
+    PENALTY = "penalty"
+    PAUSED = "paused"
+    DUPLICATED = "duplicated"
+    """The same phone twice in one queue, as when a row of a realtime table is added to a dynamic member."""
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """A member that was as the roster has it and is no more, though the roster has not changed.
+
+    `interface` is what the server calls the phone. `found`: how it is now; None where it is gone.
+    """
+
+    kind: DriftKind
+    member: Member
+    interface: str
+    found: LiveMember | None
+
+
 class Plan(msgspec.Struct, frozen=True):
     """The difference between roster and server.
 
@@ -135,6 +170,7 @@ class Plan(msgspec.Struct, frozen=True):
     settled    ledger lines that hold as it is, without any action
     released   ledger lines that no longer stand for anything
     observed   pauses made or ended on the server by somebody else, for the roster to take over
+    drifts     what was changed on the server, whether `actions` and `observed` deal with it or not
     blocked    what cannot be done, and why
     ours       of the additions, the keys (folded) of those that Plantel had put there before, as far as the ledger
                knows: where such a one is there after all, it is Plantel's
@@ -145,13 +181,14 @@ class Plan(msgspec.Struct, frozen=True):
     settled: tuple[Claim, ...] = ()
     released: tuple[Claim, ...] = ()
     observed: tuple[Observed, ...] = ()
+    drifts: tuple[Drift, ...] = ()
     blocked: tuple[Blocked, ...] = ()
     ours: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def agreed(self) -> bool:
         """Nothing to do and nothing in the way."""
-        return not (self.actions or self.observed or self.blocked)
+        return not (self.actions or self.observed or self.drifts or self.blocked)
 
 
 def plan(
@@ -160,37 +197,103 @@ def plan(
     claims: Iterable[Claim],
     *,
     obliged: Callable[[str], bool] = lambda _queue: True,
+    repair: bool = True,
+    phones: PhoneRules = AS_SENT,
 ) -> Plan:
     """The changes that bring the server seen in `snapshot` into agreement with `desired`.
 
     `obliged(queue)` tells whether a queue that the server lacks is a fault (Blocked) or just not this server's share.
+    Without `repair`, drifts are told but not undone; what the roster changes is still brought about.
     Members and claims of queues outside `snapshot.asked` are passed over. Applying the result and planning again with a
     fresh snapshot and ledger gives nothing.
+
+    Where `phones` leads two members of a campaign to one phone, the one who was sent with it has it, else the first by
+    name; the other is Blocked.
     """
-    wanted: dict[str, dict[str, Member]] = {}
+    wanted: dict[str, _Share] = {}
     for member in desired:
-        wanted.setdefault(fold(member.campaign), {})[member.phone] = member
+        folded = fold(member.campaign)
+        share = wanted.get(folded)
+        if share is None:
+            share = wanted[folded] = _Share()
+        share.put(member, phones)
     ledger: dict[str, dict[str, Claim]] = {}
     for claim in claims:
         ledger.setdefault(fold(claim.queue), {})[fold(claim.interface)] = claim
 
-    draft = _Draft()
+    draft = _Draft(repair=repair)
     present = {fold(queue): queue for queue in snapshot.queues}
     for folded, queue in present.items():
+        share = wanted.get(folded, _NOBODY)
         live: dict[str, LiveMember] = {}
         for one in snapshot.queues[queue]:
-            live.setdefault(fold(one.interface), one)
-        draft.queue(queue, wanted.get(folded, {}), live, ledger.get(folded, {}))
-    for folded, members in wanted.items():
+            phone = fold(one.interface)
+            if live.setdefault(phone, one) is not one and phone in share.members:
+                draft.drifts.append(Drift(DriftKind.DUPLICATED, share.members[phone].member, one.interface, one))
+        draft.blocked += share.blocked
+        draft.queue(queue, share.members, live, ledger.get(folded, {}))
+    for folded, share in wanted.items():
         if folded not in present and (snapshot.asked is None or folded in snapshot.asked):
-            draft.blocked += [Blocked(one, QueueMissing) for one in members.values() if obliged(one.campaign)]
+            members = [each.member for each in share.members.values()]
+            members += [each.member for each in share.blocked]
+            draft.blocked += [Blocked(one, QueueMissing, one.interface) for one in members if obliged(one.campaign)]
     return draft.plan()
+
+
+def foreign(snapshot: Snapshot, claims: Iterable[Claim]) -> list[tuple[str, LiveMember]]:
+    """The members in `snapshot` that Plantel did not add, with their queue; as they may be adopted, if dynamic."""
+    ours = {claim.key for claim in claims if claim.added}
+    return [
+        (queue, one)
+        for queue, members in snapshot.queues.items()
+        for one in members
+        if (fold(queue), fold(one.interface)) not in ours
+    ]
+
+
+class _Wanted(NamedTuple):
+    """A member as this server has to have it."""
+
+    member: Member
+    interface: str
+    state_interface: str
+
+
+class _Share:
+    """What one campaign wants of this server: its members by folded interface, and those who cannot have theirs."""
+
+    def __init__(self) -> None:
+        self.members: dict[str, _Wanted] = {}
+        self.blocked: list[Blocked] = []
+
+    def put(self, member: Member, phones: PhoneRules) -> None:
+        if phones is AS_SENT:
+            self.members[member.phone] = _Wanted(member, member.interface, "")
+            return
+        try:
+            interface = phones.interface(member.interface)
+            one = _Wanted(member, interface, phones.state(interface))
+        except InvalidItem:
+            self.blocked.append(Blocked(member, PhoneNotUsable, member.interface))
+            return
+        phone = fold(interface)
+        other = self.members.get(phone)
+        if other is not None:
+            pair = [one, other]
+            pair.sort(key=lambda each: (each.member.phone != phone, each.member.membername))
+            one, lost = pair[0], pair[1].member
+            self.blocked.append(Blocked(lost, PhoneShared, phones.shown(lost.interface)))
+        self.members[phone] = one
+
+
+_NOBODY = _Share()
 
 
 class _Draft:
     """A plan in the making. Its dictionaries go by folded interface."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, repair: bool) -> None:
+        self._repair = repair
         self.additions: list[Action] = []
         self.adjustments: list[Action] = []
         self.removals: list[Action] = []
@@ -198,6 +301,7 @@ class _Draft:
         self.settled: list[Claim] = []
         self.released: list[Claim] = []
         self.observed: list[Observed] = []
+        self.drifts: list[Drift] = []
         self.blocked: list[Blocked] = []
         self.ours: set[tuple[str, str]] = set()
 
@@ -209,20 +313,22 @@ class _Draft:
             tuple(self.settled),
             tuple(self.released),
             tuple(self.observed),
+            tuple(self.drifts),
             tuple(self.blocked),
             frozenset(self.ours),
         )
 
     def queue(
-        self, queue: str, members: dict[str, Member], live: dict[str, LiveMember], lines: dict[str, Claim]
+        self, queue: str, members: dict[str, _Wanted], live: dict[str, LiveMember], lines: dict[str, Claim]
     ) -> None:
         """Compare one queue that the server has."""
-        for phone, member in members.items():
+        for phone, wanted in members.items():
             there = live.get(phone)
-            if there is None:
-                self._add(self.additions, queue, member, lines.get(phone))
-            else:
-                self._adjust(queue, member, there, lines.get(phone))
+            line = lines.get(phone)
+            if there is not None:
+                self._adjust(queue, wanted, there, line)
+            elif line is None or line.paused is None or self._drifted(DriftKind.REMOVED, wanted, None):
+                self._add(self.additions, queue, wanted, line)
         for phone, line in lines.items():
             if phone in members:
                 continue
@@ -232,36 +338,53 @@ class _Draft:
             else:
                 self.released.append(line)
 
-    def _add(self, to: list[Action], queue: str, member: Member, line: Claim | None) -> None:
-        to.append(Add(queue, member.interface, member.membername, member.penalty, member.paused))
-        self.claims.append(Claim(queue, member.interface, added=True, paused=member.paused))
+    def _drifted(self, kind: DriftKind, wanted: _Wanted, found: LiveMember | None) -> bool:
+        """Note it; whether it is to be repaired."""
+        self.drifts.append(Drift(kind, wanted.member, wanted.interface, found))
+        return self._repair
+
+    def _add(self, to: list[Action], queue: str, wanted: _Wanted, line: Claim | None) -> None:
+        member, interface, state = wanted
+        sent = "" if interface == member.interface else member.interface
+        to.append(Add(queue, interface, member.membername, member.penalty, member.paused, state, sent))
+        self.claims.append(Claim(queue, interface, added=True, paused=member.paused, penalty=member.penalty))
         if line is not None and line.added:
             self.ours.add(line.key)
 
-    def _adjust(self, queue: str, member: Member, there: LiveMember, line: Claim | None) -> None:
+    def _adjust(self, queue: str, wanted: _Wanted, there: LiveMember, line: Claim | None) -> None:
+        member, interface, state = wanted
         ours = line is not None and line.added
-        if there.membername != member.membername:
+        renamed = there.membername != member.membername
+        if renamed or (state and fold(state) != fold(there.state_interface)):
             if ours and there.membership is Membership.DYNAMIC:
-                # Asterisk has no action that renames a member
+                # Asterisk has no action that changes a member's name or state interface
                 self.adjustments.append(Remove(queue, there.interface))
-                self._add(self.adjustments, queue, member, line)
+                self._add(self.adjustments, queue, wanted, line)
                 return
-            self.blocked.append(Blocked(member, MemberNotOurs))
-        if there.penalty != member.penalty:
+            if renamed:
+                self.blocked.append(Blocked(member, MemberNotOurs, there.interface))
+        claim = Claim(queue, interface, added=ours, paused=member.paused, penalty=member.penalty)
+        news = line is None or line.penalty != member.penalty or line.paused is not member.paused
+        agrees = True
+        if there.penalty != member.penalty and (
+            line is None or line.penalty != member.penalty or self._drifted(DriftKind.PENALTY, wanted, there)
+        ):
             self.adjustments.append(Penalise(queue, there.interface, member.penalty))
-        claim = Claim(queue, member.interface, added=ours, paused=member.paused)
-        asserted = line is not None and line.paused is member.paused
-        if there.paused is member.paused:
-            if not asserted:
-                self.settled.append(claim)
-        elif not asserted or not (there.paused or there.once_paused):
+            agrees = False
+        if there.paused is not member.paused:
             # never paused since it came into the queue: the pause was lost with a restart, nobody ended it
-            self.adjustments.append(Pause(queue, there.interface, member.paused))
-            self.claims.append(claim)
-        else:
-            self.observed.append(
-                Observed(
-                    msgspec.structs.replace(member, paused=there.paused),
-                    msgspec.structs.replace(claim, paused=there.paused),
+            lost = not (there.paused or there.once_paused)
+            if line is None or line.paused is not member.paused or lost:
+                self.adjustments.append(Pause(queue, there.interface, member.paused))
+                agrees = False
+            else:
+                self.drifts.append(Drift(DriftKind.PAUSED, member, interface, there))
+                self.observed.append(
+                    Observed(
+                        msgspec.structs.replace(member, paused=there.paused),
+                        msgspec.structs.replace(claim, paused=there.paused, penalty=line.penalty),
+                    )
                 )
-            )
+                return
+        if news:
+            (self.settled if agrees else self.claims).append(claim)

@@ -14,6 +14,9 @@ import msgspec
 
 from plantel.access import Token, User
 from plantel.batch import Batch, Change
+from plantel.closeup import Closeup
+from plantel.device import DeviceState
+from plantel.drift import DriftRecord
 from plantel.errors import SwitchRefused
 from plantel.plan import Action, Claim, Snapshot
 from plantel.roster import Campaign, Member
@@ -142,8 +145,18 @@ class Transaction(Protocol):
         """Remove ledger lines (by folded queue and interface); absent ones are no error."""
         ...
 
-    def forget_pauses(self, instance: str, members: Iterable[Member]) -> None:
-        """Have the ledger lines of these members' phones, on every server, say that no pause is asserted (None)."""
+    def forget_pauses(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
+        """Have ledger lines (by folded queue and interface) say that no pause is asserted; absent ones are no error."""
+        ...
+
+    def add_drifts(self, instance: str, records: Iterable[DriftRecord]) -> None:
+        """Append drift records. The newest 100,000 of the store are kept."""
+        ...
+
+    def drifts(
+        self, instance: str, *, server: str | None = None, campaign: str | None = None, limit: int = 100
+    ) -> list[DriftRecord]:
+        """The newest `limit` records that match every given filter, oldest first."""
         ...
 
 
@@ -194,7 +207,7 @@ Outcome = SwitchRefused | None
 
 
 class Switch(Protocol):
-    """One Asterisk. A lost connection is made again by the next call that needs it."""
+    """One Asterisk. A lost connection is made again by the next look."""
 
     @property
     def name(self) -> str:
@@ -212,7 +225,32 @@ class Switch(Protocol):
         """Carry the actions out in order; one outcome for each.
 
         An Add of an interface that is there already is refused (ActionRefused), as Asterisk does. Raises SwitchError
-        where the connection fails on the way: the fate of every action is then unknown, and only a snapshot tells.
+        where the connection fails on the way: the fate of every action is then unknown, and only a snapshot tells. So
+        it is where the connection of the last snapshot is lost before: nothing is sent then, since what was planned
+        from that snapshot may no longer be right.
+        """
+        ...
+
+    async def devices(self, interfaces: Collection[str]) -> Mapping[str, DeviceState | None]:
+        """The state of each of these phones, in a queue or not; None where the server does not tell.
+
+        Each has to have the shape of one (`roster.check_interface`). A user without the right to ask
+        (`write = reporting`) is told nothing. Raises SwitchError.
+        """
+        ...
+
+    async def examine(self, queue: str, interface: str) -> Closeup | None:
+        """This queue, seen closely, and in it this phone; None where there is no such queue. Raises SwitchError.
+
+        Whether the phone is rung in use, and the queue's rules, take the same right as `devices`.
+        """
+        ...
+
+    @property
+    def restarts(self) -> int:
+        """How often the server was seen to have been started anew, between one connection and the next.
+
+        A server that does not say since when it runs is never seen to.
         """
         ...
 

@@ -11,16 +11,35 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property, partial
 
 import msgspec
 import structlog
 
 from plantel import errors
-from plantel.access import covers
-from plantel.plan import Action, Add, Blocked, Claim, Penalise, Plan, Remove, Snapshot, plan
+from plantel.access import Actor, covers
+from plantel.contest import Contests
+from plantel.doubt import Doubt, Key, key
+from plantel.drift import DriftRecord, DriftWatch
+from plantel.phones import AS_SENT, PhoneRules
+from plantel.plan import (
+    Action,
+    Add,
+    Claim,
+    Drift,
+    LiveMember,
+    Membership,
+    Pause,
+    Penalise,
+    Plan,
+    Remove,
+    Snapshot,
+    foreign,
+    plan,
+)
 from plantel.ports import Clock, Outcome, Store, Switch, Transaction
 from plantel.roster import Member, fold
-from plantel.service import Service
+from plantel.service import Receipt, Service
 
 log = structlog.get_logger()
 
@@ -33,10 +52,6 @@ ROUNDS = 4
 
 LARGE = 5000
 """Members and ledger lines from which a plan takes long enough to be noticed."""
-
-LATE = 60.0
-"""Seconds in which an addition without an answer may still come about: Asterisk carries out what it has read from a
-connection, also when that has ended."""
 
 TAKEN_SECONDS = 30
 """How long to wait while another process works on the server."""
@@ -71,7 +86,9 @@ class Reconciler:
     """One server of one instance.
 
     `campaigns`: patterns of those that it has to carry; without any, it carries those whose queues it has, and `sole`
-    says that no other server could carry the rest, so that a missing queue is a fault here.
+    says that no other server could carry the rest, so that a missing queue is a fault here. Without `repair`, what
+    somebody changes on the server is reported and left; only a restart is made good. `phones`: what it calls the phones
+    of the roster.
     """
 
     def __init__(
@@ -83,6 +100,8 @@ class Reconciler:
         *,
         campaigns: Sequence[str] = (),
         sole: bool = True,
+        repair: bool = True,
+        phones: PhoneRules = AS_SENT,
         interval: float = 30.0,
     ) -> None:
         self._store = store
@@ -91,21 +110,32 @@ class Reconciler:
         self._clock = clock
         self._campaigns = tuple(campaigns)
         self._sole = sole
+        self._repair = repair
+        self.phones = phones
         self._interval = interval
         self._woken = asyncio.Event()
         self._dirty: set[str] | None = None
+        self._doubt = Doubt()
+        self._contests = Contests()
         self._awaited: dict[str, int] = {}
-        self._blocked: dict[str, errors.PlantelError] = {}
+        self._blocked: dict[Key, errors.PlantelError] = {}
+        """What cannot be made true, by folded queue and phone: the roster's name for it, or the server's."""
         self._present: frozenset[str] | None = None
         self._new: list[str] = []
-        self._doubted: dict[tuple[str, str], float] = {}
-        self._settled: set[asyncio.Future[None]] = set()
+        self._watch = DriftWatch(switch.name)
+        self._settled: dict[asyncio.Future[None], None] = {}
+        """In the order of their coming, so that a simulation does the same again."""
         self.status = Status(switch.name, State.STARTING)
         switch.listen(self._heard)
 
     @property
     def name(self) -> str:
         return self._switch.name
+
+    @property
+    def switch(self) -> Switch:
+        """For questions; what changes members goes through here."""
+        return self._switch
 
     # --- what others ask ---------------------------------------------------------------------------------------------
 
@@ -122,25 +152,45 @@ class Reconciler:
             return covers(self._campaigns, campaign)
         return self._sole or self._present is None or fold(campaign) in self._present
 
-    def behind(self, campaigns: Collection[str]) -> errors.PlantelError | None:
-        """Why the server does not yet show these campaigns (folded) as the roster has them; None where it does."""
+    def obliged(self, campaign: str) -> bool:
+        """Whether a missing queue of that name is a fault here, and not just another server's share."""
+        return covers(self._campaigns, campaign) if self._campaigns else self._sole
+
+    async def owns(self, campaign: str, interface: str) -> bool:
+        """Whether it was Plantel that put this phone into that queue, as the ledger has it."""
+        key = (fold(campaign), fold(interface))
+        instance = self._service.instance
+        claims = await self._store.read(lambda transaction: transaction.claims(instance, self.name, [campaign]))
+        return any(claim.added for claim in claims if claim.key == key)
+
+    def behind(self, campaign: str, members: Iterable[Member]) -> errors.PlantelError | None:
+        """Why the server does not yet show these members of `campaign` as the roster has them, or still shows one that
+        the roster has no more; None where all is so."""
         if self.status.state in (State.AWAY, State.STARTING):
             return self.status.reasons[0] if self.status.reasons else errors.SwitchNotReady(server=self.name)
-        for campaign in campaigns:
-            if campaign in self._blocked:
-                return self._blocked[campaign]
-            if campaign in self._awaited:
-                return errors.SwitchBehind(server=self.name)
-        return None
+        folded = fold(campaign)
+        if self._blocked:
+            for member in members:
+                reason = self._blocked.get((folded, member.phone)) or self._blocked.get(
+                    (folded, fold(self.phones.called(member.interface)))
+                )
+                if reason is not None:
+                    return reason
+        return errors.SwitchBehind(server=self.name) if folded in self._awaited else None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing was in the way at the last look."""
+        return not self._blocked
 
     async def settled(self) -> None:
         """Return after the next round has ended, however it ended."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._settled.add(future)
+        self._settled[future] = None
         try:
             await future
         finally:
-            self._settled.discard(future)
+            del self._settled[future]
 
     # --- one round ---------------------------------------------------------------------------------------------------
 
@@ -151,27 +201,31 @@ class Reconciler:
         round starts from a fresh look. Of all processes on this store one at a time does this for one server: two could
         take each other's additions for somebody else's. Raises SwitchTaken where another does not come to an end.
         """
-        async with self._alone():
-            refusals: dict[str, errors.PlantelError] = {}
+        async with self.alone():
+            refusals: dict[Key, errors.PlantelError] = {}
             tried: tuple[Action, ...] = ()
             for _ in range(ROUNDS):
                 revision, found = await self.look(queues)
+                self._watch.saw(found.drifts)
                 await self._discover()
-                await self._settle_ledger(found)
+                await self._write_ledger(self._doubt.settled(found.settled), self._doubt.released(found.released))
                 if found.observed:
                     await self._service.observe(self.name, found.observed)
                 elif not found.actions:
                     refusals = {}
                     break
-                elif found.actions == tried:
+                elif found.actions == tried and refusals:
                     break  # nothing got through: what was refused will be refused again
-                refusals = await self._apply(found)
+                due, contested = self._due(found.actions)
+                refusals = contested | await self._apply(msgspec.structs.replace(found, actions=due))
                 tried = found.actions
+            await self._keep(self._watch.concluded(self._clock.now(), queues, found.drifts, repaired=self._repair))
             self._conclude(queues, revision, found, refusals)
             return found
 
     @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
+    async def alone(self) -> AsyncIterator[None]:
+        """While no other process works on this server. Raises SwitchTaken."""
         async with AsyncExitStack() as held:
             try:
                 await held.enter_async_context(
@@ -181,9 +235,44 @@ class Reconciler:
                 raise errors.SwitchTaken(server=self.name, seconds=TAKEN_SECONDS) from None
             yield
 
+    async def _keep(self, records: Sequence[DriftRecord]) -> None:
+        if records:
+            log.warning("drift", server=self.name, records=len(records), first=msgspec.to_builtins(records[0]))
+            await self._store.write(partial(_record_drifts, self._service.instance, records))
+
+    async def foreign(self, campaign: str) -> list[LiveMember]:
+        """The members of `campaign` on the server that somebody else added. Raises SwitchError."""
+        snapshot = await self._switch.snapshot([campaign])
+        claims = await self._store.read(lambda tx: tx.claims(self._service.instance, self.name, [campaign]))
+        return [one for _, one in foreign(snapshot, claims)]
+
+    async def adopt(self, actor: Actor, campaign: str, agents: Collection[str]) -> Receipt:
+        """Make foreign dynamic members, named by membername or interface, the roster's and Plantel's own.
+
+        Raises BatchRefused where one of them is not there, or cannot be in a roster.
+        """
+        async with self.alone():
+            live = {
+                name: one
+                for one in await self.foreign(campaign)
+                if one.membership is Membership.DYNAMIC
+                for name in (one.membername, fold(one.interface))
+            }
+            items: list[Member | errors.InvalidItem] = []
+            for number, agent in enumerate(agents, 1):
+                there = live.get(agent) or live.get(fold(agent))
+                try:
+                    if there is None:
+                        raise errors.UnknownMember(member=agent, campaign=campaign)
+                    items.append(Member(campaign, there.membername, there.interface, there.penalty, there.paused))
+                except errors.InvalidItem as error:
+                    items.append(error.at(number))
+            return await self._service.adopt(actor, self.name, items)
+
     async def look(self, queues: Collection[str] | None = None) -> tuple[int, Plan]:
         """The roster's revision and the plan that a look at the server gives now; changes nothing."""
         snapshot = await self._switch.snapshot(queues)
+        self._watch.restarts = self._switch.restarts
         seen = frozenset(fold(queue) for queue in snapshot.queues)
         if snapshot.asked is not None:
             self._present = None if self._present is None else (self._present - snapshot.asked) | seen
@@ -202,6 +291,7 @@ class Reconciler:
             )
 
         revision, members, claims = await self._store.read(work)
+        self._doubt.look(claims)
         if len(members) + len(claims) < LARGE:
             return revision, self._plan(members, snapshot, claims)
         # off the event loop, so that Asterisk's events and everybody's requests are read meanwhile
@@ -213,31 +303,30 @@ class Reconciler:
             await self._service.discover(self._new)
             self._new = []
 
-    def _plan(self, members: Iterable[Member], snapshot: Snapshot, claims: Iterable[Claim]) -> Plan:
+    def _plan(self, members: Iterable[Member], snapshot: Snapshot, claims: Collection[Claim]) -> Plan:
         shared = [member for member in members if self._shares(member.campaign)]
-        return plan(shared, snapshot, claims, obliged=self.carries)
+        repair = self._repair or self._watch.restarted
+        found = plan(shared, snapshot, claims, obliged=self.carries, repair=repair, phones=self.phones)
+        if repair or not self._watch.presume_restart(claims, found.drifts):
+            return found
+        return plan(shared, snapshot, claims, obliged=self.carries, phones=self.phones)
 
     def _shares(self, queue: str) -> bool:
         return not self._campaigns or covers(self._campaigns, queue)
 
-    async def _settle_ledger(self, found: Plan) -> None:
-        """Write the ledger lines that need no action: released ones, and members that were right already.
+    def _due(self, actions: Sequence[Action]) -> tuple[tuple[Action, ...], dict[Key, errors.PlantelError]]:
+        """The actions for now, and the reason for each of the others, which have to wait, by folded queue and phone."""
+        due, held, wait = self._contests.part(actions)
+        if held:
+            asyncio.get_running_loop().call_later(wait, self._mark, {fold(one.queue) for one in held})
+        return due, {
+            key(one): errors.MemberContested(server=self.name, queue=one.queue, interface=one.interface) for one in held
+        }
 
-        An addition that was never confirmed and is not there is only released once it can no longer come about.
-        """
-        now = asyncio.get_running_loop().time()
-        released = []
-        for claim in found.released:
-            unconfirmed = claim.added and claim.paused is None
-            if not unconfirmed or now - self._doubted.setdefault(claim.key, now) >= LATE:
-                self._doubted.pop(claim.key, None)
-                released.append(claim)
-        await self._write_ledger(found.settled, released)
+    async def _apply(self, found: Plan) -> dict[Key, errors.PlantelError]:
+        """Carry out the actions, chunk by chunk; returns what was refused, by folded queue and interface.
 
-    async def _apply(self, found: Plan) -> dict[str, errors.PlantelError]:
-        """Carry out the actions, chunk by chunk; returns the first refusal of each queue (folded) that had one.
-
-        The ledger lines of a chunk's additions are stored before it is sent, and confirmed after it, while Asterisk
+        The ledger lines of a chunk are stored, unconfirmed, before it is sent, and confirmed after it, while Asterisk
         works on the chunk before: two are always on their way, so that it never waits for us.
         """
         outcome = _Applied(found)
@@ -245,22 +334,22 @@ class Reconciler:
         try:
             for start in range(0, len(found.actions), CHUNK):
                 chunk = found.actions[start : start + CHUNK]
-                intents = _intents(chunk)
-                for claim in intents if self._doubted else ():
-                    self._doubted.pop(claim.key, None)
                 confirm, drop = outcome.learn(*await _oldest(sent)) if len(sent) > 1 else ((), ())
-                await self._write_ledger([*confirm, *intents], drop)
+                await self._write_ledger([*confirm, *outcome.intents(chunk)], drop)
                 sent.append((chunk, asyncio.create_task(self._switch.apply(chunk))))
                 await asyncio.sleep(0)  # it is under way before anything else is done
             while sent:
                 await self._write_ledger(*outcome.learn(*await _oldest(sent)))
+        except BaseException:
+            self._doubt.begin(action for chunk, _ in sent for action in chunk)
+            raise
         finally:
             for _, task in sent:
                 task.cancel()
             await asyncio.gather(*(task for _, task in sent), return_exceptions=True)
         return outcome.refusals
 
-    async def _write_ledger(self, put: Sequence[Claim], drop: Sequence[Claim]) -> None:
+    async def _write_ledger(self, put: Collection[Claim], drop: Collection[Claim]) -> None:
         if not put and not drop:
             return
 
@@ -275,21 +364,27 @@ class Reconciler:
         queues: Collection[str] | None,
         revision: int,
         found: Plan,
-        refusals: dict[str, errors.PlantelError],
+        refusals: dict[Key, errors.PlantelError],
     ) -> None:
-        blocked = {fold(one.member.campaign): _reason(one, self.name) for one in reversed(found.blocked)} | refusals
+        blocked: dict[Key, errors.PlantelError] = {}
+        blocked |= {(fold(one.member.campaign), one.member.phone): _drifted(one, self.name) for one in found.drifts}
+        blocked |= {(fold(one.member.campaign), one.member.phone): one.reason(self.name) for one in found.blocked}
+        blocked |= refusals
         looked_at = None if queues is None else {fold(queue) for queue in queues}
         if looked_at is None:
             self._blocked = blocked
         else:
-            self._blocked = {name: why for name, why in self._blocked.items() if name not in looked_at} | blocked
+            self._blocked = {key: why for key, why in self._blocked.items() if key[0] not in looked_at} | blocked
         if not found.actions and not found.observed:
             self._awaited = {
                 campaign: needed
                 for campaign, needed in self._awaited.items()
                 if needed > revision or (looked_at is not None and campaign not in looked_at)
             }
-        reasons = tuple(self._blocked.values())
+        first: dict[str, errors.PlantelError] = {}
+        for (queue, _), why in self._blocked.items():
+            first.setdefault(queue, why)
+        reasons = tuple(first.values())
         state = State.LAGGING if reasons or found.actions else State.AGREED
         self.status = msgspec.structs.replace(self.status, looked=self._clock.now())
         self._become(state, reasons)
@@ -321,6 +416,7 @@ class Reconciler:
             try:
                 await self.run_once(queues)
             except Exception as trouble:
+                self._watch.lost()
                 error = trouble if isinstance(trouble, errors.PlantelError) else errors.PlantelError()
                 if error is not trouble:
                     # a fault of ours must not end the loop, nor the service with it
@@ -333,6 +429,8 @@ class Reconciler:
                 pause = FIRST_PAUSE
 
     def _heard(self, queue: str | None) -> None:
+        if queue is not None:
+            self._watch.announced(queue)
         self._mark(None if queue is None else {fold(queue)})
 
     def _mark(self, campaigns: Collection[str] | None) -> None:
@@ -348,9 +446,9 @@ class Reconciler:
                 future.set_result(None)
 
 
-def _intents(actions: Sequence[Action]) -> list[Claim]:
-    """The unconfirmed ledger lines of the additions."""
-    return [Claim(action.queue, action.interface, added=True) for action in actions if isinstance(action, Add)]
+def _record_drifts(instance: str, records: Sequence[DriftRecord], transaction: Transaction) -> None:
+    """A unit of work."""
+    transaction.add_drifts(instance, records)
 
 
 async def _oldest(
@@ -367,46 +465,85 @@ class _Applied:
     """What carrying out a plan has taught so far."""
 
     def __init__(self, found: Plan) -> None:
-        self.refusals: dict[str, errors.PlantelError] = {}
-        """The first of each queue (folded)."""
+        self.refusals: dict[Key, errors.PlantelError] = {}
+        """The first for each queue and interface, both folded."""
         self._found = found
-        self._wanted: dict[tuple[str, str], Claim] | None = None
-        self._renamed: Collection[tuple[str, str]] = ()
+
+    def intents(self, chunk: Sequence[Action]) -> list[Claim]:
+        """The ledger lines of what is about to be sent, without what is not confirmed.
+
+        Where the answer is lost, an addition is ours all the same, and a pause or penalty that is found later must not
+        be taken for somebody else's.
+        """
+        lines: dict[Key, Claim] = {}
+        for action in chunk:
+            if isinstance(action, Add):
+                lines[key(action)] = Claim(action.queue, action.interface, added=True)
+            elif (line := self._changing.get(key(action))) is not None:
+                lines[key(action)] = line
+        return list(lines.values())
 
     def learn(self, chunk: Sequence[Action], outcomes: Sequence[Outcome]) -> tuple[list[Claim], list[Claim]]:
         """The ledger lines that the outcomes confirm, and those that they end.
 
         A phone that is removed and added again stays ours in between.
         """
-        if self._wanted is None:  # only now: by this time Asterisk is busy, and this takes a while for a large plan
-            self._wanted = {claim.key: claim for claim in self._found.claims}
-            removed = {_key(one) for one in self._found.actions if isinstance(one, Remove)}
-            self._renamed = self._wanted.keys() & removed
-        confirm: dict[tuple[str, str], Claim] = {}
-        drop: dict[tuple[str, str], Claim] = {}
+        confirm: dict[Key, Claim] = {}
+        drop: dict[Key, Claim] = {}
         for action, outcome in zip(chunk, outcomes, strict=True):
-            key = _key(action)
+            at = key(action)
             if outcome is not None:
-                self.refusals.setdefault(key[0], outcome)
-            if isinstance(action, Remove):
-                if outcome is None and key not in self._renamed:
-                    drop[key] = Claim(action.queue, action.interface, added=True)
-            elif outcome is None:
-                if not isinstance(action, Penalise):  # a line tells of the addition and of the pause
-                    confirm[key] = self._wanted[key]
-            elif isinstance(action, Add) and key not in self._found.ours:
-                # refused, so it is not ours: somebody else put this phone there between the look and the action
-                drop[key] = Claim(action.queue, action.interface, added=True)
+                self.refusals.setdefault(at, outcome)
+            match action:
+                case Remove():
+                    if outcome is None and at not in self._renamed:
+                        drop[at] = Claim(action.queue, action.interface, added=True)
+                case Add():
+                    if outcome is None:
+                        confirm[at] = self._wanted[at]
+                    elif at not in self._found.ours:
+                        # somebody else put this phone there between the look and the action
+                        drop[at] = Claim(action.queue, action.interface, added=True)
+                case Penalise() | Pause():
+                    if outcome is None and at in self._changing:
+                        confirm[at] = self._changed(at, action)
         return list(confirm.values()), list(drop.values())
 
+    def _changed(self, at: Key, action: Penalise | Pause) -> Claim:
+        """The ledger line after that change. A member's other change is confirmed by its own answer."""
+        line = self._changing[at]
+        if isinstance(action, Penalise):
+            line = msgspec.structs.replace(line, penalty=action.penalty)
+        else:
+            line = msgspec.structs.replace(line, paused=action.paused)
+        self._changing[at] = line
+        return line
 
-def _key(action: Action) -> tuple[str, str]:
-    return fold(action.queue), fold(action.interface)
+    # Made when first needed: for a large plan they take a while, and by then Asterisk is busy with additions.
+
+    @cached_property
+    def _wanted(self) -> dict[Key, Claim]:
+        return {claim.key: claim for claim in self._found.claims}
+
+    @cached_property
+    def _renamed(self) -> Collection[Key]:
+        return self._wanted.keys() & {key(one) for one in self._found.actions if isinstance(one, Remove)}
+
+    @cached_property
+    def _changing(self) -> dict[Key, Claim]:
+        """The ledger lines that pauses and penalties give, as far as they are confirmed by now."""
+        lines: dict[Key, Claim] = {}
+        for action in self._found.actions:
+            if isinstance(action, Penalise | Pause) and (at := key(action)) in self._wanted:
+                part = {"penalty": None} if isinstance(action, Penalise) else {"paused": None}
+                lines[at] = msgspec.structs.replace(lines.get(at, self._wanted[at]), **part)
+        return lines
 
 
-def _reason(blocked: Blocked, server: str) -> errors.PlantelError:
-    member = blocked.member
-    return blocked.error(server=server, queue=member.campaign, interface=member.interface)
+def _drifted(drift: Drift, server: str) -> errors.PlantelError:
+    return errors.MemberDrifted(
+        server=server, queue=drift.member.campaign, interface=drift.interface, kind=str(drift.kind)
+    )
 
 
 class Delivery:
@@ -420,23 +557,60 @@ class Delivery:
         for reconciler in self.reconcilers:
             reconciler.wake(campaigns, revision)
 
-    def behind(self, campaigns: Collection[str]) -> errors.PlantelError | None:
-        """Why some server does not yet show these campaigns (folded) as the roster has them; None where all do."""
-        for campaign in campaigns:
-            carriers = [one for one in self.reconcilers if one.carries(campaign)]
+    async def release(self, actor: Actor, campaign: str, agents: Sequence[str], service: Service) -> Receipt:
+        """Take agents out of the roster, and leave them in Asterisk, as nobody's. Raises as `Service.remove` does."""
+        async with AsyncExitStack() as held:
+            for reconciler in sorted(self.reconcilers, key=lambda one: one.name):
+                await held.enter_async_context(reconciler.alone())
+            return await service.release(actor, campaign, agents, {one.name: one.phones for one in self.reconcilers})
+
+    def behind(self, receipt: Receipt) -> errors.PlantelError | None:
+        """Why some server does not yet show a stored batch's members as it has them; None where all do."""
+        members: dict[str, list[Member]] = {campaign: [] for campaign in receipt.campaigns}
+        if any(not one.agrees for one in self.reconcilers):
+            for member in receipt.members:
+                members[fold(member.campaign)].append(member)
+        for campaign, those in members.items():
+            carriers = self._carriers(campaign)
             if self.reconcilers and not carriers:
-                servers = ", ".join(one.name for one in self.reconcilers)
-                return errors.QueueMissing(server=servers, queue=campaign)
+                return self._missing(campaign)
             for reconciler in carriers:
-                if (reason := reconciler.behind([campaign])) is not None:
+                if (reason := reconciler.behind(campaign, those)) is not None:
                     return reason
         return None
 
-    async def live(self, campaigns: Collection[str], deadline: float) -> errors.PlantelError | None:
+    def standing(self, member: Member) -> list[tuple[str, errors.PlantelError | None]]:
+        """How the member stands on each server that carries the campaign: None where it is as the roster has it.
+
+        With the servers' names; all of them together where none has the queue.
+        """
+        carriers = self._carriers(member.campaign)
+        if self.reconcilers and not carriers:
+            missing = self._missing(member.campaign)
+            return [(one.name, missing) for one in self.reconcilers]
+        return [(one.name, one.behind(member.campaign, [member])) for one in carriers]
+
+    def _carriers(self, campaign: str) -> list[Reconciler]:
+        return [one for one in self.reconcilers if one.carries(campaign)]
+
+    def _missing(self, campaign: str) -> errors.PlantelError:
+        return errors.QueueMissing(server=", ".join(one.name for one in self.reconcilers), queue=campaign)
+
+    def called(self, member: Member) -> dict[str, str]:
+        """What the servers that carry the campaign call the member's phone, where it is not what was sent."""
+        found: dict[str, str] = {}
+        for one in self.reconcilers:
+            if one.carries(member.campaign):
+                there = one.phones.called(member.interface)
+                if there != member.interface:
+                    found[one.name] = there
+        return found
+
+    async def live(self, receipt: Receipt, deadline: float) -> errors.PlantelError | None:
         """Wait at most `deadline` seconds until `behind` gives None; returns what it gives in the end."""
         try:
             async with asyncio.timeout(deadline):
-                while (reason := self.behind(campaigns)) is not None:
+                while (reason := self.behind(receipt)) is not None:
                     waits = [asyncio.ensure_future(one.settled()) for one in self.reconcilers]
                     try:
                         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -444,5 +618,5 @@ class Delivery:
                         for wait in waits:
                             wait.cancel()
         except TimeoutError:
-            return self.behind(campaigns)
+            return self.behind(receipt)
         return reason

@@ -62,7 +62,7 @@ def _check_campaign(name: str) -> None:
 
 def check_interface(interface: str, key: str) -> None:
     """Raise InvalidItem under `key` unless `interface` has the shape of a dial interface (`SIP/1001`)."""
-    if _INTERFACE.fullmatch(interface) and len(interface) <= NAME_BYTES:
+    if is_interface(interface):
         return
     if not interface or interface.isspace():
         raise errors.EmptyValue(key=key)
@@ -71,6 +71,11 @@ def check_interface(interface: str, key: str) -> None:
     if (size := len(interface.encode())) > NAME_BYTES:
         raise errors.NameTooLong(key=key, most=NAME_BYTES, size=size)
     raise errors.InterfaceNotAllowed(key=key, interface=interface)
+
+
+def is_interface(text: str) -> bool:
+    """Whether `check_interface` takes it."""
+    return _INTERFACE.fullmatch(text) is not None and len(text) <= NAME_BYTES
 
 
 def _describe(character: str) -> str:

@@ -5,8 +5,9 @@ Whoever calls gives an `Actor`; rights are checked here, once, for every door (w
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import NoReturn
 
 import msgspec
@@ -14,9 +15,13 @@ import msgspec
 from plantel import errors
 from plantel.access import Actor, Role
 from plantel.batch import Batch, Change, Kind, Problem, Source, decide_add, settle
+from plantel.drift import DriftRecord
+from plantel.facts import Trace
+from plantel.phones import PhoneRules
 from plantel.plan import Claim, Observed
 from plantel.ports import Clock, Entry, Store, Transaction
 from plantel.roster import Campaign, Interfaces, Member, Origin, fold
+from plantel.tracing import trace
 
 _process = f"{os.getpid() & 0xFFFF:04x}{os.urandom(4).hex()}"
 _numbers = itertools.count()
@@ -34,28 +39,52 @@ Heard = Callable[[frozenset[str], int], None]
 """Told after a commit that changed members: the folded campaigns concerned, and the store's revision."""
 
 
+Unknown = Callable[[Sequence[Member]], Awaitable[Mapping[tuple[str, str], str]]]
+"""Tells which members (folded campaign, interface) have a phone that their servers, named, do not know."""
+
+
 class Receipt(msgspec.Struct, frozen=True):
-    """A stored batch. `changes` is empty when everything was so already; `campaigns` (folded) are all that it named."""
+    """A stored batch. `changes` is empty when everything was so already; `campaigns` (folded) are all that it named,
+    `members` those that it named or took away. `warnings`: what was stored all the same.
+    """
 
     batch: str
     revision: int
     changes: Sequence[Change]
     campaigns: frozenset[str]
+    members: Sequence[Member] = ()
+    warnings: tuple[errors.InvalidItem, ...] = ()
 
 
 class Service:
     """The roster of one instance.
 
-    `interfaces` is the site's allow-list. `heard` is called on the event loop after each commit that changed members,
-    before the call returns. All methods raise StoreError where the store fails, and then nothing was changed.
+    `interfaces` is the site's allow-list. With `unknown`, new members' phones are verified: an unknown one is warned of
+    or, with `phones_required`, refused. `servers`, by name, with what each calls the phones: where a pause declared
+    here stands against one made there before. `heard` is called on the event loop after each commit that changed
+    members, before the call returns. All methods raise StoreError where the store fails, and then nothing was changed.
     """
 
-    def __init__(self, store: Store, instance: str, clock: Clock, interfaces: Interfaces, heard: Heard) -> None:
+    def __init__(
+        self,
+        store: Store,
+        instance: str,
+        clock: Clock,
+        interfaces: Interfaces,
+        heard: Heard,
+        unknown: Unknown | None = None,
+        *,
+        phones_required: bool = False,
+        servers: Mapping[str, PhoneRules] | None = None,
+    ) -> None:
         self._store = store
         self.instance = instance
         self._clock = clock
         self._interfaces = interfaces
         self._heard = heard
+        self._unknown = unknown
+        self._phones_required = phones_required
+        self._servers = servers or {}
 
     # --- members -----------------------------------------------------------------------------------------------------
 
@@ -66,6 +95,16 @@ class Service:
         sent, and whoever else is on that phone in that campaign is replaced. Raises BatchRefused, once the refusal is
         recorded, with every problem found; AccessRefused where the actor may not, recorded as well.
         """
+        return await self._add(actor, items, source)
+
+    async def _add(
+        self,
+        actor: Actor,
+        items: Sequence[Member | errors.InvalidItem],
+        source: Source,
+        also: Callable[[Receipt, Transaction], None] | None = None,
+    ) -> Receipt:
+        """`also` is part of the transaction that stores the batch."""
         actor.check_write()
         if not items:
             await self.refuse(actor, source, errors.EmptyBatch())
@@ -78,6 +117,9 @@ class Service:
             members, clashes = settle(members)
             problems += clashes
         problems += self._not_allowed(items)
+        doubts = [] if self._unknown is None else await self._doubts(self._unknown, items, problems)
+        if self._phones_required:
+            problems += doubts
         batch = self._batch(actor, source, len(items))
 
         def work(transaction: Transaction) -> Receipt | list[errors.InvalidItem]:
@@ -87,12 +129,34 @@ class Service:
                 found = sorted([*problems, *unknown], key=lambda error: error.item or 0)
                 transaction.record(_refused(batch, found), ())
                 return found
-            return _commit(transaction, batch, [_spelled(member, campaigns) for member in members])
+            receipt = _commit(transaction, batch, [_spelled(member, campaigns) for member in members])
+            self._forget_pauses(transaction, _pauses_declared(receipt.changes))
+            if also is not None:
+                also(receipt, transaction)
+            return receipt
 
         result = await self._store.write(work, like=(self.instance, members))
         if isinstance(result, list):
             raise errors.BatchRefused(batch.id, list[errors.PlantelError](result))
-        return self._tell(result)
+        return self._tell(msgspec.structs.replace(result, warnings=tuple(doubts)) if doubts else result)
+
+    async def _doubts(
+        self,
+        unknown: Unknown,
+        items: Sequence[Member | errors.InvalidItem],
+        problems: Iterable[errors.InvalidItem],
+    ) -> list[errors.InvalidItem]:
+        """The items, right in all else, whose phone does not exist as far as is known."""
+        wrong = {problem.item for problem in problems}
+        asked = [
+            (number, one) for number, one in enumerate(items, 1) if isinstance(one, Member) and number not in wrong
+        ]
+        found = await unknown([item for _, item in asked])
+        return [
+            errors.PhoneUnknown(key="interface1", item=number, interface=item.interface, servers=servers)
+            for number, item in asked
+            if (servers := found.get((fold(item.campaign), item.interface)))
+        ]
 
     def _forbidden(self, actor: Actor, items: Iterable[Member | errors.InvalidItem]) -> errors.CampaignForbidden | None:
         """The first campaign out of the actor's reach. Asked before all else: it must not tell what exists."""
@@ -135,7 +199,17 @@ class Service:
                 return None
             return Change(Kind.UPDATED, member, msgspec.structs.replace(member, paused=paused))
 
-        return await self._change(actor, campaign, agents, source, change, pausing=True)
+        def forget(receipt: Receipt, transaction: Transaction) -> None:
+            self._forget_pauses(transaction, receipt.members)
+
+        return await self._change(actor, campaign, agents, source, change, forget)
+
+    def _forget_pauses(self, transaction: Transaction, members: Sequence[Member]) -> None:
+        """Have the pauses of these members asserted anew on every server, whatever the next look finds there."""
+        if members:
+            for server, phones in self._servers.items():
+                claims = [Claim(one.campaign, phones.called(one.interface), added=True) for one in members]
+                transaction.forget_pauses(self.instance, server, claims)
 
     async def _change(
         self,
@@ -144,8 +218,7 @@ class Service:
         agents: Sequence[str],
         source: Source,
         change: Callable[[Member], Change | None],
-        *,
-        pausing: bool = False,
+        also: Callable[[Receipt, Transaction], None] | None = None,
     ) -> Receipt:
         actor.check_write()
         if not actor.reaches(campaign):
@@ -170,15 +243,53 @@ class Service:
             if problems:
                 transaction.record(_refused(batch, problems), ())
                 return problems
-            if pausing:
-                transaction.forget_pauses(self.instance, chosen.values())
             changes = [made for member in chosen.values() if (made := change(member)) is not None]
-            return Receipt(batch.id, transaction.record(batch, changes), changes, frozenset({fold(campaign)}))
+            revision = transaction.record(batch, changes)
+            receipt = Receipt(batch.id, revision, changes, frozenset({fold(campaign)}), list(chosen.values()))
+            if also is not None:
+                also(receipt, transaction)
+            return receipt
 
         result = await self._store.write(work)
         if isinstance(result, list):
             raise errors.BatchRefused(batch.id, result)
         return self._tell(result)
+
+    async def adopt(self, actor: Actor, server: str, found: Sequence[Member | errors.InvalidItem]) -> Receipt:
+        """Take over members that somebody else added to `server`, as they were found there: from now on the roster has
+        them, and they count as Plantel's own. All or none. Raises BatchRefused, ActionForbidden, CampaignForbidden.
+        """
+        claims = [
+            Claim(one.campaign, one.interface, added=True, paused=one.paused, penalty=one.penalty)
+            for one in found
+            if isinstance(one, Member)
+        ]
+        return await self._add(actor, found, Source.CLI, partial(_claim, self.instance, server, claims))
+
+    async def release(
+        self, actor: Actor, campaign: str, agents: Sequence[str], servers: Mapping[str, PhoneRules]
+    ) -> Receipt:
+        """Take these agents out of the roster, and leave them on the servers: nobody's, as far as Plantel is concerned.
+
+        `servers` by name, with what each calls the phones. All or none; raises as `remove` does.
+        """
+        return await self._change(
+            actor,
+            campaign,
+            agents,
+            Source.CLI,
+            lambda member: Change(Kind.REMOVED, member, None),
+            partial(_disclaim, self.instance, servers),
+        )
+
+    async def drifts(
+        self, actor: Actor, *, server: str | None = None, campaign: str | None = None, limit: int = 100
+    ) -> list[DriftRecord]:
+        """The newest drift records, oldest first, as far as the actor may see them."""
+        found = await self._store.read(
+            lambda tx: tx.drifts(self.instance, server=server, campaign=campaign, limit=limit)
+        )
+        return [one for one in found if actor.reaches(one.campaign)]
 
     async def observe(self, server: str, seen: Sequence[Observed]) -> None:
         """Take over pauses that were made or ended on `server`, together with the ledger lines that acknowledge them.
@@ -305,6 +416,10 @@ class Service:
         )
         return [entry for entry in entries if actor.reaches(entry.change.member.campaign)]
 
+    async def trace(self, actor: Actor, agent: str, campaign: str | None = None) -> list[Trace]:
+        """What is known of an agent: see `tracing.trace`. Raises UnknownCampaign, CampaignForbidden."""
+        return await self._store.read(lambda transaction: trace(transaction, self.instance, actor, agent, campaign))
+
     # --- helpers -----------------------------------------------------------------------------------------------------
 
     def _batch(self, actor: Actor, source: Source, items: int) -> Batch:
@@ -320,9 +435,20 @@ class Service:
 def _commit(transaction: Transaction, batch: Batch, members: Sequence[Member]) -> Receipt:
     present = transaction.members_like(batch.instance, members)
     changes = decide_add(members, present)
-    transaction.forget_pauses(batch.instance, _pauses_declared(changes))
     campaigns = frozenset(fold(member.campaign) for member in members)
-    return Receipt(batch.id, transaction.record(batch, changes), changes, campaigns)
+    return Receipt(batch.id, transaction.record(batch, changes), changes, campaigns, members)
+
+
+def _claim(instance: str, server: str, claims: Sequence[Claim], _receipt: Receipt, transaction: Transaction) -> None:
+    transaction.put_claims(instance, server, claims)
+
+
+def _disclaim(instance: str, servers: Mapping[str, PhoneRules], receipt: Receipt, transaction: Transaction) -> None:
+    """End the claims on what `receipt` took away."""
+    gone = [change.before for change in receipt.changes if change.before is not None]
+    for server, phones in servers.items():
+        claims = [Claim(one.campaign, phones.called(one.interface), added=True) for one in gone]
+        transaction.drop_claims(instance, server, claims)
 
 
 def _pauses_declared(changes: Iterable[Change]) -> list[Member]:

@@ -19,6 +19,7 @@ from plantel.reconcile import Delivery, Reconciler
 from plantel.roster import Interfaces
 from plantel.service import Service
 from plantel.store import open_store
+from plantel.verification import Phones
 
 
 class SystemClock:
@@ -60,7 +61,17 @@ async def assembled(settings: Settings) -> AsyncIterator[Plantel]:
         for one in settings.instance:
             servers = [server for server in settings.asterisk if server.instance == one.name]
             delivery = Delivery([])
-            service = Service(store, one.name, clock, interfaces, delivery.wake)
+            verify = settings.delivery.verify_interface
+            service = Service(
+                store,
+                one.name,
+                clock,
+                interfaces,
+                delivery.wake,
+                None if verify == "off" else Phones(delivery, settings.delivery.deadline).unknown,
+                phones_required=verify == "require",
+                servers={server.name: server.phones for server in servers},
+            )
             reconcilers = []
             for server in servers:
                 switch = make_switch(server)
@@ -72,7 +83,9 @@ async def assembled(settings: Settings) -> AsyncIterator[Plantel]:
                         service,
                         clock,
                         campaigns=server.campaigns,
+                        repair=server.drift == "repair",
                         sole=len(servers) == 1,
+                        phones=server.phones,
                         interval=settings.delivery.interval,
                     )
                 )

@@ -5,8 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from plantel.testing import asterisk as private
-from plantel.testing.asterisk import AsteriskFailed, AsteriskMissing, PrivateAsterisk
+from plantel.testing import installation as installations
+from plantel.testing.asterisk import AsteriskFailed, PrivateAsterisk
+from plantel.testing.installation import (
+    AsteriskMissing,
+    Installation,
+    asterisk_22,
+    own_installation,
+    unpacked_installation,
+)
 
 pytestmark = pytest.mark.asterisk
 
@@ -15,8 +22,9 @@ def running(pid: int | None) -> bool:
     return pid is not None and Path(f"/proc/{pid}").exists()
 
 
-def test_it_runs_while_entered_and_keeps_its_ports_over_a_restart(tmp_path: Path) -> None:
-    with PrivateAsterisk(tmp_path, queues={"Ventas->": ["member => SIP/9001,2,Static Sam"]}) as asterisk:
+def test_it_runs_while_entered_and_keeps_its_ports_over_a_restart(tmp_path: Path, installation: Installation) -> None:
+    queues = {"Ventas->": ["member => SIP/9001,2,Static Sam"]}
+    with PrivateAsterisk(tmp_path, queues=queues, installation=installation) as asterisk:
         first, port = asterisk.pid, asterisk.ami_port
         assert running(first)
         assert "Static Sam" in asterisk.cli("queue show Ventas->")
@@ -31,8 +39,8 @@ def test_it_runs_while_entered_and_keeps_its_ports_over_a_restart(tmp_path: Path
     assert asterisk.pid is None
 
 
-def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
-    asterisk = PrivateAsterisk(tmp_path, queues={})
+def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path, installation: Installation) -> None:
+    asterisk = PrivateAsterisk(tmp_path, queues={}, installation=installation)
     with (tmp_path / "etc" / "modules.conf").open("a") as file:
         file.write("require = no_such_module.so\n")
     with pytest.raises(AsteriskFailed, match="no_such_module"):
@@ -40,8 +48,9 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     assert asterisk.pid is None
 
 
-def test_members_are_kept_over_a_restart_where_asterisk_is_told_to(tmp_path: Path) -> None:
-    with PrivateAsterisk(tmp_path, queues={"A+B": ()}, persistent_members=True) as asterisk:
+def test_members_are_kept_over_a_restart_where_asterisk_is_told_to(tmp_path: Path, installation: Installation) -> None:
+    queues = {"A+B": ()}
+    with PrivateAsterisk(tmp_path, queues=queues, installation=installation, persistent_members=True) as asterisk:
         asterisk.cli('queue add member SIP/1 to A+B penalty 3 as "Ana"')
         asterisk.restart()
         assert "Ana" in asterisk.cli("queue show A+B")
@@ -54,9 +63,24 @@ def test_a_queue_has_a_name_that_its_files_can_hold(tmp_path: Path, queue: str) 
 
 
 def test_a_missing_program_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(private, "_PROGRAM_PATH", os.devnull)
+    monkeypatch.setattr(installations, "_PROGRAM_PATH", os.devnull)
     with pytest.raises(AsteriskMissing, match="debian-packages"):
-        PrivateAsterisk(tmp_path, queues={})
+        own_installation()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(AsteriskMissing, match="scripts/asterisk-22"):
+        asterisk_22()
+
+
+def test_a_program_without_its_modules_is_told(tmp_path: Path) -> None:
+    for name in ("usr/sbin/asterisk", "usr/lib64/ld-linux-x86-64.so.2"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    with pytest.raises(AsteriskMissing, match="the modules"):
+        unpacked_installation(tmp_path)
+
+
+def test_the_two_versions_name_their_phones_as_they_dial_them(version: str, installation: Installation) -> None:
+    assert installation.technology == {"16": "SIP", "22": "PJSIP"}[version]
 
 
 def test_a_directory_too_deep_for_a_socket_is_told(tmp_path: Path) -> None:

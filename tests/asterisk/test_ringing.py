@@ -11,6 +11,7 @@ import pytest
 
 from plantel.testing import sipp
 from plantel.testing.asterisk import PrivateAsterisk
+from plantel.testing.installation import Installation
 from tests.support.server import PlantelServer, served
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asterisk]
@@ -23,9 +24,12 @@ LIVE = 20
 
 
 @pytest.fixture(scope="module")
-def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateAsterisk]:
+def asterisk(tmp_path_factory: pytest.TempPathFactory, installation: Installation) -> Iterator[PrivateAsterisk]:
     with PrivateAsterisk(
-        tmp_path_factory.mktemp("ast"), queues={VENTAS: (), POWER: ()}, phones=[PHONE, "1002"]
+        tmp_path_factory.mktemp("ast"),
+        queues={VENTAS: (), POWER: ()},
+        phones=[PHONE, "1002"],
+        installation=installation,
     ) as running:
         yield running
 
@@ -79,7 +83,7 @@ class Site:
         self.wait_until_live()
 
     def wait_until_live(self) -> None:
-        other = item("somebody", POWER, "SIP/1999", penalty=9), item("somebody", VENTAS, "SIP/1999", penalty=9)
+        other = [self.item("somebody", campaign, "1999", penalty=9) for campaign in (POWER, VENTAS)]
         assert self.add(*other).headers["plantel-delivery"] == "live"
 
     def tidy(self) -> None:
@@ -94,11 +98,15 @@ class Site:
         """What Asterisk itself shows of the queue."""
         return self.asterisk.cli(f'queue show "{campaign}"')
 
-
-def item(membername: str, campaign: str = VENTAS, phone: str = f"SIP/{PHONE}", **keys: object) -> dict[str, object]:
-    return {
-        "membername": membername, "queueName": campaign, "interface1": phone, "penalty": "0", "paused": "0", **keys
-    }  # fmt: skip
+    def item(self, membername: str, campaign: str = VENTAS, phone: str = PHONE, **keys: object) -> dict[str, object]:
+        return {
+            "membername": membername,
+            "queueName": campaign,
+            "interface1": self.asterisk.interface(phone),
+            "penalty": "0",
+            "paused": "0",
+            **keys,
+        }
 
 
 @pytest.mark.parametrize("campaign", [VENTAS, POWER])
@@ -109,7 +117,7 @@ async def test_an_agent_is_rung_after_the_add_and_not_before_nor_while_paused_no
         assert not (await sipp.call(site.asterisk, campaign)).answered
         assert phone.rings == 0
 
-        answer = site.add(item(LONGEST, campaign))
+        answer = site.add(site.item(LONGEST, campaign))
         assert (answer.text, answer.headers["plantel-delivery"]) == ("1", "live")
         assert (await sipp.call(site.asterisk, campaign)).answered
         await phone.answered()
@@ -128,42 +136,42 @@ async def test_an_agent_is_rung_after_the_add_and_not_before_nor_while_paused_no
 
 
 async def test_the_agent_is_rung_again_after_asterisk_was_killed_and_started(site: Site) -> None:
-    assert site.add(item("ana")).text == "1"
+    assert site.add(site.item("ana")).text == "1"
     await anyio.to_thread.run_sync(site.asterisk.kill)
-    away = site.add(item("eva", phone="SIP/1002"), prefer="respond-async")
+    away = site.add(site.item("eva", phone="1002"), prefer="respond-async")
     assert (away.text, away.headers["plantel-delivery"]) == ("1", "pending"), "stored although Asterisk is away"
     await anyio.to_thread.run_sync(site.asterisk.start)
     site.wait_until_live()
-    assert "SIP/1002" in site.live(VENTAS)
+    assert "/1002" in site.live(VENTAS)
     async with sipp.Phone(site.asterisk, PHONE) as phone:
         assert (await sipp.call(site.asterisk, VENTAS)).answered
         await phone.answered()
 
 
 async def test_a_penalty_is_seen_live_and_a_stranger_is_left_alone(site: Site) -> None:
-    site.asterisk.cli(f'queue add member SIP/1002 to "{VENTAS}" penalty 4 as "Stranger"')
-    site.add(item("ana"))
-    site.add(item("ana", penalty="7"))
+    site.asterisk.cli(f'queue add member {site.asterisk.interface("1002")} to "{VENTAS}" penalty 4 as "Stranger"')
+    site.add(site.item("ana"))
+    site.add(site.item("ana", penalty="7"))
     assert "penalty: 7" in _line(site, "ana")
     assert "penalty: 4" in _line(site, "Stranger")
-    site.add(item("ana", phone="SIP/1003"))
-    assert "SIP/1003" in _line(site, "ana")
-    assert "SIP/1001" not in site.live(VENTAS)
-    site.add(item("luz", phone="SIP/1003", penalty=1))
+    site.add(site.item("ana", phone="1003"))
+    assert "/1003" in _line(site, "ana")
+    assert "/1001" not in site.live(VENTAS)
+    site.add(site.item("luz", phone="1003", penalty=1))
     assert "ana" not in site.live(VENTAS)
     assert "penalty: 1" in _line(site, "luz")
-    site.asterisk.cli(f'queue remove member SIP/1002 from "{VENTAS}"')
+    site.asterisk.cli(f'queue remove member {site.asterisk.interface("1002")} from "{VENTAS}"')
 
 
 async def test_a_member_that_was_there_already_gets_our_penalty_and_pause(site: Site) -> None:
-    site.asterisk.cli(f'queue add member SIP/1002 to "{VENTAS}" penalty 4 as "eva"')
-    answer = site.add(item("eva", phone="SIP/1002", penalty="1", paused="1"))
+    site.asterisk.cli(f'queue add member {site.asterisk.interface("1002")} to "{VENTAS}" penalty 4 as "eva"')
+    answer = site.add(site.item("eva", phone="1002", penalty="1", paused="1"))
     assert answer.headers["plantel-delivery"] == "live"
     assert "penalty: 1" in _line(site, "eva")
     assert "paused" in _line(site, "eva")
     site.order("members/remove", campaign=VENTAS, agents=["eva"])
     assert "eva" in site.live(VENTAS), "it was not ours to remove"
-    site.asterisk.cli(f'queue remove member SIP/1002 from "{VENTAS}"')
+    site.asterisk.cli(f'queue remove member {site.asterisk.interface("1002")} from "{VENTAS}"')
 
 
 def _line(site: Site, member: str) -> str:
@@ -173,7 +181,7 @@ def _line(site: Site, member: str) -> str:
 
 
 async def test_check_plan_and_sync_tell_the_truth(site: Site, tmp_path: Path) -> None:
-    site.add(item("ana"))
+    site.add(site.item("ana"))
     assert "2 queues, 1 members" in site.plantel.run("check")
     assert "agrees" in site.plantel.run("plan")
     stranger = PlantelServer(tmp_path, config=configured(site.asterisk, secret="not it"))
@@ -182,19 +190,19 @@ async def test_check_plan_and_sync_tell_the_truth(site: Site, tmp_path: Path) ->
     assert "not it" not in refused
     newcomer = PlantelServer(tmp_path, config=configured(site.asterisk))
     newcomer.declare([VENTAS])
-    newcomer.run("member", "add", VENTAS, "luz", "SIP/1002")
-    assert "add luz at SIP/1002" in newcomer.run("plan")
-    assert "SIP/1002" not in site.live(VENTAS), "a plan changes nothing"
+    newcomer.run("member", "add", VENTAS, "luz", site.asterisk.interface("1002"))
+    assert f"add luz at {site.asterisk.interface('1002')}" in newcomer.run("plan")
+    assert "/1002" not in site.live(VENTAS), "a plan changes nothing"
     newcomer.run("sync")
-    assert "SIP/1002" in site.live(VENTAS)
+    assert "/1002" in site.live(VENTAS)
     assert "ana" in site.live(VENTAS), "another Plantel's member is a stranger"
     newcomer.run("member", "remove", VENTAS, "luz")
     newcomer.run("sync")
-    assert "SIP/1002" not in site.live(VENTAS)
+    assert "/1002" not in site.live(VENTAS)
 
 
 async def test_the_command_line_reaches_the_live_queue_while_the_service_runs(site: Site) -> None:
-    site.plantel.run("member", "add", VENTAS, "luz", "SIP/1002", "--penalty", "3")
+    site.plantel.run("member", "add", VENTAS, "luz", site.asterisk.interface("1002"), "--penalty", "3")
     assert json.loads(site.plantel.run("member", "list", VENTAS, "--json"))[0]["membername"] == "luz"
     site.plantel.run("sync")
-    assert "SIP/1002" in site.live(VENTAS)
+    assert "/1002" in site.live(VENTAS)

@@ -24,7 +24,9 @@ async def test_a_wrong_secret_is_refused(asterisk: PrivateAsterisk) -> None:
     await switch.close()
 
 
-async def test_a_user_without_rights_may_look_and_is_told_what_is_missing(asterisk: PrivateAsterisk) -> None:
+async def test_a_user_without_rights_may_look_and_is_told_what_is_missing(
+    asterisk: PrivateAsterisk, version: str
+) -> None:
     user = USERS[0]
     switch = AmiSwitch("pbx1", asterisk.host, asterisk.ami_port, user.name, user.secret, deadlines=Deadlines(boot=0.2))
     assert [type(outcome) for outcome in await switch.apply([ADD])] == [PrivilegeMissing]
@@ -32,26 +34,28 @@ async def test_a_user_without_rights_may_look_and_is_told_what_is_missing(asteri
     assert not diagnosis.reads_system
     assert not diagnosis.writes_agent
     assert diagnosis.asterisk is None
-    assert diagnosis.chan_sip is None
+    assert diagnosis.chan_sip is {"16": None, "22": False}[version], "known without asking, from 21 on"
+    assert diagnosis.chan_pjsip is None
     assert diagnosis.queues == dict.fromkeys(QUEUES, 0)
     await switch.close()
 
 
-async def test_the_documented_user_can_do_all_that_is_needed(asterisk: PrivateAsterisk, switch: AmiSwitch) -> None:
+async def test_the_documented_user_can_do_all_that_is_needed(switch: AmiSwitch, version: str) -> None:
     diagnosis = await switch.diagnose()
-    assert diagnosis.protocol.startswith("5.")
+    assert diagnosis.protocol.startswith({"16": "5.", "22": "11."}[version])
     assert diagnosis.reads_system
     assert diagnosis.writes_agent
 
 
-async def test_a_user_who_may_know_is_told_of_version_and_channel_drivers(asterisk: PrivateAsterisk) -> None:
+async def test_a_user_who_may_know_is_told_of_version_and_channel_drivers(
+    asterisk: PrivateAsterisk, version: str
+) -> None:
     user = USERS[1]
     switch = AmiSwitch("pbx1", asterisk.host, asterisk.ami_port, user.name, user.secret)
     diagnosis = await switch.diagnose()
     assert diagnosis.asterisk is not None
-    assert diagnosis.asterisk.startswith("16.")
-    assert diagnosis.chan_sip is True
-    assert diagnosis.chan_pjsip is False
+    assert diagnosis.asterisk.startswith(f"{version}.")
+    assert (diagnosis.chan_sip, diagnosis.chan_pjsip) == ((True, False) if version == "16" else (False, True))
     await switch.close()
 
 

@@ -80,6 +80,42 @@ async def test_check_names_missing_privileges_and_modules(tmp_path: Path, pbx: A
     assert "read = system,agent and write = agent" in found[1]["remedy"]
 
 
+async def test_check_suggests_a_rule_where_chan_sip_is_gone_and_shows_the_rule_that_holds(
+    tmp_path: Path, pbx: AmiServer
+) -> None:
+    pbx.banner = b"Asterisk Call Manager/11.0.0\r\n"
+    server = plantel(tmp_path, pbx.port)
+    await run(server, "campaign", "add", "Ventas->")
+    await run(server, "member", "add", "Ventas->", "ana", "SIP/1001")
+    await run(server, "member", "add", "Ventas->", "eva", "Local/7@agents/n")
+    _, missing = await findings(server, "asterisk pbx1", code=1)
+    assert missing["what"] == "1 members have a SIP/ interface, and chan_sip is not loaded there"
+    assert 'map = { "SIP/" = "PJSIP/" }' in missing["remedy"]
+
+    server.config.write_text(
+        server.config.read_text()
+        + """[asterisk.map]
+        "SIP/" = "PJSIP/"
+        [asterisk.state]
+        "Local/{phone}@agents/n" = "PJSIP/{phone}"
+        """
+    )
+    shown = await run(server, "check")
+    assert 'asterisk pbx1: map: "SIP/" = "PJSIP/" holds for 1 members, such as SIP/1001 -> PJSIP/1001' in shown
+    assert 'state: "Local/{phone}@agents/n" = "PJSIP/{phone}" holds for 1 members' in shown
+    assert "  Ventas->: add ana at SIP/1001 -> PJSIP/1001, penalty 0" in await run(server, "plan")
+    assert "agregar eva en Local/7@agents/n (estado de PJSIP/7)," in await run(server, "plan", lang="es")
+    await run(server, "sync")
+    ana, eva = pbx.pbx.members()["Ventas->"]
+    assert (ana.interface, eva.state_interface) == ("PJSIP/1001", "PJSIP/7")
+    assert "SIP/1001 (pbx1: PJSIP/1001)" in await run(server, "member", "list", "Ventas->")
+    listed = json.loads(await run(server, "member", "list", "Ventas->", "--json"))
+    assert [(one["interface"], one.get("called")) for one in listed] == [
+        ("SIP/1001", {"pbx1": "PJSIP/1001"}),
+        ("Local/7@agents/n", None),
+    ]
+
+
 async def test_check_tells_the_ways_of_not_reaching_a_server_apart(tmp_path: Path, pbx: AmiServer) -> None:
     (found,) = await findings(plantel(tmp_path, free_port()), "asterisk", code=1)
     assert found["what"].startswith("no AMI connection: ")
@@ -150,3 +186,43 @@ async def test_sync_and_plan_fail_where_a_server_is_away(tmp_path: Path) -> None
     (result,) = json.loads(await run(server, "sync", "--json", code=1))
     assert (result["server"], result["error"]) == ("pbx1", "switch_unreachable")
     await run(server, "plan", code=1)
+
+
+# --- drift, adopt, release -------------------------------------------------------------------------------------------
+
+
+async def test_drift_tells_what_was_changed_how_and_what_was_done(tmp_path: Path, pbx: AmiServer) -> None:
+    server = plantel(tmp_path, pbx.port)
+    assert await run(server, "drift") == ""
+    await run(server, "campaign", "add", "Ventas->")
+    await run(server, "member", "add", "Ventas->", "ana", "SIP/1")
+    await run(server, "sync")
+    pbx.pbx.penalise("Ventas->", "SIP/1", 9)
+    await run(server, "sync")
+    shown = await run(server, "drift", lang="es")
+    assert shown.splitlines()[0].split() == ["cuándo", "servidor", "campaña", "miembro", "qué", "cómo", "hecho"]
+    assert "ana SIP/1" in shown
+    assert "penalty 0 -> 9" in shown
+    assert "mientras nadie miraba" in shown
+    assert "corregido" in shown
+    (record,) = json.loads(await run(server, "drift", "--server", "pbx1", "--campaign", "ventas->", "--json"))
+    assert (record["kind"], record["expected"], record["found"]) == ("penalty", "0", "9")
+    assert (record["route"], record["done"], record["count"]) == ("away", "repaired", 1)
+    assert json.loads(await run(server, "drift", "--server", "pbx2", "--json")) == []
+
+
+async def test_a_foreign_member_is_shown_adopted_and_released_again(tmp_path: Path, pbx: AmiServer) -> None:
+    server = plantel(tmp_path, pbx.port)
+    pbx.pbx.add("Ventas->", "SIP/7", "Siete", 2, paused=True)
+    await run(server, "sync")
+    (found,) = json.loads(await run(server, "member", "adopt", "Ventas->", "--json"))
+    assert (found["membername"], found["interface"], found["membership"]) == ("Siete", "SIP/7", "dynamic")
+    assert "Siete" in await run(server, "member", "adopt", "Ventas->")
+    await run(server, "member", "adopt", "Ventas->", "Nadie", code=1)
+    await run(server, "member", "adopt", "Ventas->", "Siete", "--server", "pbx2", code=1)
+    assert "added: Siete SIP/7 penalty=2 paused=1" in await run(server, "member", "adopt", "Ventas->", "Siete")
+    (member,) = json.loads(await run(server, "member", "list", "Ventas->", "--json"))
+    assert (member["interface"], member["penalty"], member["paused"]) == ("SIP/7", 2, True)
+    assert "removed: Siete" in await run(server, "member", "release", "Ventas->", "SIP/7")
+    await run(server, "sync")
+    assert [one.interface for one in pbx.pbx.members()["Ventas->"]] == ["SIP/7"]

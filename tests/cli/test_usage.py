@@ -15,7 +15,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> PlantelServer:
 
 def test_help_names_every_command_in_both_languages(alone: PlantelServer) -> None:
     english, spanish = alone.run("--help"), alone.run("--help", lang="es")
-    for command in ("serve", "token", "user", "campaign", "member", "send", "check", "plan", "sync"):
+    for command in ("serve", "token", "user", "campaign", "member", "send", "check", "why", "plan", "sync"):
         assert f" {command} " in english
         assert f" {command} " in spanish
     assert "Campaigns: the queues of Asterisk." in english

@@ -1,7 +1,10 @@
-"""What every Switch does: FakeSwitch, AmiSwitch on the scripted AMI server, AmiSwitch on a real Asterisk 16."""
+"""What every Switch does: FakeSwitch, AmiSwitch on the scripted AMI server, AmiSwitch on a real Asterisk 16
+and 22."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
 import anyio
@@ -9,13 +12,17 @@ import anyio.to_thread
 import pytest
 
 from plantel.ami import AmiSwitch
+from plantel.closeup import QueueRules
+from plantel.device import DeviceState
 from plantel.errors import ActionRefused, MemberNotDynamic, QueueMissing, SwitchRefused, SwitchUnreachable
 from plantel.plan import Action, Add, LiveMember, Membership, Pause, Penalise, Remove, Snapshot, plan
 from plantel.ports import Outcome, Switch
 from plantel.roster import Member, fold
 from plantel.testing.ami_server import AmiServer
-from plantel.testing.asterisk import PrivateAsterisk
+from plantel.testing.app_queue import AppQueue
+from plantel.testing.asterisk import AmiUser, PrivateAsterisk
 from plantel.testing.fake_switch import FakeSwitch
+from tests.support.asterisks import VERSIONS
 
 pytestmark = pytest.mark.anyio
 
@@ -23,10 +30,18 @@ QUEUES = ("Ventas->", "POWER<-", "Línea 100%", "Ventas & Cobros", "A+B")
 STATIC = LiveMember("SIP/9001", "Static Sam", 2, membership=Membership.STATIC)
 
 
+RULES = QueueRules(wrapup=7, join_empty="paused,strict")
+"""Those of the first queue."""
+
+
 class World(Protocol):
-    """A Switch with the server behind it: QUEUES, the first with STATIC in it."""
+    """A Switch with the server behind it: QUEUES, the first with STATIC in it and RULES. SIP/1001 is a phone, SIP/9001
+    is none. The switch's user has what the documentation asks for; that of `reporter` has `write = reporting`, too."""
 
     switch: Switch
+    reporter: Switch
+    phone: str
+    """The one that the server knows."""
 
     async def meddle(self, action: Action) -> Outcome:
         """Somebody else does this on the server."""
@@ -37,11 +52,27 @@ class World(Protocol):
     async def come_back(self) -> None: ...
 
 
+REPORTER = AmiUser("reporter", "secret", write="agent,reporting")
+
+
+KNOWN = "SIP/1001"
+
+
+def furnish(pbx: AppQueue) -> None:
+    pbx.configure(QUEUES[0], [STATIC], RULES)
+    pbx.set_device(KNOWN, DeviceState.NOT_INUSE)
+    pbx.set_device("SIP/9001", DeviceState.INVALID)
+
+
 class FakeWorld:
     def __init__(self) -> None:
         self.fake = FakeSwitch("pbx1", QUEUES)
-        self.fake.pbx.configure(QUEUES[0], [STATIC])
+        self.phone = KNOWN
+        self.fake.told = False
+        reporter = FakeSwitch("pbx1", pbx=self.fake.pbx)
+        furnish(self.fake.pbx)
         self.switch: Switch = self.fake
+        self.reporter: Switch = reporter
 
     async def meddle(self, action: Action) -> Outcome:
         other = FakeSwitch("other", pbx=self.fake.pbx)
@@ -60,7 +91,11 @@ class FakeWorld:
 class ServerWorld:
     def __init__(self, server: AmiServer) -> None:
         self.server = server
+        self.phone = KNOWN
+        furnish(server.pbx)
         self.switch: Switch = AmiSwitch("pbx1", server.host, server.port, server.username, server.secret)
+        server.others[REPORTER.name] = frozenset(REPORTER.write.split(","))
+        self.reporter: Switch = AmiSwitch("pbx1", server.host, server.port, REPORTER.name, server.secret)
 
     async def meddle(self, action: Action) -> Outcome:
         other = AmiSwitch("other", self.server.host, self.server.port, self.server.username, self.server.secret)
@@ -81,15 +116,15 @@ class ServerWorld:
 class AsteriskWorld:
     def __init__(self, asterisk: PrivateAsterisk) -> None:
         self.asterisk = asterisk
-        self.switch: Switch = self._login("pbx1")
+        self.phone = asterisk.interface("1001")
+        self.switch: Switch = self._login("pbx1", asterisk.user)
+        self.reporter: Switch = self._login("pbx1", REPORTER)
 
-    def _login(self, name: str) -> AmiSwitch:
-        return AmiSwitch(
-            name, self.asterisk.host, self.asterisk.ami_port, self.asterisk.user.name, self.asterisk.user.secret
-        )
+    def _login(self, name: str, user: AmiUser) -> AmiSwitch:
+        return AmiSwitch(name, self.asterisk.host, self.asterisk.ami_port, user.name, user.secret)
 
     async def meddle(self, action: Action) -> Outcome:
-        other = self._login("other")
+        other = self._login("other", self.asterisk.user)
         outcomes = await other.apply([action])
         await other.close()
         return outcomes[0]
@@ -105,31 +140,48 @@ class AsteriskWorld:
 
 
 @pytest.fixture(scope="module")
-def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateAsterisk]:
+def asterisks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], PrivateAsterisk]]:
+    """The Asterisk of a version, started when first asked for."""
     static = f"member => {STATIC.interface},{STATIC.penalty},{STATIC.membername}"
     queues: dict[str, list[str]] = {queue: [] for queue in QUEUES}
-    queues[QUEUES[0]] = [static]
-    with PrivateAsterisk(tmp_path_factory.mktemp("pbx"), queues=queues) as asterisk:
+    queues[QUEUES[0]] = [static, f"wrapuptime = {RULES.wrapup}", f"joinempty = {RULES.join_empty}"]
+    running: dict[str, PrivateAsterisk] = {}
+    with contextlib.ExitStack() as stack:
+
+        def asterisk(version: str) -> PrivateAsterisk:
+            if version not in running:
+                running[version] = stack.enter_context(
+                    PrivateAsterisk(
+                        tmp_path_factory.mktemp("pbx"),
+                        queues=queues,
+                        phones=["1001"],
+                        users=[REPORTER],
+                        installation=VERSIONS[version](),
+                    )
+                )
+            return running[version]
+
         yield asterisk
 
 
-@pytest.fixture(params=["fake", "server", pytest.param("asterisk", marks=pytest.mark.asterisk)])
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+@pytest.fixture(params=["fake", "server", *(pytest.param(version, marks=pytest.mark.asterisk) for version in VERSIONS)])
+async def world(request: pytest.FixtureRequest, asterisks: Callable[[str], PrivateAsterisk]) -> AsyncIterator[World]:
     if request.param == "fake":
         fake = FakeWorld()
         yield fake
         await fake.switch.close()
     elif request.param == "server":
         async with AmiServer(QUEUES) as server:
-            server.pbx.configure(QUEUES[0], [STATIC])
             world = ServerWorld(server)
             yield world
             await world.switch.close()
+            await world.reporter.close()
     else:
-        real = AsteriskWorld(request.getfixturevalue("asterisk"))
+        real = AsteriskWorld(asterisks(request.param))
         await clear(real.switch)
         yield real
         await real.switch.close()
+        await real.reporter.close()
 
 
 async def clear(switch: Switch) -> None:
@@ -176,6 +228,21 @@ async def test_an_added_member_is_there_as_it_was_sent(world: World) -> None:
     assert await world.switch.apply([Add(queue, *ANA[:4]) for queue in QUEUES[1:]]) == [None] * 4
     snapshot = await world.switch.snapshot()
     assert [seen(snapshot, queue) for queue in QUEUES[1:]] == [[ANA]] * 4
+
+
+async def test_a_state_interface_is_kept_as_it_was_sent_and_none_is_the_interface_itself(world: World) -> None:
+    wanted = {
+        "Local/1001@from-queue/n": "hint:1001@ext-local",
+        "Local/1002@agents/n": "PJSIP/1002",
+        "PJSIP/1003": "",
+        "PJSIP/1004": "PJSIP/1004",
+    }
+    outcomes = await world.switch.apply(
+        [Add("A+B", interface, "Ana", 0, False, state) for interface, state in wanted.items()]
+    )
+    assert outcomes == [None] * 4
+    members = (await world.switch.snapshot(["A+B"])).queues["A+B"]
+    assert {one.interface: one.state_interface for one in members} == wanted | {"PJSIP/1004": ""}
 
 
 async def test_an_add_of_what_is_there_is_refused_and_changes_nothing(world: World) -> None:
@@ -398,6 +465,15 @@ async def test_a_server_that_is_away_is_unreachable_until_it_is_back(world: Worl
     assert seen(await world.switch.snapshot(), "Ventas->") == [SAM]
 
 
+async def test_nothing_is_changed_over_a_new_connection_before_a_look(world: World) -> None:
+    await world.switch.snapshot()
+    await world.restart()
+    with pytest.raises(SwitchUnreachable):
+        await world.switch.apply([Add("A+B", "SIP/1", "Ana", 0, False)])
+    assert seen(await world.switch.snapshot(), "A+B") == []
+    assert await world.switch.apply([Add("A+B", "SIP/1", "Ana", 0, False)]) == [None]
+
+
 async def test_after_close_a_call_connects_again(world: World) -> None:
     await world.switch.close()
     await world.switch.close()
@@ -419,3 +495,57 @@ async def test_applying_a_plan_leaves_nothing_to_plan(world: World) -> None:
     assert await world.switch.apply(last.actions) == [None] * len(last.actions)
     snapshot = await world.switch.snapshot()
     assert [member.membername for queue in QUEUES for member in seen(snapshot, queue)] == ["Static Sam", "Ida", "Ana"]
+
+
+# --- closer looks ----------------------------------------------------------------------------------------------------
+
+
+async def test_the_state_of_a_phone_is_told_whether_or_not_it_is_in_a_queue(world: World) -> None:
+    assert await world.reporter.devices([world.phone, "SIP/9001", world.phone]) == {
+        world.phone: DeviceState.NOT_INUSE,
+        "SIP/9001": DeviceState.INVALID,
+    }
+    assert await world.reporter.devices([]) == {}
+
+
+async def test_a_user_who_may_not_ask_is_told_of_no_phone(world: World) -> None:
+    assert await world.switch.devices(["SIP/1001", "SIP/9001"]) == {"SIP/1001": None, "SIP/9001": None}
+
+
+async def test_a_close_look_shows_the_members_their_phones_and_the_rules(world: World) -> None:
+    await world.switch.apply([Add("Ventas->", world.phone, *ANA[1:4])])
+    seen = await world.reporter.examine("vENTAS->", world.phone.lower())
+    assert seen is not None
+    assert (seen.queue, seen.strategy, seen.callers, seen.rules) == ("Ventas->", "ringall", 0, RULES)
+    assert seen.ring_in_use is False
+    ana, sam = seen.seat(world.phone), seen.seat("SIP/9001")
+    assert ana is not None
+    assert (ana.member.membername, ana.member.paused, ana.state, ana.wrapup) == ("José Ñandú", True, 1, 0)
+    assert sam is not None
+    assert (sam.member.membership, sam.state) == (Membership.STATIC, DeviceState.INVALID)
+    assert seen.turns_away(), "one is paused, the other is no phone"
+    assert abs(seen.now - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_a_close_look_without_the_right_lacks_only_what_takes_it(world: World) -> None:
+    seen = await world.switch.examine("Ventas->", STATIC.interface)
+    assert seen is not None
+    assert [(seat.member.membername, seat.state) for seat in seen.seats] == [("Static Sam", DeviceState.INVALID)]
+    assert (seen.ring_in_use, seen.rules) == (None, None)
+
+
+async def test_a_close_look_at_a_phone_that_is_not_there_and_at_a_queue_that_is_not_there(world: World) -> None:
+    there = await world.reporter.examine("A+B", "SIP/1001")
+    assert there is not None
+    assert (there.seats, there.seat("SIP/1001"), there.ring_in_use) == ((), None, None)
+    assert await world.reporter.examine("Nadie", "SIP/1001") is None
+
+
+async def test_a_server_that_is_away_tells_nothing(world: World) -> None:
+    await world.go_away()
+    with pytest.raises(SwitchUnreachable):
+        await world.switch.devices(["SIP/1001"])
+    with pytest.raises(SwitchUnreachable):
+        await world.switch.examine("A+B", "SIP/1001")
+    await world.come_back()
+    assert await world.switch.examine("A+B", "SIP/1001") is not None

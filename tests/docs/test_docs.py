@@ -23,6 +23,7 @@ PAIRS = [
     ("docs/asterisk.md", "docs/asterisk.es.md"),
     ("docs/configuration.md", "docs/configuracion.md"),
     ("docs/errors.md", "docs/errores.md"),
+    ("docs/why.md", "docs/porque.md"),
     ("docs/wire-call.md", "docs/llamada.md"),
 ]
 READMES = ["README.md", "README.es.md"]

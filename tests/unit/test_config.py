@@ -88,6 +88,30 @@ def test_environment_names_reach_the_server_that_they_name(file: Path) -> None:
     assert [one.tls for one in settings.asterisk] == [True, False, False]
 
 
+def test_what_a_server_calls_the_phones_comes_from_its_tables_or_the_environment(file: Path) -> None:
+    text = (
+        PBX
+        + """
+        [asterisk.map]
+        "SIP/" = "PJSIP/"
+        [asterisk.state]
+        "Local/{phone}@agents/n" = "PJSIP/{phone}"
+        """
+    )
+    (server,) = read(file, text).asterisk
+    assert server.phones.interface("SIP/1001") == "PJSIP/1001"
+    assert server.phones.state("Local/1@agents/n") == "PJSIP/1"
+    (server,) = read(file, text, PLANTEL_ASTERISK_PBX1_MAP="SIP/=IAX2/, IAX2/=SIP/").asterisk
+    assert server.map == {"SIP/": "IAX2/", "IAX2/": "SIP/"}
+    assert mistakes(file, PBX, PLANTEL_ASTERISK_PBX1_MAP="SIP/") == [
+        'asterisk[1].map: must be beginnings of interfaces, such as { "SIP/" = "PJSIP/" }'
+    ]
+    assert mistakes(file, PBX + 'map = "SIP/"') == ['asterisk[1].map: must be a table of texts: { "..." = "..." }']
+    assert mistakes(file, PBX + 'state = { "Local/1" = "SIP/1" }') == [
+        'asterisk[1].state: must be interfaces with {phone}, such as { "Local/{phone}@agents/n" = "PJSIP/{phone}" }'
+    ]
+
+
 def test_an_instance_of_the_file_has_environment_names_too(file: Path) -> None:
     settings = read(file, '[[instance]]\nname = "acme"\n', PLANTEL_INSTANCE_ACME_HOSTS="acme.example.com")
     assert settings.instance[0].hosts == ("acme.example.com",)

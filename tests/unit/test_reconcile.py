@@ -1,18 +1,19 @@
 """The reconciler, with FakeSwitch for an Asterisk and MemoryStore for the store: what is on the server afterwards."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
-from plantel import errors, reconcile
+from plantel import doubt, errors, reconcile
 from plantel.batch import Source
-from plantel.plan import Action, LiveMember, Membership, Penalise, Snapshot
+from plantel.phones import AS_SENT, PhoneRules
+from plantel.plan import Action, LiveMember, Membership
 from plantel.ports import Outcome
 from plantel.reconcile import Delivery, Reconciler, State
 from plantel.roster import Interfaces, Member, fold
-from plantel.service import Service
+from plantel.service import Receipt, Service
 from plantel.testing.app_queue import Answer
 from plantel.testing.fake_switch import FakeSwitch
 from plantel.testing.memory_store import MemoryData, MemoryStore
@@ -32,14 +33,27 @@ class Site:
         campaigns: tuple[str, ...] = (),
         interval: float = 60,
         data: MemoryData | None = None,
+        repair: bool = True,
+        phones: PhoneRules = AS_SENT,
     ) -> None:
-        self.store = MemoryStore(data)
+        self.data = data or MemoryData()
+        self.store = MemoryStore(self.data)
+        self.added: list[Member] = []
         clock = SetClock()
         self.delivery = Delivery(())
-        self.service = Service(self.store, "default", clock, Interfaces(), self.delivery.wake)
+        servers = dict.fromkeys((switch.name for switch in switches), phones)
+        self.service = Service(self.store, "default", clock, Interfaces(), self.delivery.wake, servers=servers)
         self.delivery.reconcilers = tuple(
             Reconciler(
-                self.store, switch, self.service, clock, campaigns=campaigns, sole=len(switches) == 1, interval=interval
+                self.store,
+                switch,
+                self.service,
+                clock,
+                campaigns=campaigns,
+                sole=len(switches) == 1,
+                repair=repair,
+                phones=phones,
+                interval=interval,
             )
             for switch in switches
         )
@@ -49,7 +63,13 @@ class Site:
         return self.delivery.reconcilers[0]
 
     async def add(self, *members: Member) -> None:
+        self.added += members
         await self.service.add(OPERATOR, members, Source.CLI)
+
+    def whole(self, *campaigns: str) -> Receipt:
+        """As if all that was ever added to these campaigns had been one batch."""
+        folded = frozenset(fold(campaign) for campaign in campaigns)
+        return Receipt("", 0, (), folded, [one for one in self.added if fold(one.campaign) in folded])
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -65,6 +85,16 @@ class Site:
         async with asyncio.timeout(10):
             while not condition():
                 await self.only.settled()
+
+
+class Interrupted(FakeSwitch):
+    """Something happens on it between a look and the changes."""
+
+    before_apply: Callable[[], object] = staticmethod(lambda: None)
+
+    async def apply(self, actions: Sequence[Action]) -> list[Outcome]:
+        self.before_apply()
+        return await super().apply(actions)
 
 
 def shown(switch: FakeSwitch, queue: str = VENTAS) -> list[tuple[str, str, int, bool]]:
@@ -135,8 +165,8 @@ async def test_a_commit_alone_wakes_the_loop_and_delivery_becomes_live() -> None
     async with site.running():
         await site.until(lambda: site.only.status.state is State.AGREED)
         await site.add(member())
-        assert site.delivery.behind([fold(VENTAS)]) is not None
-        assert await site.delivery.live([fold(VENTAS)], 10) is None
+        assert site.delivery.behind(site.whole(VENTAS)) is not None
+        assert await site.delivery.live(site.whole(VENTAS), 10) is None
         assert shown(switch) == [("ana", "SIP/1001", 0, False)]
 
 
@@ -148,11 +178,11 @@ async def test_a_server_that_is_away_is_lag_with_a_reason_and_catches_up() -> No
         switch.cut()
         await site.until(lambda: site.only.status.state is State.AWAY)
         await site.add(member())
-        reason = site.delivery.behind([fold(VENTAS)])
+        reason = site.delivery.behind(site.whole(VENTAS))
         assert isinstance(reason, errors.SwitchUnreachable)
         switch.mend()
         await site.until(lambda: shown(switch) == [("ana", "SIP/1001", 0, False)])
-        assert await site.delivery.live([fold(VENTAS)], 10) is None
+        assert await site.delivery.live(site.whole(VENTAS), 10) is None
 
 
 @pytest.mark.parametrize("cut_after", range(7))
@@ -192,24 +222,100 @@ async def test_a_pause_made_on_the_server_is_journalled_under_its_name_and_kept(
     assert shown(switch) == [("ana", "SIP/1001", 0, False)]
 
 
-async def test_the_later_pause_wins_also_where_a_server_was_away_for_both() -> None:
+async def test_a_pause_taken_back_while_its_fate_is_unknown_is_not_taken_for_the_servers() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member("ana", "SIP/1"), member("eva", "SIP/2"))
+    await site.only.run_once()
+    await site.service.pause(OPERATOR, VENTAS, ["ana", "eva"], Source.CLI, paused=True)
+    switch.cut_after = 1
+    with pytest.raises(errors.SwitchUnreachable):
+        await site.only.run_once()
+    await site.service.pause(OPERATOR, VENTAS, ["ana", "eva"], Source.CLI, paused=False)
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1", 0, False), ("eva", "SIP/2", 0, False)]
+    assert {entry.actor for entry in await site.service.journal(OPERATOR)} == {OPERATOR.name}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_an_addition_that_arrives_after_the_next_look_is_still_ours(kept: bool) -> None:
+    switch = Interrupted(queues=[VENTAS])
+    switch.pbx.add(VENTAS, "SIP/9", "other", 0, paused=False)
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    switch.cut_after = 0
+    with pytest.raises(errors.SwitchUnreachable):
+        await site.only.run_once()
+    if kept:
+        # between the look and our addition
+        switch.before_apply = lambda: switch.pbx.add(VENTAS, "SIP/1001", "ana", 0, paused=False)
+        await site.only.run_once()
+    else:
+        await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
+        assert (await site.only.run_once()).agreed
+        switch.pbx.add(VENTAS, "SIP/1001", "ana", 0, paused=False)
+    assert (await site.only.run_once()).agreed
+    if kept:
+        assert shown(switch) == [("ana", "SIP/1001", 0, False), ("other", "SIP/9", 0, False)]
+        await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
+        assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("other", "SIP/9", 0, False)]
+
+
+async def test_what_was_never_answered_is_not_ours_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doubt, "LATE_SECONDS", 0)
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    switch.cut_after = 0
+    with pytest.raises(errors.SwitchUnreachable):
+        await site.only.run_once()
+    await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
+    await site.only.run_once()
+    switch.pbx.add(VENTAS, "SIP/1001", "ana", 0, paused=False)
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
+
+
+async def test_a_penalty_that_arrived_does_not_confirm_the_pause_that_did_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "CHUNK", 1)
     switch = FakeSwitch(queues=[VENTAS])
     site = Site(switch)
     await site.only.run_once()
     await site.add(member())
     await site.only.run_once()
-    switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
+    await site.add(member(penalty=4, paused=True))
+    with monkeypatch.context() as broken:
+        broken.setattr(switch.pbx, "pause", lambda *_arguments, **_keys: Answer.PAUSE_REFUSED)
+        await site.only.run_once()
+    assert shown(switch) == [("ana", "SIP/1001", 4, False)]
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 4, True)]
+
+
+@pytest.mark.parametrize("phones", [AS_SENT, PhoneRules({"SIP/": "PJSIP/"})])
+async def test_the_later_pause_wins_also_where_a_server_was_away_for_both(phones: PhoneRules) -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch, phones=phones)
+    phone = phones.called("SIP/1001")
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    switch.pbx.pause(VENTAS, phone, paused=True)
     for paused in (True, False):  # back to what the ledger has as asserted
         await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=paused)
     assert (await site.only.run_once()).agreed
-    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
-    switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
+    assert shown(switch) == [("ana", phone, 0, False)]
+    switch.pbx.pause(VENTAS, phone, paused=True)
     await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=False)  # as the roster has it already
     assert (await site.only.run_once()).agreed
-    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
+    assert shown(switch) == [("ana", phone, 0, False)]
     await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=False)
     await site.only.run_once()
-    switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
+    switch.pbx.pause(VENTAS, phone, paused=True)
     assert (await site.only.run_once()).agreed
     assert await site.service.members(OPERATOR, VENTAS) == [member(paused=True)]
 
@@ -245,29 +351,6 @@ async def test_a_pause_that_a_restart_took_from_a_static_member_is_made_again() 
     assert await site.service.members(OPERATOR, VENTAS) == [member()]
 
 
-async def test_a_pause_that_was_refused_is_not_taken_for_one_ended_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "CHUNK", 1)
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
-    await site.add(member())
-    await site.only.run_once()
-    await site.add(member(penalty=3, paused=True))
-    apply = switch.apply
-
-    async def penalties_only(actions: Sequence[Action]) -> list[Outcome]:
-        switch.privileged = isinstance(actions[0], Penalise)
-        return await apply(actions)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(switch, "apply", penalties_only)
-        await site.only.run_once()
-    assert shown(switch) == [("ana", "SIP/1001", 3, False)]
-    switch.privileged = True
-    assert (await site.only.run_once()).agreed
-    assert shown(switch) == [("ana", "SIP/1001", 3, True)]
-
-
 async def test_a_replacement_that_is_refused_leaves_the_phone_ours() -> None:
     switch = FakeSwitch(queues=[VENTAS])
     site = Site(switch)
@@ -285,50 +368,19 @@ async def test_a_replacement_that_is_refused_leaves_the_phone_ours() -> None:
     assert shown(switch) == []
 
 
-async def test_an_addition_that_comes_about_after_its_connection_ended_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
-    for wanted_still in (True, False):
-        await site.add(member())
-        switch.cut_after = 0
-        with pytest.raises(errors.SwitchUnreachable):
-            await site.only.run_once()
-        if wanted_still:
-            look = switch.snapshot
-
-            async def late(queues: object = None, look: Callable[[], Awaitable[Snapshot]] = look) -> Snapshot:
-                seen = await look()
-                switch.pbx.add(VENTAS, "SIP/1001", "ana", 0, paused=False)
-                return seen
-
-            with monkeypatch.context() as patch:
-                patch.setattr(switch, "snapshot", late)
-                await site.only.run_once()
-            await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
-        else:
-            await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
-            await site.only.run_once()
-            switch.pbx.add(VENTAS, "SIP/1001", "ana", 0, paused=False)
-        await site.only.run_once()
-        assert shown(switch) == []
-
-
-async def test_an_addition_that_never_came_about_is_let_go_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    switch = FakeSwitch(queues=[VENTAS])
+async def test_a_member_that_asterisk_restores_late_after_a_restart_is_still_ours() -> None:
+    switch = Interrupted(queues=[VENTAS])
     site = Site(switch)
     await site.only.run_once()
     await site.add(member())
-    switch.cut_after = 0
-    with pytest.raises(errors.SwitchUnreachable):
-        await site.only.run_once()
+    await site.only.run_once()
+    switch.restart()
+    switch.before_apply = lambda: switch.pbx.add(VENTAS, "SIP/1001", "ana", 0, paused=False)  # persistentmembers
+    await site.only.run_once()
+    switch.before_apply = lambda: None
     await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
     await site.only.run_once()
-    monkeypatch.setattr(reconcile, "LATE", 0.0)
-    await site.only.run_once()
-    switch.pbx.add(VENTAS, "SIP/1001", "somebody", 0, paused=False)
-    await site.only.run_once()
-    assert shown(switch) == [("somebody", "SIP/1001", 0, False)]
+    assert shown(switch) == []
 
 
 async def test_a_queue_that_a_look_at_some_comes_upon_is_waited_for_from_then_on() -> None:
@@ -351,10 +403,10 @@ async def test_a_queue_that_no_server_has_is_a_reason_until_it_appears() -> None
     await site.add(member())
     await site.only.run_once()
     assert site.only.status.state is State.LAGGING
-    assert isinstance(site.delivery.behind([fold(VENTAS)]), errors.QueueMissing)
+    assert isinstance(site.delivery.behind(site.whole(VENTAS)), errors.QueueMissing)
     switch.add_queue(VENTAS)
     await site.only.run_once()
-    assert site.delivery.behind([fold(VENTAS)]) is None
+    assert site.delivery.behind(site.whole(VENTAS)) is None
     assert shown(switch) == [("ana", "SIP/1001", 0, False)]
 
 
@@ -368,9 +420,9 @@ async def test_two_servers_each_get_the_campaigns_whose_queues_they_have() -> No
         assert (await reconciler.run_once()).agreed
     assert shown(one) == [("ana", "SIP/1001", 0, False)]
     assert shown(two, "Cobros") == [("eva", "SIP/2", 0, False)]
-    assert site.delivery.behind([fold(VENTAS), "cobros"]) is None
+    assert site.delivery.behind(site.whole(VENTAS, "Cobros")) is None
     await site.service.declare(OPERATOR, "Nowhere")
-    assert isinstance(site.delivery.behind(["nowhere"]), errors.QueueMissing)
+    assert isinstance(site.delivery.behind(site.whole("nowhere")), errors.QueueMissing)
 
 
 async def test_a_missing_privilege_is_a_reason_and_does_not_spin() -> None:
@@ -380,7 +432,7 @@ async def test_a_missing_privilege_is_a_reason_and_does_not_spin() -> None:
     await site.add(member())
     switch.privileged = False
     await site.only.run_once()
-    assert isinstance(site.delivery.behind([fold(VENTAS)]), errors.PrivilegeMissing)
+    assert isinstance(site.delivery.behind(site.whole(VENTAS)), errors.PrivilegeMissing)
     switch.privileged = True
     await site.only.run_once()
     assert site.only.status.state is State.AGREED
@@ -394,7 +446,7 @@ async def test_a_static_member_under_another_name_is_in_the_way_and_stays() -> N
     await site.only.run_once()
     await site.add(member(penalty=5))
     await site.only.run_once()
-    assert isinstance(site.delivery.behind([fold(VENTAS)]), errors.MemberNotOurs)
+    assert isinstance(site.delivery.behind(site.whole(VENTAS)), errors.MemberNotOurs)
     assert shown(switch) == [("fixed", "SIP/1001", 5, False)]
 
 
@@ -404,9 +456,34 @@ async def test_somebody_elses_removal_is_repaired_when_the_event_comes() -> None
     async with site.running():
         await site.until(lambda: site.only.status.state is State.AGREED)
         await site.add(member())
-        assert await site.delivery.live([fold(VENTAS)], 10) is None
+        assert await site.delivery.live(site.whole(VENTAS), 10) is None
         assert switch.pbx.remove(VENTAS, "SIP/1001") is Answer.REMOVED
         await site.until(lambda: shown(switch) == [("ana", "SIP/1001", 0, False)])
+
+
+async def test_a_penalty_that_is_always_set_back_is_contested_and_holds_nobody_else_up() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    times = 0
+
+    def set_back(queue: str | None) -> None:
+        nonlocal times
+        if queue == VENTAS and any(line[:3] == ("ana", "SIP/1001", 7) for line in shown(switch)):
+            times += 1
+            switch.pbx.penalise(VENTAS, "SIP/1001", 0)
+        site.only._heard(queue)
+
+    switch.listen(set_back)
+    async with site.running():
+        await site.until(lambda: site.only.status.state is State.AGREED)
+        await site.add(member(penalty=7))
+        await site.until(lambda: isinstance(site.delivery.behind(site.whole(VENTAS)), errors.MemberContested))
+        done = times
+        await site.add(member("eva", "SIP/2", 5))
+        await site.until(lambda: ("eva", "SIP/2", 5, False) in shown(switch))
+        assert times - done <= 1
+        await site.add(member(penalty=0))
+        assert await site.delivery.live(site.whole(VENTAS), 10) is None
 
 
 async def test_a_plan_changes_nothing() -> None:
@@ -419,6 +496,150 @@ async def test_a_plan_changes_nothing() -> None:
     assert shown(switch) == []
     _, again = await site.only.look()
     assert again == found
+
+
+def kept(site: Site) -> list[tuple[str, str, str, str, str, str, int]]:
+    return [
+        (one.membername, one.kind, one.expected, one.found, one.route, one.done, one.count)
+        for _, one in site.data.state.drifts
+    ]
+
+
+async def test_drift_is_repaired_and_kept_with_its_route_and_what_was_done() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    async with site.running():
+        await site.add(member(penalty=2), member("bea", "SIP/1002"))
+        await site.until(lambda: len(shown(switch)) == 2 and site.only.status.state is State.AGREED)
+        assert kept(site) == []
+        switch.pbx.penalise(VENTAS, "SIP/1001", 9)
+        await site.until(lambda: len(kept(site)) == 1)
+        switch.pbx.remove(VENTAS, "SIP/1002")
+        await site.until(lambda: len(kept(site)) == 2)
+        switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
+        await site.until(lambda: len(kept(site)) == 3)
+    assert kept(site) == [
+        ("ana", "penalty", "2", "9", "event", "repaired", 1),
+        ("bea", "removed", "", "", "event", "repaired", 1),
+        ("ana", "paused", "0", "1", "event", "taken_over", 1),
+    ]
+    assert shown(switch) == [("ana", "SIP/1001", 2, True), ("bea", "SIP/1002", 0, False)]
+
+
+async def test_a_restart_is_one_record_for_each_campaign() -> None:
+    switch = FakeSwitch(queues=[VENTAS, "Ñ"])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member(), member("bea", "SIP/1002"), Member("Ñ", "ana", "SIP/1001"))
+    await site.only.run_once()
+    switch.restart()
+    await site.only.run_once()
+    assert sorted(kept(site)) == [
+        ("", "removed", "", "", "restart", "repaired", 1),
+        ("", "removed", "", "", "restart", "repaired", 2),
+    ]
+
+
+async def test_what_changed_without_a_word_or_while_nobody_watched_says_so() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member(), member("bea", "SIP/1002"))
+    await site.only.run_once()
+    switch.listen(lambda _queue: None)
+    switch.pbx.remove(VENTAS, "SIP/1001")
+    await site.only.run_once()
+    switch.pbx.remove(VENTAS, "SIP/1002")
+    later = Site(switch, data=site.data)
+    await later.only.run_once()
+    assert [(one[0], one[4]) for one in kept(site)] == [("ana", "look"), ("bea", "away")]
+
+
+async def test_a_server_that_is_observed_keeps_what_somebody_changed_there_and_is_reported_once() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch, repair=False)
+    await site.only.run_once()
+    await site.add(member(), member("bea", "SIP/1002"), member("cid", "SIP/1003"))
+    await site.only.run_once()
+    switch.pbx.remove(VENTAS, "SIP/1001")
+    switch.pbx.penalise(VENTAS, "SIP/1002", 5)
+    for _ in range(3):
+        await site.only.run_once()
+    assert [(one[0], one[1], one[5]) for one in kept(site)] == [
+        ("ana", "removed", "reported"),
+        ("bea", "penalty", "reported"),
+    ]
+    assert shown(switch) == [("bea", "SIP/1002", 5, False), ("cid", "SIP/1003", 0, False)]
+    assert site.only.status.state is State.LAGGING
+    assert isinstance(site.delivery.behind(site.whole(VENTAS)), errors.MemberDrifted)
+    await site.add(member(penalty=1), member("bea", "SIP/1002", penalty=6))
+    await site.only.run_once()
+    assert shown(switch)[0] == ("bea", "SIP/1002", 6, False)
+
+
+async def test_an_observed_server_gets_its_members_back_after_a_restart_seen_or_not() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch, repair=False)
+    await site.only.run_once()
+    await site.add(member(), member("bea", "SIP/1002"))
+    await site.only.run_once()
+    switch.restart()
+    assert (await site.only.run_once()).agreed
+    assert len(shown(switch)) == 2
+    switch.pbx.restart()
+    later = Site(switch, repair=False, data=site.data)
+    assert (await later.only.run_once()).agreed
+    assert len(shown(switch)) == 2
+    assert [one[4:] for one in kept(site)] == [("restart", "repaired", 2)] * 2
+
+
+async def test_an_adopted_member_is_the_rosters_and_may_be_removed() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    switch.pbx.add(VENTAS, "SIP/1001", "ana", 3, paused=True)
+    switch.pbx.add(VENTAS, "SIP/1002", "bea", 0, paused=False)
+    site = Site(switch)
+    await site.only.run_once()
+    assert {one.membername for one in await site.only.foreign(VENTAS)} == {"ana", "bea"}
+    await site.only.adopt(OPERATOR, VENTAS, ["ana"])
+    assert await site.service.members(OPERATOR, VENTAS) == [member(penalty=3, paused=True)]
+    assert {one.membername for one in await site.only.foreign(VENTAS)} == {"bea"}
+    assert (await site.only.run_once()).agreed
+    await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
+    await site.only.run_once()
+    assert shown(switch) == [("bea", "SIP/1002", 0, False)]
+    assert kept(site) == []
+
+
+async def test_what_cannot_be_adopted_is_named_and_nothing_is() -> None:
+    sam = LiveMember("SIP/9001", "Static Sam", membership=Membership.STATIC)
+    switch = FakeSwitch()
+    switch.add_queue(VENTAS, [sam])
+    switch.pbx.add(VENTAS, "SIP/1001", "ana", 0, paused=False)
+    switch.pbx.add(VENTAS, "SIP/34900@trunk", "eva", 0, paused=False)
+    site = Site(switch)
+    await site.only.run_once()
+    with pytest.raises(errors.BatchRefused) as refused:
+        await site.only.adopt(OPERATOR, VENTAS, ["SIP/1001", "nobody", "Static Sam", "eva"])
+    assert [(type(one), one.item) for one in refused.value.problems if isinstance(one, errors.InvalidItem)] == [
+        (errors.UnknownMember, 2),
+        (errors.UnknownMember, 3),
+        (errors.InterfaceNotAllowed, 4),
+    ]
+    assert await site.service.members(OPERATOR, VENTAS) == []
+
+
+async def test_a_released_member_stays_on_the_server_as_nobodys() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member(), member("bea", "SIP/1002"))
+    await site.only.run_once()
+    await site.delivery.release(OPERATOR, VENTAS, ["ana"], site.service)
+    assert (await site.only.run_once()).agreed
+    assert [one[0] for one in shown(switch)] == ["ana", "bea"]
+    assert [one.membername for one in await site.service.members(OPERATOR, VENTAS)] == ["bea"]
+    assert [one.membername for one in await site.only.foreign(VENTAS)] == ["ana"]
 
 
 async def test_two_processes_on_one_server_do_not_take_each_others_additions_for_foreign() -> None:
@@ -442,3 +663,82 @@ async def test_a_process_that_hangs_on_a_server_is_named_as_the_reason(monkeypat
         with pytest.raises(errors.SwitchTaken):
             await site.only.run_once()
     assert (await site.only.run_once()).agreed
+
+
+async def test_a_mapped_phone_is_delivered_observed_and_removed_under_the_servers_name_for_it() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch, phones=PhoneRules({"SIP/": "PJSIP/"}))
+    await site.only.run_once()
+    await site.add(member())
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "PJSIP/1001", 0, False)]
+    assert site.delivery.called(member()) == {"pbx1": "PJSIP/1001"}
+    switch.pbx.pause(VENTAS, "PJSIP/1001", paused=True)
+    assert (await site.only.run_once()).agreed
+    assert await site.service.members(OPERATOR, VENTAS) == [member(paused=True)]
+    await site.service.remove(OPERATOR, VENTAS, ["SIP/1001"], Source.CLI)
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == []
+
+
+async def test_of_two_members_on_one_phone_of_a_server_one_waits_and_the_reason_says_why() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch, phones=PhoneRules({"SIP/": "PJSIP/"}))
+    await site.only.run_once()
+    await site.add(member("ana"), member("eva", "PJSIP/1001"))
+    for _ in range(3):
+        found = await site.only.run_once()
+        assert found.actions == ()
+        assert shown(switch) == [("eva", "PJSIP/1001", 0, False)]
+    assert isinstance(site.delivery.behind(site.whole(VENTAS)), errors.PhoneShared)
+    assert site.only.status.state is State.LAGGING
+    await site.add(member("eva", "PJSIP/1002"))
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "PJSIP/1001", 0, False), ("eva", "PJSIP/1002", 0, False)]
+
+
+async def test_a_member_of_ours_gets_the_state_interface_of_a_new_rule_and_stays_ours() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    luz = member("luz", "Local/7@agents/n", penalty=2, paused=True)
+    await site.add(luz)
+    await site.only.run_once()
+    site.only.phones = PhoneRules({}, {"Local/{phone}@agents/n": "hint:{phone}@ext-local"})
+    assert (await site.only.run_once()).agreed
+    (there,) = switch.pbx.members()[VENTAS]
+    assert (there.state_interface, there.penalty, there.paused) == ("hint:7@ext-local", 2, True)
+    await site.service.remove(OPERATOR, VENTAS, ["luz"], Source.CLI)
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == []
+
+
+async def test_one_members_fault_is_nobody_elses_and_each_item_has_its_own_reason() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    switch.pbx.add(VENTAS, "SIP/1001", "somebody else", 0, paused=False)
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    receipt = await site.service.add(OPERATOR, [member("bea", "SIP/1002")], Source.CLI)
+    await site.only.run_once()
+    assert isinstance(site.delivery.behind(site.whole(VENTAS)), errors.MemberNotOurs)
+    assert site.delivery.behind(receipt) is None
+    ((_, ana),) = site.delivery.standing(member())
+    ((_, bea),) = site.delivery.standing(member("bea", "SIP/1002"))
+    assert isinstance(ana, errors.MemberNotOurs)
+    assert bea is None
+
+
+async def test_a_removal_that_asterisk_refuses_is_the_removals_reason() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    switch.privileged = False
+    receipt = await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
+    await site.only.run_once()
+    assert isinstance(site.delivery.behind(receipt), errors.PrivilegeMissing)
+    switch.privileged = True
+    await site.only.run_once()
+    assert site.delivery.behind(receipt) is None

@@ -32,6 +32,8 @@ def encode(action: Action) -> bytes:
                 ("Penalty", str(action.penalty)),
                 ("Paused", "1" if action.paused else "0"),
             ]
+            if action.state_interface:
+                headers.append(("StateInterface", action.state_interface))
         case Penalise():
             headers.append(("Penalty", str(action.penalty)))
         case Pause():

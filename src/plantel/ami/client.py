@@ -96,6 +96,11 @@ class _Call:
             self.done.set_result(None)
 
 
+def _seconds(uptime: str | None) -> int:
+    """Of FullyBooted; one that begins to run has none to tell."""
+    return int(uptime) if uptime is not None and uptime.isascii() and uptime.isdigit() else 0
+
+
 def _ignore(_message: wire.Message) -> None:
     pass
 
@@ -126,6 +131,8 @@ class Connection(asyncio.Protocol):
         self._gone = asyncio.Event()
         self._ready = False
         self._booted = asyncio.Event()
+        self.started: float | None = None
+        """When Asterisk was started, on the loop's clock, to a second; None to a user without `read = system`."""
         self._heard_at = self._moved_at = self._loop.time()
         self._watch: asyncio.TimerHandle | None = None
 
@@ -279,6 +286,7 @@ class Connection(asyncio.Protocol):
         event = message.headers.get("Event")
         if event == "FullyBooted":
             self._booted.set()
+            self.started = self._heard_at - _seconds(message.headers.get("Uptime"))
         if event is not None and self._ready:
             self._on_event(message)
 

@@ -2,14 +2,18 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from plantel.ami import wire
 from plantel.ami.client import Connection, Deadlines, Endpoint, connect
 from plantel.ami.delivery import Delivery
 from plantel.ami.diagnosis import Diagnosis
+from plantel.ami.examination import Examination, device_query, device_state
+from plantel.ami.members import live_member
+from plantel.closeup import Closeup
+from plantel.device import DeviceState
 from plantel.errors import ActionRefused, SwitchRefused
-from plantel.plan import Action, LiveMember, Membership, Snapshot
+from plantel.plan import Action, LiveMember, Snapshot
 from plantel.ports import Outcome
 from plantel.roster import fold
 
@@ -18,6 +22,12 @@ SCANS_PER_ITEM = 20
 
 Measured on 16.28: 0.7 microseconds for a queue passed over, 17 for a queue or member listed.
 """
+
+_SAME_START = 1.5
+"""Asterisk tells its uptime in whole seconds: the same start may seem to differ by one."""
+
+WITHOUT_CHAN_SIP = 10
+"""The first version of AMI whose Asterisk (21) has no chan_sip any more."""
 
 _MEMBER_EVENTS = frozenset(
     {
@@ -28,16 +38,17 @@ _MEMBER_EVENTS = frozenset(
         "QueueMemberRinginuse",
     }
 )
-_ANYTHING_EVENTS = frozenset({"FullyBooted", "Shutdown", "Reload"})
+_ANYTHING_EVENTS = frozenset({"FullyBooted", "Shutdown", "Reload", "Load", "Unload"})
 
 _STATUS = wire.encode([("Action", "QueueStatus")])
 
 
 class AmiSwitch:
-    """One Asterisk, spoken to over AMI. Connects when first needed, and again when needed after a loss.
+    """One Asterisk, spoken to over AMI. Connects when first needed, and again for the next look after a loss.
 
-    The AMI user needs `write = agent`; `read = agent,system` lets changes made elsewhere be heard of at once. All
-    methods raise SwitchError; none tries again. Calls may run side by side.
+    The AMI user needs `write = agent`; `read = agent,system` lets changes made elsewhere be heard of at once, and
+    `write = reporting` lets the state of phones be asked for. All methods raise SwitchError; none tries again. Calls
+    may run side by side.
     """
 
     def __init__(
@@ -54,9 +65,13 @@ class AmiSwitch:
         self._endpoint = Endpoint(name, host, port, username, secret, tls)
         self._deadlines = deadlines or Deadlines()
         self._connection: Connection | None = None
+        self._looked: Connection | None = None
+        """The connection of the last snapshot: changes leave over this one only."""
         self._connecting = asyncio.Lock()
         self._filtered_most = SCANS_PER_ITEM  # as if all queues were empty, until they have been seen
         self._heard: Callable[[str | None], None] = lambda _queue: None
+        self._started: float | None = None
+        self.restarts = 0
 
     @property
     def name(self) -> str:
@@ -90,7 +105,7 @@ class AmiSwitch:
         if not actions:
             return []
         delivery = Delivery(self.name, actions)
-        connection = await self._connected()
+        connection = self._looked or await self._connected()
         try:
             await connection.pipeline(delivery.blocks(), delivery.answered)
         except asyncio.CancelledError:
@@ -98,6 +113,29 @@ class AmiSwitch:
                 connection.abort("cancelled while the events were off")
             raise
         return delivery.outcomes
+
+    async def devices(self, interfaces: Collection[str]) -> Mapping[str, DeviceState | None]:
+        """See `ports.Switch`. One round trip for all of them."""
+        asked = list(dict.fromkeys(interfaces))
+        found: dict[str, DeviceState | None] = {}
+
+        def answered(number: int, answer: wire.Message) -> None:
+            found[asked[number]] = device_state(answer)
+
+        if asked:
+            connection = await self._connected()
+            await connection.pipeline([device_query(interface) for interface in asked], answered)
+        return found
+
+    async def examine(self, queue: str, interface: str) -> Closeup | None:
+        """See `ports.Switch`. Two round trips: names have to be in the server's spelling for some of it."""
+        connection = await self._connected()
+        examination = Examination(queue, interface)
+        await connection.pipeline(examination.look(), examination.looked, examination.item)
+        if examination.refusal:
+            raise ActionRefused(server=self.name, action="QueueStatus", detail=examination.refusal)
+        await connection.pipeline(examination.ask(), examination.told)
+        return examination.closeup()
 
     def listen(self, heard: Callable[[str | None], None]) -> None:
         """See `ports.Switch`."""
@@ -107,6 +145,7 @@ class AmiSwitch:
         """End the connection. A later call makes a new one."""
         async with self._connecting:
             connection, self._connection = self._connection, None
+            self._looked = None
             if connection is not None:
                 await connection.close()
 
@@ -119,12 +158,16 @@ class AmiSwitch:
             queues = (await self.snapshot()).queues
         except SwitchRefused:
             queues = {}
+        protocol = connection.banner.rpartition("/")[2]
+        major = protocol.partition(".")[0]
         return Diagnosis(
-            protocol=connection.banner.rpartition("/")[2],
+            protocol=protocol,
             asterisk=settings.headers.get("AsteriskVersion"),
             reads_system=connection.booted,
             writes_agent="QueueAdd" in commands.headers,
-            chan_sip=await self._runs(connection, "chan_sip"),
+            reads_devices="Getvar" in commands.headers,
+            chan_sip=not (major.isdecimal() and int(major) >= WITHOUT_CHAN_SIP)
+            and await self._runs(connection, "chan_sip"),
             chan_pjsip=await self._runs(connection, "chan_pjsip"),
             queues={queue: len(members) for queue, members in queues.items()},
         )
@@ -138,8 +181,15 @@ class AmiSwitch:
             if self._connection is None or self._connection.ended:
                 self._connection = None
                 self._connection = await connect(self._endpoint, self._deadlines, self._on_event, self._on_lost)
+                self._count_restart(self._connection.started)
                 self._tell(None)
             return self._connection
+
+    def _count_restart(self, started: float | None) -> None:
+        if started is not None:
+            if self._started is not None and started > self._started + _SAME_START:
+                self.restarts += 1
+            self._started = started
 
     async def _everything(self) -> dict[str, tuple[LiveMember, ...]]:
         found = await self._status([_STATUS])
@@ -157,7 +207,7 @@ class AmiSwitch:
             try:
                 event = headers["Event"]
                 if event == "QueueMember":
-                    found[headers["Queue"]].append(_live_member(headers))
+                    found[headers["Queue"]].append(live_member(headers))
                 elif event == "QueueParams":
                     found.setdefault(headers["Queue"], [])
             except (KeyError, ValueError) as error:
@@ -169,6 +219,7 @@ class AmiSwitch:
 
         connection = await self._connected()
         await connection.pipeline(requests, answered, item)
+        self._looked = connection
         if refusals:
             raise ActionRefused(server=self.name, action="QueueStatus", detail=refusals[0].text)
         return {queue: tuple(members) for queue, members in found.items()}
@@ -186,15 +237,3 @@ class AmiSwitch:
     def _tell(self, queue: str | None) -> None:
         # Not from within the reading: what a listener raises must not end the connection.
         asyncio.get_running_loop().call_soon(self._heard, queue)
-
-
-def _live_member(headers: dict[str, str]) -> LiveMember:
-    return LiveMember(
-        interface=headers["Location"],
-        membername=headers["Name"],
-        penalty=int(headers["Penalty"]),
-        paused=headers["Paused"] != "0",
-        membership=Membership.DYNAMIC if headers["Membership"] == "dynamic" else Membership.STATIC,
-        status=int(headers["Status"]),
-        once_paused=headers.get("LastPause") != "0",
-    )

@@ -126,15 +126,32 @@ class Decoder:
             raise Malformed(f"a message is longer than {MESSAGE_BYTES} bytes")
 
 
+_shapes: set[tuple[str, ...]] = set()
+"""Names of the headers of messages that were seen to be plain: every line one `Name: value`, no name twice."""
+
+_SHAPES_MOST = 1000
+
+
 def _parse(block: bytes) -> Message:
-    lines = block.decode("utf-8", "surrogateescape").lstrip("\r\n").split("\r\n")
-    lines.reverse()
-    try:
-        # The usual message, at a fraction of a microsecond a line; a snapshot has a million of them.
-        headers = dict([line.split(": ", 1) for line in lines])
-    except ValueError:
-        headers = {name: value.lstrip(" ") for name, _, value in (line.partition(":") for line in lines)}
+    text = block.decode("utf-8", "surrogateescape").lstrip("\r\n")
+    # A snapshot has a million lines, in messages of a few shapes: those are cut up in one go.
+    parts = text.replace("\r\n", ": ").split(": ")
+    shape = tuple(parts[::2])
+    if shape in _shapes and len(parts) == 2 * len(shape):
+        return Message(dict(zip(shape, parts[1::2], strict=True)))
+    message = _parse_any(text)
+    plain = message.output == () and list(message.headers.items()) == list(zip(parts[::2], parts[1::2], strict=False))
+    if plain and len(_shapes) < _SHAPES_MOST:
+        _shapes.add(shape)
+    return message
+
+
+def _parse_any(text: str) -> Message:
+    lines = text.split("\r\n")
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        headers.setdefault(name, value.removeprefix(" "))
     if "Output" not in headers:
         return Message(headers)
-    lines.reverse()
     return Message(headers, tuple(line[8:] for line in lines if line.startswith("Output:")))

@@ -53,6 +53,10 @@ app.command(
     ),
 )
 app.command(
+    "plantel.cli.why:why",
+    help=tell("Why a phone does not ring.", "Por qué no suena un teléfono."),
+)
+app.command(
     "plantel.cli.sync:plan",
     help=tell(
         "What sync would change on every server; changes nothing.",
@@ -62,6 +66,13 @@ app.command(
 app.command(
     "plantel.cli.sync:sync",
     help=tell("Bring every server into agreement now.", "Poner de acuerdo a cada servidor ahora."),
+)
+app.command(
+    "plantel.cli.drift:drift",
+    help=tell(
+        "What was changed on the servers, how, and what was done about it.",
+        "Qué se cambió en los servidores, cómo, y qué se hizo al respecto.",
+    ),
 )
 
 

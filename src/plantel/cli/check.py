@@ -12,6 +12,7 @@ from plantel.cli.output import json, tell
 from plantel.config import AsteriskSettings, HttpSettings, Settings, check_certificate
 from plantel.http.instance import Instance
 from plantel.language import Text, current
+from plantel.phones import PhoneRules
 from plantel.roster import Campaign, Member, fold
 from plantel.wiring import assembled, make_switch, operator
 
@@ -112,6 +113,7 @@ async def _check_instance(loaded: Settings, instance: Instance) -> list[Finding]
             reached = False
         else:
             findings += _judge(server, diagnosis, members)
+            findings += _judge_verification(loaded, server, diagnosis)
             queues |= {fold(queue) for queue in diagnosis.queues}
         finally:
             await switch.close()
@@ -175,8 +177,11 @@ def _judge(server: AsteriskSettings, diagnosis: Diagnosis, members: Iterable[Mem
                 user=server.username,
             ),
         )
+    queues = {fold(queue) for queue in diagnosis.queues}
+    carried = [one.interface for one in members if fold(one.campaign) in queues]
+    yield from _rules(subject, server.phones, carried)
     for technology, loaded in (("SIP", diagnosis.chan_sip), ("PJSIP", diagnosis.chan_pjsip)):
-        count = sum(one.interface.upper().startswith(technology + "/") for one in members)
+        count = sum(server.phones.called(one).upper().startswith(technology + "/") for one in carried)
         if count and loaded is False:
             yield Finding(
                 subject,
@@ -189,12 +194,56 @@ def _judge(server: AsteriskSettings, diagnosis: Diagnosis, members: Iterable[Mem
                     module=technology.lower(),
                 ),
                 remedy=tell(
-                    "chan_sip is gone since Asterisk 21: send PJSIP/ interfaces, or load the module",
-                    "chan_sip desapareció con Asterisk 21: envíe interfaces PJSIP/, o cargue el módulo",
+                    'chan_sip is gone since Asterisk 21: add map = { "SIP/" = "PJSIP/" } to this [[asterisk]]; on an'
+                    " older one, load the module",
+                    'chan_sip desapareció con Asterisk 21: agregue map = { "SIP/" = "PJSIP/" } a este [[asterisk]]; en'
+                    " uno anterior, cargue el módulo",
                 )
                 if technology == "SIP"
                 else tell("load chan_pjsip, or send SIP/ interfaces", "cargue chan_pjsip, o envíe interfaces SIP/"),
             )
+
+
+def _rules(subject: str, phones: PhoneRules, interfaces: Iterable[str]) -> Iterator[Finding]:
+    """Each rule of this server that some member needs, with the first such phone."""
+    found: dict[str, list[str]] = {}
+    for interface in interfaces:
+        for rule in phones.applied(interface):
+            found.setdefault(rule, []).append(interface)
+    for rule, those in found.items():
+        yield Finding(
+            subject,
+            good=True,
+            what=tell(
+                "{rule} holds for {count} members, such as {phone}",
+                "{rule} vale para {count} miembros, como {phone}",
+                rule=rule,
+                count=len(those),
+                phone=phones.shown(those[0]),
+            ),
+        )
+
+
+def _judge_verification(loaded: Settings, server: AsteriskSettings, diagnosis: Diagnosis) -> Iterator[Finding]:
+    verify = loaded.delivery.verify_interface
+    if verify == "off" or diagnosis.reads_devices:
+        return
+    yield Finding(
+        f"asterisk {server.name}",
+        good=False,
+        what=tell(
+            'the AMI user may not ask for the state of phones, so verify_interface = "{verify}" verifies nothing here',
+            'el usuario de AMI no puede preguntar el estado de los teléfonos: verify_interface = "{verify}" no verifica'
+            " nada aquí",
+            verify=verify,
+        ),
+        remedy=tell(
+            "in manager.conf, section [{user}]: write = agent,reporting; then run: asterisk -rx 'manager reload'",
+            "en manager.conf, sección [{user}]: write = agent,reporting; después ejecute: asterisk -rx"
+            " 'manager reload'",
+            user=server.username,
+        ),
+    )
 
 
 def _missing(campaigns: Iterable[Campaign], queues: set[str]) -> Iterator[Finding]:

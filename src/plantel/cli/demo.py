@@ -14,7 +14,8 @@ from pathlib import Path
 from plantel.cli.output import tell
 from plantel.cli.serve import DEMO_CAMPAIGN, DEMO_PHONE, DEMO_TOKEN, demo_call
 from plantel.testing import sipp
-from plantel.testing.asterisk import AsteriskFailed, AsteriskMissing, PrivateAsterisk
+from plantel.testing.asterisk import AsteriskFailed, PrivateAsterisk
+from plantel.testing.installation import AsteriskMissing
 
 START = 20.0
 """Seconds for the service to start and find the campaign, and for a change to be live."""

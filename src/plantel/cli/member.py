@@ -1,14 +1,18 @@
 """`plantel member`: who works in a campaign."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
+import msgspec
 from cyclopts import App, Parameter
 
 from plantel import errors
 from plantel.batch import Source
 from plantel.cli.context import roster
 from plantel.cli.options import AsJson, InstanceName
-from plantel.cli.output import json, note, table, tell
+from plantel.cli.output import fail, json, note, table, tell
+from plantel.http.instance import Instance
+from plantel.reconcile import Reconciler
 from plantel.roster import Member
 from plantel.service import Receipt
 from plantel.wiring import operator
@@ -62,17 +66,72 @@ async def pause(
     _report(receipt, as_json=as_json)
 
 
-@members.command(name="list", help=tell("List the members of a campaign.", "Listar los miembros de una campaña."))
-async def list_members(campaign: str, *, as_json: AsJson = False, instance: InstanceName = "") -> None:
+@members.command(
+    help=tell(
+        "Take over members that somebody else added; without names, show them.",
+        "Adoptar miembros que agregó otro; sin nombres, mostrarlos.",
+    )
+)
+async def adopt(
+    campaign: str,
+    /,
+    *agent: str,
+    server: Annotated[
+        str, Parameter(show_default=False, help=tell("Found there; the only one if there is one.", "Hallados ahí."))
+    ] = "",
+    as_json: AsJson = False,
+    instance: InstanceName = "",
+) -> None:
     async with roster(instance) as (_, where):
-        found = await where.service.members(operator(), campaign)
+        reconciler = _server(where, server)
+        if agent:
+            _report(await reconciler.adopt(operator(), campaign, agent), as_json=as_json)
+            return
+        found = await reconciler.foreign(campaign)
     if as_json:
         json(found)
         return
     table(
-        ("membername", "interface", "penalty", "paused"),
-        ((one.membername, one.interface, one.penalty, int(one.paused)) for one in found),
+        ("membername", "interface", "penalty", "paused", "membership"),
+        ((one.membername, one.interface, one.penalty, int(one.paused), one.membership) for one in found),
     )
+
+
+@members.command(
+    help=tell(
+        "Take agents out of the roster, but leave them in Asterisk.",
+        "Sacar agentes del plantel, pero dejarlos en Asterisk.",
+    )
+)
+async def release(campaign: str, /, *agent: str, as_json: AsJson = False, instance: InstanceName = "") -> None:
+    async with roster(instance) as (_, where):
+        receipt = await where.delivery.release(operator(), campaign, _some(agent), where.service)
+    _report(receipt, as_json=as_json)
+
+
+@members.command(name="list", help=tell("List the members of a campaign.", "Listar los miembros de una campaña."))
+async def list_members(campaign: str, *, as_json: AsJson = False, instance: InstanceName = "") -> None:
+    async with roster(instance) as (_, where):
+        found = [(one, where.delivery.called(one)) for one in await where.service.members(operator(), campaign)]
+    if as_json:
+        json([msgspec.structs.asdict(one) | ({"called": called} if called else {}) for one, called in found])
+        return
+    table(
+        ("membername", "interface", "penalty", "paused"),
+        ((one.membername, _phone(one.interface, called), one.penalty, int(one.paused)) for one, called in found),
+    )
+
+
+def _server(where: Instance, name: str) -> Reconciler:
+    found = [one for one in where.delivery.reconcilers if name in {"", one.name}]
+    if len(found) != 1:
+        raise errors.NoSuchThing(name=name or "--server")
+    return found[0]
+
+
+def _phone(interface: str, called: Mapping[str, str]) -> str:
+    """The interface as it was sent, and what servers with a rule for it make of it."""
+    return " ".join([interface, *(f"({server}: {there})" for server, there in called.items())])
 
 
 def _some(agents: tuple[str, ...]) -> tuple[str, ...]:
@@ -82,6 +141,8 @@ def _some(agents: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _report(receipt: Receipt, *, as_json: bool) -> None:
+    for warning in receipt.warnings:
+        fail(warning)
     if as_json:
         json(
             {

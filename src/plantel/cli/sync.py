@@ -59,10 +59,7 @@ async def _on_every_server(work: Callable[[Reconciler], Awaitable[Plan]], *, as_
 
 
 def _reasons(found: Plan, reconciler: Reconciler) -> list[errors.PlantelError]:
-    blocked: list[errors.PlantelError] = [
-        one.error(server=reconciler.name, queue=one.member.campaign, interface=one.member.interface)
-        for one in found.blocked
-    ]
+    blocked: list[errors.PlantelError] = [one.reason(reconciler.name) for one in found.blocked]
     return [*blocked, *(reason for reason in reconciler.status.reasons if str(reason) not in map(str, blocked))]
 
 
@@ -99,11 +96,14 @@ def _words(action: Action) -> str:
     where = f"{action.queue}: "
     match action:
         case Add():
+            interface = f"{action.sent} -> {action.interface}" if action.sent else action.interface
+            if action.state_interface:
+                interface += tell(" (state of {device})", " (estado de {device})", device=action.state_interface)
             return where + tell(
                 "add {membername} at {interface}, penalty {penalty}, paused {paused}",
                 "agregar {membername} en {interface}, penalty {penalty}, paused {paused}",
                 membername=action.membername,
-                interface=action.interface,
+                interface=interface,
                 penalty=action.penalty,
                 paused=int(action.paused),
             )

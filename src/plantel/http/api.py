@@ -23,11 +23,14 @@ from litestar.router import Router
 from plantel import __version__, errors
 from plantel.access import Actor
 from plantel.batch import Batch, Kind, Source
+from plantel.drift import DriftRecord
 from plantel.http.instance import Instance
 from plantel.http.problems import headers, statuses
+from plantel.inquiry import inquire
 from plantel.language import Language
 from plantel.ports import Entry
 from plantel.reconcile import State as ServerState
+from plantel.report import Explanation
 from plantel.roster import Member, Origin, parse_member
 from plantel.service import Receipt
 
@@ -56,6 +59,12 @@ class MemberView(msgspec.Struct):
     paused: bool
 
 
+class ListedMemberView(MemberView, omit_defaults=True):
+    """A member of the roster now. `called`: what servers with a rule for it call the phone; absent without any."""
+
+    called: dict[str, str] = {}
+
+
 class Chosen(msgspec.Struct):
     """Agents of one campaign, each named by membername or by interface."""
 
@@ -68,12 +77,16 @@ class PauseOrder(Chosen):
 
 
 class ReceiptView(msgspec.Struct):
-    """A stored batch. `delivery`: `live`, `pending` (with the reason) or `none` where no Asterisk is configured."""
+    """A stored batch. `delivery`: `live`, `pending` (with the reason) or `none` where no Asterisk is configured.
+
+    `warnings`: phones that no server knows (`delivery.verify_interface = "warn"`).
+    """
 
     batch: str
     changes: int
     delivery: str
     reason: str | None = None
+    warnings: list["ProblemView"] = []
 
 
 class ProblemView(msgspec.Struct):
@@ -105,8 +118,21 @@ class BatchView(msgspec.Struct):
     problems: list[ProblemView]
 
 
+class StandingView(msgspec.Struct):
+    """How one member of a batch stands on one server now: `live`, or `pending` with the reason."""
+
+    server: str
+    campaign: str
+    membername: str
+    interface: str
+    state: str
+    code: str | None = None
+    message: str | None = None
+
+
 class WholeBatchView(BatchView):
     changes: list[ChangeView]
+    delivery: list[StandingView]
 
 
 class ServerView(msgspec.Struct):
@@ -157,6 +183,20 @@ def _batch(batch: Batch, language: Language) -> tuple[str, str, Source, datetime
     return batch.id, batch.actor, batch.source, batch.at, batch.items, batch.stored, problems
 
 
+def _standing(member: Member, instance: Instance, language: Language) -> list[StandingView]:
+    return [
+        StandingView(server, member.campaign, member.membername, member.interface, "live")
+        if reason is None
+        else StandingView(
+            *(server, member.campaign, member.membername, member.interface),
+            state="pending",
+            code=reason.code,
+            message=reason.say(language),
+        )
+        for server, reason in instance.delivery.standing(member)
+    ]
+
+
 async def provide_instance(request: AnyRequest) -> Instance:
     instance: Instance = request.scope["state"]["plantel_instance"]
     return instance
@@ -176,12 +216,26 @@ async def provide_actor(request: AnyRequest) -> Actor:
 
 
 def _receipt(receipt: Receipt, instance: Instance, language: Language) -> ReceiptView:
-    behind = instance.delivery.behind(receipt.campaigns)
-    if not instance.delivery.reconcilers:
-        return ReceiptView(receipt.batch, len(receipt.changes), "none")
-    if behind is None:
-        return ReceiptView(receipt.batch, len(receipt.changes), "live")
-    return ReceiptView(receipt.batch, len(receipt.changes), "pending", behind.say(language))
+    behind = instance.delivery.behind(receipt)
+    delivery = "live" if behind is None else "pending"
+    return ReceiptView(
+        receipt.batch,
+        len(receipt.changes),
+        delivery if instance.delivery.reconcilers else "none",
+        None if behind is None else behind.say(language),
+        [_problem(one, language) for one in receipt.warnings],
+    )
+
+
+@get("/drift", summary="What was changed on the servers behind Plantel's back, oldest first")
+async def list_drift(
+    instance: Here,
+    actor: Who,
+    server: FromQuery[str | None] = None,
+    campaign: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+) -> list[DriftRecord]:
+    return await instance.service.drifts(actor, server=server, campaign=campaign, limit=limit)
 
 
 @get("/campaigns", summary="The campaigns that this token may see")
@@ -206,9 +260,12 @@ async def list_members(
     actor: Who,
     campaign: FromQuery[str],
     at: Annotated[datetime | None, QueryParameter(description="ISO 8601; UTC where it has no offset")] = None,
-) -> list[MemberView]:
+) -> list[ListedMemberView] | list[MemberView]:
     if at is None:
-        return [_member(member) for member in await instance.service.members(actor, campaign)]
+        return [
+            ListedMemberView(**msgspec.structs.asdict(_member(member)), called=instance.delivery.called(member))
+            for member in await instance.service.members(actor, campaign)
+        ]
     moment = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
     return [_member(member) for member in await instance.service.members_at(actor, moment, campaign)]
 
@@ -252,7 +309,9 @@ async def list_batches(
 @get("/batches/{batch:str}", summary="What became of a batch: its problems, or its changes")
 async def show_batch(request: AnyRequest, instance: Here, actor: Who, batch: FromPath[str]) -> WholeBatchView:
     found, entries = await instance.service.batch(actor, batch)
-    return WholeBatchView(*_batch(found, _language(request)), [_change(entry) for entry in entries])
+    language = _language(request)
+    standing = [one for entry in entries for one in _standing(entry.change.member, instance, language)]
+    return WholeBatchView(*_batch(found, language), [_change(entry) for entry in entries], standing)
 
 
 @get("/journal", summary="The newest changes, oldest first")
@@ -284,6 +343,14 @@ async def list_servers(request: AnyRequest, instance: Here, actor: Who) -> list[
     ]
 
 
+@get("/why", summary="Why an agent's phone does not ring: in a campaign, or in each where the agent is")
+async def explain_why(
+    request: AnyRequest, instance: Here, actor: Who, agent: FromQuery[str], campaign: FromQuery[str | None] = None
+) -> list[Explanation]:
+    reports = await inquire(instance.service, instance.delivery, actor, agent, campaign)
+    return [report.explain(_language(request)) for report in reports]
+
+
 def _refused(request: AnyRequest, error: errors.PlantelError) -> Response[ErrorView]:
     language = _language(request)
     view = ErrorView(error.code, error.say(language))
@@ -312,6 +379,7 @@ def make_api(body_limit: int) -> Litestar:
     router = Router(
         "/api/v1",
         route_handlers=[
+            list_drift,
             list_campaigns,
             declare_campaign,
             remove_campaign,
@@ -323,6 +391,7 @@ def make_api(body_limit: int) -> Litestar:
             show_batch,
             show_journal,
             list_servers,
+            explain_why,
         ],
         guards=[require_token],
         dependencies={"instance": Provide(provide_instance), "actor": Provide(provide_actor)},

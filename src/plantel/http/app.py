@@ -14,7 +14,7 @@ from plantel.http.request import App, Message, Receive, Request, Scope, Send, re
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_EXPOSED = b"Plantel-Batch, Plantel-Code, Plantel-Reason, Plantel-Delivery, Retry-After"
+_EXPOSED = b"Plantel-Batch, Plantel-Code, Plantel-Reason, Plantel-Delivery, Plantel-Warning, Retry-After"
 
 
 class FrontDoor:

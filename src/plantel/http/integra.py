@@ -1,7 +1,7 @@
 """The published call and its neighbours, under `/Integra/resources`: a dialect of its own, kept to the byte.
 
 Every answer's body is `1`, `0` or a JSON array. What went wrong stands in the headers, which old callers ignore:
-`Plantel-Batch`, `Plantel-Code`, `Plantel-Reason` and, for what was stored, `Plantel-Delivery`.
+`Plantel-Batch`, `Plantel-Code`, `Plantel-Reason` and, for what was stored, `Plantel-Delivery` and `Plantel-Warning`.
 """
 
 import asyncio
@@ -104,14 +104,16 @@ class Integra:
         except errors.InvalidBatch as error:
             await instance.service.refuse(actor, Source.WIRE, error)
         receipt = await instance.service.add(actor, items, Source.WIRE)
+        extra = [(b"plantel-batch", receipt.batch.encode())]
+        if receipt.warnings:
+            extra.append((b"plantel-warning", to_header("; ".join(map(str, receipt.warnings)))))
         confirm, deadline = preference(request.header(b"prefer"), self._confirm, self._deadline)
         if not instance.delivery.reconcilers:
-            return _ONE, _TEXT, [(b"plantel-batch", receipt.batch.encode()), (b"plantel-delivery", b"none")]
+            return _ONE, _TEXT, [*extra, (b"plantel-delivery", b"none")]
         if confirm == "live":
-            behind = await instance.delivery.live(receipt.campaigns, deadline)
+            behind = await instance.delivery.live(receipt, deadline)
         else:
-            behind = instance.delivery.behind(receipt.campaigns)
-        extra = [(b"plantel-batch", receipt.batch.encode())]
+            behind = instance.delivery.behind(receipt)
         if behind is None:
             extra.append((b"plantel-delivery", b"live"))
         else:

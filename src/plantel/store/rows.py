@@ -8,9 +8,11 @@ from sqlalchemy import Row
 
 from plantel.access import Role, Token, User
 from plantel.batch import Batch, Change, Kind, Problem, Source
-from plantel.plan import Claim
+from plantel.drift import Done, DriftRecord, Route
+from plantel.plan import Claim, DriftKind
 from plantel.ports import Entry
-from plantel.roster import Campaign, Member, Origin
+from plantel.roster import Campaign, Member, Origin, fold
+from plantel.store.sqlite import ClaimRow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -110,5 +112,40 @@ def user(row: Row[Any]) -> User:
     )
 
 
-def claim(row: Row[Any]) -> Claim:
-    return Claim(row.queue, row.interface, row.added, row.paused)
+def claim(row: ClaimRow) -> Claim:
+    queue, interface, added, paused, penalty = row
+    return Claim(queue, interface, added == 1, None if paused is None else paused == 1, penalty)
+
+
+def drift_row(instance: str, record: DriftRecord) -> dict[str, object]:
+    return {
+        "instance": instance,
+        "at": microseconds(record.at),
+        "server": record.server,
+        "campaign": record.campaign,
+        "folded_campaign": fold(record.campaign),
+        "membername": record.membername,
+        "interface": record.interface,
+        "kind": str(record.kind),
+        "expected": record.expected,
+        "found": record.found,
+        "route": str(record.route),
+        "done": str(record.done),
+        "members": record.count,
+    }
+
+
+def drift(row: Row[Any]) -> DriftRecord:
+    return DriftRecord(
+        at=moment(row.at),
+        server=row.server,
+        campaign=row.campaign,
+        membername=row.membername,
+        interface=row.interface,
+        kind=DriftKind(row.kind),
+        expected=row.expected,
+        found=row.found,
+        route=Route(row.route),
+        done=Done(row.done),
+        count=row.members,
+    )

@@ -156,7 +156,27 @@ claims = Table(
     Column("interface", _Name, nullable=False),
     Column("added", Boolean, nullable=False),
     Column("paused", Boolean),
+    Column("penalty", Integer),
     sqlite_with_rowid=False,
+)
+
+drifts = Table(
+    "drifts",
+    metadata,
+    Column("number", _Number, primary_key=True),
+    Column("instance", _Word, nullable=False),
+    Column("at", _Number, nullable=False),
+    Column("server", _Word, nullable=False),
+    Column("campaign", _Name, nullable=False),
+    Column("folded_campaign", _Name, nullable=False),
+    Column("membername", _Name, nullable=False),
+    Column("interface", _Name, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("expected", String(20), nullable=False),
+    Column("found", String(20), nullable=False),
+    Column("route", String(20), nullable=False),
+    Column("done", String(20), nullable=False),
+    Column("members", Integer, nullable=False),
 )
 
 

@@ -6,7 +6,7 @@ for every row, and beside a busy event loop each time may cost 5 ms to get it ba
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,6 +32,10 @@ MemberRow = tuple[int, str, str, int, int]
 PlacedRow = tuple[int, str, str, str, int, bool]
 """campaign id, membername, folded interface, interface, penalty, paused"""
 
+ClaimRow = tuple[str, str, int, int | None, int | None]
+"""queue, interface, added, paused, penalty"""
+
+_claim_rows = msgspec.json.Decoder(list[ClaimRow])
 _member_rows = msgspec.json.Decoder(list[MemberRow])
 _json = msgspec.json.Encoder()
 
@@ -50,6 +54,13 @@ _FIRST = """SELECT json_group_array(json_array(campaign, membername, interface, 
 
 _OF = """SELECT json_group_array(json_array(campaign, membername, interface, penalty, paused)) FROM (
     SELECT * FROM members WHERE campaign IN (SELECT value FROM json_each(?)) ORDER BY campaign, membername)"""
+
+_CLAIMS = """SELECT json_group_array(json_array(queue, interface, added, paused, penalty)) FROM (
+    SELECT * FROM claims WHERE instance = ? AND server = ? ORDER BY folded_queue, phone)"""
+
+_CLAIMS_OF = """SELECT json_group_array(json_array(queue, interface, added, paused, penalty)) FROM (
+    SELECT * FROM claims WHERE instance = ? AND server = ? AND folded_queue IN (SELECT value FROM json_each(?))
+    ORDER BY folded_queue, phone)"""
 
 _UPDATE = """UPDATE members SET interface = json_extract(value, '$[2]'), penalty = json_extract(value, '$[3]'),
     paused = json_extract(value, '$[4]') FROM json_each(?)
@@ -73,21 +84,15 @@ _JOURNAL = _insertion(
 )
 _CLAIM = _insertion(
     "claims",
-    "instance server folded_queue phone queue interface added paused",
+    "instance server folded_queue phone queue interface added paused penalty",
     "ON CONFLICT DO UPDATE SET queue = excluded.queue, interface = excluded.interface, added = excluded.added,"
-    " paused = excluded.paused",
+    " paused = excluded.paused, penalty = excluded.penalty",
 )
 _DISCLAIM = """DELETE FROM claims WHERE instance = ? AND server = ? AND folded_queue = ?
     AND phone IN (SELECT value FROM json_each(?))"""
 
-# the few servers are found by jumping from one to the next, and each line by its key: the ledger is never read whole
-_FORGET_PAUSES = """WITH RECURSIVE servers(server) AS (
-    SELECT min(server) FROM claims WHERE instance = ?1
-    UNION ALL
-    SELECT (SELECT min(server) FROM claims WHERE instance = ?1 AND server > servers.server)
-    FROM servers WHERE servers.server IS NOT NULL)
-UPDATE claims SET paused = NULL
-WHERE instance = ?1 AND server IN (SELECT server FROM servers) AND folded_queue = ?2 AND phone = ?3"""
+_FORGET_PAUSE = """UPDATE claims SET paused = NULL
+    WHERE instance = ? AND server = ? AND folded_queue = ? AND phone = ?"""
 
 _FULL = sqlite3.SQLITE_FULL
 _CONSTRAINT = sqlite3.SQLITE_CONSTRAINT
@@ -232,6 +237,14 @@ class SqliteConnection:
         """Values missing at the end of a row are NULL."""
         self._driver.execute(_JOURNAL, (_encoded(rows),))
 
+    def claims(self, instance: str, server: str, queues: Collection[str] | None) -> list[ClaimRow]:
+        """By folded queue and phone; `queues` folded, None: all."""
+        if queues is None:
+            found = self._driver.execute(_CLAIMS, (instance, server))
+        else:
+            found = self._driver.execute(_CLAIMS_OF, (instance, server, _encoded(list(queues))))
+        return _claim_rows.decode(found.fetchone()[0])
+
     def claim(self, rows: Sequence[Sequence[object]]) -> None:
         self._driver.execute(_CLAIM, (_encoded(rows),))
 
@@ -239,9 +252,9 @@ class SqliteConnection:
         """`queue` and `phones` folded."""
         self._driver.execute(_DISCLAIM, (instance, server, queue, _encoded(phones)))
 
-    def forget_pauses(self, rows: Sequence[tuple[str, str, str]]) -> None:
-        """`rows`: instance, folded queue, folded interface."""
-        self._driver.executemany(_FORGET_PAUSES, rows)
+    def forget_pauses(self, rows: Sequence[tuple[str, str, str, str]]) -> None:
+        """`rows`: instance, server, folded queue, folded interface."""
+        self._driver.executemany(_FORGET_PAUSE, rows)
 
 
 def _check_found(found: int, wanted: int) -> None:

@@ -11,11 +11,18 @@ from sqlalchemy import Executable, Row, Select, delete, func, insert, select, up
 from plantel import errors
 from plantel.access import Token, User
 from plantel.batch import Batch, Change
+from plantel.drift import DriftRecord
 from plantel.plan import Claim
 from plantel.ports import Entry
 from plantel.roster import Campaign, Member, fold
 from plantel.store import rows, schema
 from plantel.store.sqlite import LikeRow, MemberRow, SqliteConnection, translating
+
+DRIFTS_MOST = 100_000
+"""Drift records kept; nobody asks for older ones, and a server that is always put right again would add without end."""
+
+_LINES_MOST = 1000
+"""Lines in one statement, far below the number of values that a database takes."""
 
 _SCAN_FROM = 16
 """From so many items of one campaign on, its first members are read in one go before any are looked up one by one."""
@@ -257,17 +264,16 @@ class SqlTransaction(ABC):
     # --- the ledger --------------------------------------------------------------------------------------------------
 
     def claims(self, instance: str, server: str, queues: Collection[str] | None = None) -> list[Claim]:
-        c = schema.claims.c
-        lines = select(schema.claims).where(c.instance == instance, c.server == server)
-        if queues is not None:
-            wanted = func.json_each(rows.json([fold(queue) for queue in queues])).table_valued("value")
-            lines = lines.where(c.folded_queue.in_(select(wanted.c.value)))
-        return [rows.claim(row) for row in self._rows(lines.order_by(c.folded_queue, c.phone))]
+        self._before_reading()
+        folded = None if queues is None else {fold(queue) for queue in queues}
+        with translating():
+            return [rows.claim(row) for row in self._connection.claims(instance, server, folded)]
 
     def put_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
         self._before_writing()
         lines = [
-            (instance, server, *claim.key, claim.queue, claim.interface, claim.added, claim.paused) for claim in claims
+            (instance, server, *claim.key, claim.queue, claim.interface, claim.added, claim.paused, claim.penalty)
+            for claim in claims
         ]
         with translating():
             self._connection.claim(lines)
@@ -282,10 +288,32 @@ class SqlTransaction(ABC):
             for queue, those in phones.items():
                 self._connection.disclaim(instance, server, queue, those)
 
-    def forget_pauses(self, instance: str, members: Iterable[Member]) -> None:
+    def forget_pauses(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
         self._before_writing()
         with translating():
-            self._connection.forget_pauses([(instance, fold(one.campaign), one.phone) for one in members])
+            self._connection.forget_pauses([(instance, server, *claim.key) for claim in claims])
+
+    # --- drift -------------------------------------------------------------------------------------------------------
+
+    def add_drifts(self, instance: str, records: Iterable[DriftRecord]) -> None:
+        lines = [rows.drift_row(instance, record) for record in records]
+        if lines:
+            d = schema.drifts.c
+            for first in range(0, len(lines), _LINES_MOST):
+                self._change(insert(schema.drifts).values(lines[first : first + _LINES_MOST]))
+            newest = select(func.max(d.number)).scalar_subquery()
+            self._change(delete(schema.drifts).where(d.number <= newest - DRIFTS_MOST))
+
+    def drifts(
+        self, instance: str, *, server: str | None = None, campaign: str | None = None, limit: int = 100
+    ) -> list[DriftRecord]:
+        d = schema.drifts.c
+        lines = select(schema.drifts).where(d.instance == instance).order_by(d.number.desc()).limit(limit)
+        if server is not None:
+            lines = lines.where(d.server == server)
+        if campaign is not None:
+            lines = lines.where(d.folded_campaign == fold(campaign))
+        return [rows.drift(row) for row in reversed(self._rows(lines))]
 
     # --- statements --------------------------------------------------------------------------------------------------
 

@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import hashlib
+import re
 import secrets
 import ssl
+import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
+from plantel.closeup import QueueRules
 from plantel.plan import LiveMember
 from plantel.testing.app_queue import Answer, AppQueue
 
@@ -19,7 +22,7 @@ _Block = tuple[tuple[str, object], ...]
 
 _FULLY_BOOTED: _Block = (("Event", "FullyBooted"), ("Privilege", "system,all"), ("Status", "Fully Booted"))
 
-# The class that an action needs for writing, as ListCommands of Asterisk 16 has it; "" is none.
+# The classes of which an action needs one for writing, as ListCommands of Asterisk 16 has them; "" is none.
 _ACTIONS = {
     "Challenge": "",
     "Login": "",
@@ -27,8 +30,9 @@ _ACTIONS = {
     "Ping": "",
     "Events": "",
     "ListCommands": "",
-    "CoreSettings": "system",
+    "CoreSettings": "system,reporting",
     "ModuleCheck": "system",
+    "Getvar": "call,reporting",
     "QueueStatus": "",
     "QueueSummary": "",
     "QueueAdd": "agent",
@@ -38,13 +42,16 @@ _ACTIONS = {
 }
 
 
+_FUNCTION = re.compile(r"(\w+)\((.*)\)")
+
+
 class _Session:
-    """One connection: what it may do, and the events it wants."""
+    """One connection: who logged in ("" until then), and the events it wants."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.writer = writer
         self.challenge = ""
-        self.authenticated = False
+        self.username = ""
         self.events: frozenset[str] = frozenset()
 
     def send(self, *headers: tuple[str, object]) -> None:
@@ -60,6 +67,7 @@ class AmiServer:
     banner         the first line, or whatever stands in its place
     booted         False: logins work, the queue module does not, and FullyBooted does not come until `boot`
     read, write    the classes of the user; without `agent` in `write` changes are denied
+    others         further users, with the same secret, and the classes that each may write
     silent         actions are carried out and never answered, the login included
     deaf           actions are not even read
     delay          seconds before each answer
@@ -88,6 +96,7 @@ class AmiServer:
         self.booted = True
         self.read = frozenset({"agent", "system"})
         self.write = frozenset({"agent"})
+        self.others: dict[str, frozenset[str]] = {}
         self.silent = False
         self.deaf = False
         self.delay = 0.0
@@ -179,7 +188,7 @@ class AmiServer:
                 continue
             if self.delay:
                 await asyncio.sleep(self.delay)
-            if self.cut_after is not None and session.authenticated and action["Action"] != "Login":
+            if self.cut_after is not None and session.username and action["Action"] != "Login":
                 self.cut_after -= 1
                 if self.cut_after < 0:
                     self.cut_after = None
@@ -195,7 +204,7 @@ class AmiServer:
         name = action.get("Action", "")
         if name not in _ACTIONS or (name.startswith("Queue") and not self.booted):
             blocks = [_error(f"Invalid/unknown command: {name}.")]
-        elif not (session.authenticated or name in {"Challenge", "Login"}) or _ACTIONS[name] not in {"", *self.write}:
+        elif not (session.username or name in {"Challenge", "Login"}) or not self._may(session, name):
             blocks = [_error("Permission denied")]
         elif name in {"QueueStatus", "QueueSummary"}:
             blocks = self._list(name, action.get("Queue"))
@@ -208,6 +217,10 @@ class AmiServer:
             return blocks
         echo = ("ActionID", action["ActionID"])
         return [block if block[0] == _FULLY_BOOTED[0] else (block[0], echo, *block[1:]) for block in blocks]
+
+    def _may(self, session: _Session, name: str) -> bool:
+        write = self.others.get(session.username, self.write)
+        return not _ACTIONS[name] or not write.isdisjoint(_ACTIONS[name].split(","))
 
     def _converse(self, name: str, session: _Session, action: Headers) -> list[_Block]:
         match name:
@@ -222,25 +235,49 @@ class AmiServer:
                 session.events = _classes(action.get("EventMask", ""))
                 return [_success(("Events", "On" if session.events else "Off"))]
             case _:
-                return [self._tell(name, action)]
+                return [self._tell(name, session, action)]
 
-    def _tell(self, name: str, action: Headers) -> _Block:
+    def _tell(self, name: str, session: _Session, action: Headers) -> _Block:
         match name:
             case "ListCommands":
-                allowed = (each for each, kind in _ACTIONS.items() if kind in {"", *self.write})
-                return _success(*((each, "What it does.  (Priv: ...)") for each in allowed))
+                return _success(
+                    *((each, "What it does.  (Priv: ...)") for each in _ACTIONS if self._may(session, each))
+                )
             case "CoreSettings":
                 return _success(("AsteriskVersion", "16.28.0"))
             case "ModuleCheck":
                 return _success() if action.get("Module") == "chan_sip" else _error("Module not loaded")
+            case "Getvar":
+                variable = action.get("Variable", "")
+                return _success(("Variable", variable), ("Value", self._evaluate(variable)))
             case _:
-                return _success(("Ping", "Pong"), ("Timestamp", "0.000000"))
+                return _success(("Ping", "Pong"), ("Timestamp", f"{time.time():.6f}"))
+
+    def _evaluate(self, expression: str) -> str:
+        """The value of a dialplan function; "" of one that there is not."""
+        called = _FUNCTION.fullmatch(expression)
+        function, arguments = called.groups() if called else ("", "")
+        match function, arguments.split(","):
+            case "DEVICE_STATE", [interface]:
+                return self.pbx.device(interface).name
+            case "QUEUE_MEMBER", [queue, "ringinuse", interface]:
+                seen = self.pbx.closeup(queue, interface, told=True)
+                return str(int(seen is not None and bool(seen.ring_in_use)))
+            case "AST_CONFIG", ["queues.conf", queue, key]:
+                seen = self.pbx.closeup(queue, "", told=True)
+                return "" if seen is None or seen.rules is None else _setting(seen.strategy, seen.rules, key)
+            case _:
+                return ""
 
     def _log_in(self, session: _Session, action: Headers) -> list[_Block]:
         key = hashlib.md5((session.challenge + self.secret).encode(), usedforsecurity=False).hexdigest()
-        if not session.challenge or action.get("Username") != self.username or action.get("Key") != key:
+        if (
+            not session.challenge
+            or action.get("Username") not in {self.username, *self.others}
+            or action.get("Key") != key
+        ):
             return [_error("Authentication failed")]
-        session.authenticated = True
+        session.username = action["Username"]
         session.events = _classes(action.get("Events", "agent,system"))
         answers = [_success(("Message", "Authentication accepted"))]
         if self.booted and "system" in self.read & session.events:
@@ -278,7 +315,9 @@ class AmiServer:
         paused = action.get("Paused", "0") == "1"
         match name:
             case "QueueAdd":
-                return self.pbx.add(queue, interface, action.get("MemberName", ""), penalty, paused)
+                return self.pbx.add(
+                    queue, interface, action.get("MemberName", ""), penalty, paused, action.get("StateInterface", "")
+                )
             case "QueueRemove":
                 return self.pbx.remove(queue, interface)
             case "QueuePenalty":
@@ -298,6 +337,10 @@ class AmiServer:
         )
 
 
+def _setting(strategy: str, rules: QueueRules, key: str) -> str:
+    return {"strategy": strategy, "wrapuptime": str(rules.wrapup), "joinempty": rules.join_empty}.get(key, "")
+
+
 def _success(*headers: tuple[str, object]) -> _Block:
     return (("Response", "Success"), *headers)
 
@@ -308,7 +351,7 @@ def _error(message: str) -> _Block:
 
 def _details(member: LiveMember) -> _Block:
     return (
-        ("StateInterface", member.interface),
+        ("StateInterface", member.state_interface or member.interface),
         ("Membership", member.membership),
         ("Penalty", member.penalty),
         ("CallsTaken", 0),

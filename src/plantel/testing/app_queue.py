@@ -5,10 +5,13 @@ words, seen on 16.28.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 
 import msgspec
 
+from plantel.closeup import Closeup, QueueRules, Seat
+from plantel.device import DeviceState
 from plantel.plan import LiveMember, Membership
 from plantel.roster import fold
 
@@ -35,9 +38,10 @@ class Answer(StrEnum):
 
 
 class _Queue:
-    def __init__(self, name: str, static: Iterable[LiveMember]) -> None:
+    def __init__(self, name: str, static: Iterable[LiveMember], rules: QueueRules) -> None:
         self.name = name
         self.static = tuple(static)
+        self.rules = rules
         self.members: dict[str, LiveMember] = {}
         self.reset()
 
@@ -54,18 +58,17 @@ class AppQueue:
 
     def __init__(self) -> None:
         self._queues: dict[str, _Queue] = {}
+        self._devices: dict[str, DeviceState] = {}
         self.watchers: list[Callable[[str, str, LiveMember], None]] = []
         self._unread: list[Callable[[], object]] = []
 
-    def configure(self, queue: str, static: Iterable[LiveMember] = ()) -> None:
+    def configure(self, queue: str, static: Iterable[LiveMember] = (), rules: QueueRules | None = None) -> None:
         """Declare a queue, as `queues.conf` does, with its static members. A queue of that name starts anew."""
-        self._queues[fold(queue)] = _Queue(
-            queue,
-            (
-                msgspec.structs.replace(member, membership=Membership.STATIC, once_paused=member.paused)
-                for member in static
-            ),
+        members = (
+            msgspec.structs.replace(member, membership=Membership.STATIC, once_paused=member.paused)
+            for member in static
         )
+        self._queues[fold(queue)] = _Queue(queue, members, rules or QueueRules())
 
     def drop(self, queue: str) -> None:
         """Take a queue out of the configuration, with all its members. Silent, as `queue reload` is."""
@@ -94,20 +97,50 @@ class AppQueue:
         """Whether Asterisk takes two names for one queue."""
         return fold(queue) == fold(other)
 
-    def set_status(self, interface: str, status: int) -> None:
-        """Let the device state of a phone be `status`, in every queue that has it. No event comes of it here."""
+    def set_device(self, interface: str, state: DeviceState) -> None:
+        """Let this be the state of a phone, in every queue that has it. No event comes of it here."""
+        self._devices[fold(interface)] = state
         for queue in self._queues.values():
             if (member := queue.members.get(fold(interface))) is not None:
-                queue.members[fold(interface)] = msgspec.structs.replace(member, status=status)
+                queue.members[fold(interface)] = msgspec.structs.replace(member, status=state)
 
-    def add(self, queue: str, interface: str, membername: str, penalty: int, paused: bool) -> Answer:
+    def device(self, interface: str) -> DeviceState:
+        """The state of a phone; UNKNOWN until it is set."""
+        return self._devices.get(fold(interface), DeviceState.UNKNOWN)
+
+    def closeup(self, queue: str, interface: str, *, told: bool) -> Closeup | None:
+        """A close look; `told`: with what only some users are told. Every queue is `ringall`, with ringinuse = no."""
+        there = self._queues.get(fold(queue))
+        if there is None:
+            return None
+        return Closeup(
+            queue=there.name,
+            strategy="ringall",
+            callers=0,
+            seats=tuple(Seat(member) for member in there.members.values()),
+            now=datetime.now(UTC),
+            ring_in_use=False if told and fold(interface) in there.members else None,
+            rules=there.rules if told else None,
+        )
+
+    def add(
+        self, queue: str, interface: str, membername: str, penalty: int, paused: bool, state_interface: str = ""
+    ) -> Answer:
         """QueueAdd. A negative penalty becomes 0; an empty name becomes the interface."""
         there = self._queues.get(fold(queue))
         if there is None:
             return Answer.ADD_NO_QUEUE
         if fold(interface) in there.members:
             return Answer.ADD_ALREADY_THERE
-        member = LiveMember(interface, membername or interface, max(0, penalty), paused, once_paused=paused)
+        member = LiveMember(
+            interface,
+            membername or interface,
+            max(0, penalty),
+            paused,
+            status=self.device(interface),
+            state_interface="" if state_interface == interface else state_interface,
+            once_paused=paused,
+        )
         there.members[fold(interface)] = member
         self._tell("QueueMemberAdded", there.name, member)
         return Answer.ADDED

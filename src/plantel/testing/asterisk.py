@@ -1,7 +1,7 @@
 """A private Asterisk: a real one, with every file below one directory and every port on loopback.
 
-For tests and demonstrations. Needs the program (Debian: `scripts/debian-packages demo`), no root, and nothing of what
-may be configured on the machine. Boots in a third of a second.
+For tests and demonstrations. Needs an `Installation` (`scripts/debian-packages`, `scripts/asterisk-22`), no root, and
+nothing of what may be configured on the machine. Boots in a third of a second.
 """
 
 import contextlib
@@ -9,7 +9,6 @@ import os
 import random
 import re
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +20,8 @@ from typing import Self
 
 import msgspec
 
+from plantel.testing.installation import Installation, own_installation
+
 _MODULES = (
     "res_sorcery_config",
     "res_pjproject",  # res_rtp_asterisk needs both; without RTP every call ends in 503
@@ -30,9 +31,23 @@ _MODULES = (
     "bridge_simple",
     "pbx_config",
     "func_devstate",
-    "chan_sip",
+    "app_dial",
+    "func_config",
     "app_queue",
 )
+_PHONE_MODULES = {
+    "SIP": ("chan_sip",),
+    "PJSIP": (
+        "res_sorcery_memory",
+        "res_sorcery_astdb",
+        "res_pjsip",
+        "res_pjsip_pubsub",  # of no use here, but chan_pjsip wants it
+        "res_pjsip_session",
+        "res_pjsip_sdp_rtp",
+        "res_pjsip_endpoint_identifier_anonymous",
+        "chan_pjsip",
+    ),
+}
 _EMPTY_FILES = (
     "acl.conf",
     "ccss.conf",
@@ -45,14 +60,7 @@ _EMPTY_FILES = (
     "queuerules.conf",
     "udptl.conf",
 )
-_PROGRAM_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
-_MODULE_DIRECTORIES = (
-    "/usr/lib/asterisk/modules",
-    "/usr/lib64/asterisk/modules",
-    "/usr/lib/x86_64-linux-gnu/asterisk/modules",
-    "/usr/lib/aarch64-linux-gnu/asterisk/modules",
-)
-_DATA_DIRECTORIES = ("/usr/share/asterisk", "/var/lib/asterisk")
+_QUEUE_DEFAULTS = {"strategy": "ringall", "timeout": "5", "retry": "1", "ringinuse": "no"}
 _SOCKET_PATH_MOST = 107  # sun_path, less its NUL
 
 # Below the ports that the kernel gives to outgoing connections, so that none of those takes one during a restart.
@@ -61,10 +69,6 @@ _RTP_PORTS = range(10000, 15999)
 
 # What a queue name may not hold in queues.conf or as an argument in extensions.conf.
 _UNUSABLE = re.compile(r'[\x00-\x1f\x7f\[\],;|"$\\]')
-
-
-class AsteriskMissing(Exception):
-    """The program, or a directory it needs, is not on this machine; the message tells which."""
 
 
 class AsteriskFailed(Exception):
@@ -95,10 +99,14 @@ def free_port(kind: socket.SocketKind) -> int:
 class PrivateAsterisk:
     """An Asterisk of one's own.
 
-    queues    the queues by name, each with further lines of its section in queues.conf, such as
-              `member => SIP/9001,0,Sam`
-    phones    SIP peers (`SIP/1001` for `1001`), each a fixed port on loopback where `sipp.Phone` answers
+    queues    the queues by name, each with lines of its section in queues.conf, such as `member => SIP/9001,0,Sam` or,
+              in place of a default, `ringinuse = yes`
+    phones    peers or endpoints of the installation's technology (`interface` gives their names to dial), each a fixed
+              port on loopback where `sipp.Phone` answers
     users     AMI users besides `user`, which has what the documentation asks for
+
+    The context `agents` reaches a phone by its name (`Local/1001@agents/n`); a hint of that name shows the device
+    `Custom:1001`, for `devstate change`.
 
     As a context manager it is started and stopped. Methods block; from a coroutine, call them in a thread. A file
     written here is rewritten by `configure` only, so a test may add to one and `restart`.
@@ -111,10 +119,13 @@ class PrivateAsterisk:
         queues: Mapping[str, Sequence[str]],
         phones: Iterable[str] = (),
         users: Iterable[AmiUser] = (),
+        installation: Installation | None = None,
         persistent_members: bool = False,
         ring_seconds: int = 2,
     ) -> None:
-        """`ring_seconds`: how long a caller stays in a queue where nobody answers. Raises AsteriskMissing."""
+        """`installation`: the machine's own without it. `ring_seconds`: how long a caller stays in a queue where nobody
+        answers. Raises AsteriskMissing.
+        """
         self.directory = directory.resolve()
         self.host = "127.0.0.1"
         self.ami_port = free_port(socket.SOCK_STREAM)
@@ -125,12 +136,16 @@ class PrivateAsterisk:
         self._persistent_members = persistent_members
         self._ring_seconds = ring_seconds
         self._process: subprocess.Popen[bytes] | None = None
-        self._program = _program()
+        self._installation = installation or own_installation()
         socket_path = self.directory / "run" / "asterisk.ctl"
         if len(os.fsencode(socket_path)) > _SOCKET_PATH_MOST:
             raise AsteriskFailed(f"{socket_path} is longer than the path of a socket may be")
         self._lay_out((self.user, *users))
         self._write_queues(queues)
+
+    def interface(self, phone: str) -> str:
+        """What a member with this phone is called: `SIP/1001`, or `PJSIP/1001` where there is no `chan_sip`."""
+        return f"{self._installation.technology}/{phone}"
 
     def __enter__(self) -> Self:
         self.start()
@@ -152,7 +167,7 @@ class PrivateAsterisk:
         assert self.pid is None, "it is running"
         with (self.directory / "log" / "console").open("ab") as console:
             self._process = subprocess.Popen(  # noqa: S603 - the program found on the path, on files of our own
-                [self._program, "-f", "-C", str(self._conf("asterisk.conf"))],
+                [*self._installation.command, "-f", "-C", str(self._conf("asterisk.conf"))],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -204,7 +219,7 @@ class PrivateAsterisk:
         """What Asterisk's command line prints for `command`. Raises AsteriskFailed where it cannot be reached."""
         try:
             done = subprocess.run(  # noqa: S603 - as in `start`; there is no shell
-                [self._program, "-n", "-C", str(self._conf("asterisk.conf")), "-rx", command],
+                [*self._installation.command, "-n", "-C", str(self._conf("asterisk.conf")), "-rx", command],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=seconds,
@@ -274,12 +289,13 @@ class PrivateAsterisk:
             "asterisk.conf",
             "[directories]",
             *(f"{setting} => {self.directory / name}" for setting, name in below.items()),
-            f"astmoddir => {_first_directory('the modules', _MODULE_DIRECTORIES, 'app_queue.so')}",
-            f"astdatadir => {_first_directory('the documentation', _DATA_DIRECTORIES, 'documentation')}",
+            f"astmoddir => {self._installation.modules}",
+            f"astdatadir => {self._installation.data}",
             "[options]",
             "nocolor = yes",
         )
-        self._write("modules.conf", "[modules]", "autoload = no", *(f"load = {module}.so" for module in _MODULES))
+        modules = (*_MODULES, *_PHONE_MODULES[self._installation.technology])
+        self._write("modules.conf", "[modules]", "autoload = no", *(f"load = {module}.so" for module in modules))
         self._write("logger.conf", "[general]", "[logfiles]", "messages => notice,warning,error")
         self._write(
             "manager.conf",
@@ -294,20 +310,38 @@ class PrivateAsterisk:
                 file.write(f"[{user.name}]\nsecret = {user.secret}\nread = {user.read}\nwrite = {user.write}\n")
         self._conf("manager.conf").chmod(0o600)
         self._write("rtp.conf", "[general]", f"rtpstart = {_RTP_PORTS.start}", f"rtpend = {_RTP_PORTS.stop - 1}")
-        self._write(
-            "sip.conf",
-            "[general]",
-            f"udpbindaddr = {self.host}:{self.sip_port}",
-            "context = callers",
-            "allowguest = yes",
-            "disallow = all",
-            "allow = ulaw",
-            "directmedia = no",
-            "callcounter = yes",
-            *(f"[{phone}]\ntype = peer\nhost = {self.host}\nport = {port}" for phone, port in self.phones.items()),
-        )
+        self._write_phones()
         for name in _EMPTY_FILES:
             self._write(name)
+
+    def _write_phones(self) -> None:
+        if self._installation.technology == "SIP":
+            self._write(
+                "sip.conf",
+                "[general]",
+                f"udpbindaddr = {self.host}:{self.sip_port}",
+                "context = callers",
+                "allowguest = yes",
+                "disallow = all",
+                "allow = ulaw",
+                "directmedia = no",
+                "callcounter = yes",
+                *(f"[{phone}]\ntype = peer\nhost = {self.host}\nport = {port}" for phone, port in self.phones.items()),
+            )
+            return
+        endpoint = ("type = endpoint", "context = callers", "disallow = all", "allow = ulaw", "direct_media = no")
+        lines = [
+            "[loopback]",
+            "type = transport",
+            "protocol = udp",
+            f"bind = {self.host}:{self.sip_port}",
+            "[anonymous]",  # by this name res_pjsip_endpoint_identifier_anonymous knows whom to take a stranger for
+            *endpoint,
+        ]
+        for phone, port in self.phones.items():
+            lines += [f"[{phone}]", *endpoint, f"aors = {phone}"]
+            lines += [f"[{phone}]", "type = aor", f"contact = sip:{phone}@{self.host}:{port}"]
+        self._write("pjsip.conf", *lines)
 
     def _write_queues(self, queues: Mapping[str, Sequence[str]]) -> None:
         self.extensions = {queue: str(7000 + place) for place, queue in enumerate(queues)}
@@ -315,7 +349,10 @@ class PrivateAsterisk:
         for queue, lines in queues.items():
             if _UNUSABLE.search(queue) or queue.lower() == "general":
                 raise ValueError(f"{queue!r} is no name for a queue in Asterisk's files")
-            sections += [f"[{queue}]", "strategy = ringall", "timeout = 5", "retry = 1", "ringinuse = no", *lines]
+            given = {line.partition("=")[0].strip() for line in lines}
+            # of two lines with one key Asterisk takes now the first and now the last
+            defaults = [f"{key} = {value}" for key, value in _QUEUE_DEFAULTS.items() if key not in given]
+            sections += [f"[{queue}]", *defaults, *lines]
         kept = "yes" if self._persistent_members else "no"
         self._write("queues.conf", "[general]", f"persistentmembers = {kept}", *sections)
         self._write(
@@ -326,18 +363,9 @@ class PrivateAsterisk:
                 f"exten => {extension},1,Queue({queue},r,,,{self._ring_seconds})\n same => n,Hangup(19)"
                 for queue, extension in self.extensions.items()
             ),
+            "[agents]",
+            *(
+                f"exten => {phone},1,Dial({self.interface(phone)})\nexten => {phone},hint,Custom:{phone}"
+                for phone in self.phones
+            ),
         )
-
-
-def _program() -> str:
-    program = shutil.which("asterisk", path=_PROGRAM_PATH)
-    if program is None:
-        raise AsteriskMissing("there is no asterisk on this machine: scripts/debian-packages demo installs it")
-    return program
-
-
-def _first_directory(what: str, candidates: Iterable[str], holding: str) -> Path:
-    for candidate in map(Path, candidates):
-        if (candidate / holding).exists():
-            return candidate
-    raise AsteriskMissing(f"{what} of Asterisk are in none of {', '.join(candidates)}")

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
+from plantel.closeup import Closeup
+from plantel.device import DeviceState
 from plantel.errors import (
     ActionRefused,
     MemberNotDynamic,
@@ -31,12 +33,13 @@ class FakeSwitch:
 
     Somebody else's changes are made on `pbx`; they are heard of, as live events are. What fails, until it is set back:
 
-    failure          the SwitchError that snapshot and apply raise at once. `cut()` sets SwitchUnreachable
+    failure          the SwitchError that every question and apply raise at once. `cut()` sets SwitchUnreachable
     partial_failure  the SwitchError that snapshots of some queues raise, while those of all queues succeed
-    hanging          snapshot and apply get no answer: SwitchTimeout after `answer_seconds`
+    hanging          they get no answer: SwitchTimeout after `answer_seconds`
     cut_after        the connection goes once so many actions of the next apply are carried out, with the answers to all
                      of them (then it is back to None)
     privileged       False: changes are refused for lack of a privilege, snapshots are not
+    told             False: the user may not ask for the state of phones, nor for what QueueStatus does not tell
     deaf             True: no change is heard of; a connection made or lost still is
 
     How long things take, asked anew each time; at first nothing does:
@@ -67,6 +70,8 @@ class FakeSwitch:
         self.hanging = False
         self.cut_after: int | None = None
         self.privileged = True
+        self.restarts = 0
+        self.told = True
         self.deaf = False
         self.pace: Callable[[], float] = lambda: 0
         self.lag: Callable[[], float] = lambda: 0
@@ -75,6 +80,7 @@ class FakeSwitch:
         self._answer_seconds = answer_seconds
         self._connected = False
         self._losses = 0
+        self._lost_since_look = False
         self._order = asyncio.Lock()  # on one connection things are done one after another
         self._heard: Callable[[str | None], None] = lambda _queue: None
 
@@ -86,6 +92,7 @@ class FakeSwitch:
         self.looks += 1
         async with self._order:
             losses = await self._reach()
+            self._lost_since_look = False
             if queues is not None and self.partial_failure is not None:
                 raise self.partial_failure
             await self._pass(losses)
@@ -101,6 +108,8 @@ class FakeSwitch:
         if not actions:
             return []
         async with self._order:
+            if self._lost_since_look:
+                raise self._unreachable("the connection was lost since the last look")
             losses = await self._reach()
             outcomes: list[Outcome] = []
             try:
@@ -116,6 +125,14 @@ class FakeSwitch:
                 raise
         return outcomes
 
+    async def devices(self, interfaces: Collection[str]) -> Mapping[str, DeviceState | None]:
+        await self._reach()
+        return {interface: self.pbx.device(interface) if self.told else None for interface in interfaces}
+
+    async def examine(self, queue: str, interface: str) -> Closeup | None:
+        await self._reach()
+        return self.pbx.closeup(queue, interface, told=self.told)
+
     def listen(self, heard: Callable[[str | None], None]) -> None:
         self._heard = heard
 
@@ -124,6 +141,7 @@ class FakeSwitch:
         if self._connected:
             self._connected = False
             self._losses += 1
+        self._lost_since_look = False
 
     def add_queue(self, queue: str, static: Iterable[LiveMember] = ()) -> None:
         """Configure a queue and reload."""
@@ -142,11 +160,12 @@ class FakeSwitch:
     def restart(self) -> None:
         """Restart Asterisk: dynamic members are gone, and so is the connection."""
         self.pbx.restart()
+        self.restarts += 1
         self._lose()
 
     def cut(self) -> None:
         """Make the server unreachable until `mend`."""
-        self.failure = SwitchUnreachable(server=self.name, detail="connection refused")
+        self.failure = self._unreachable("connection refused")
         self._lose()
 
     def mend(self) -> None:
@@ -172,7 +191,7 @@ class FakeSwitch:
             await asyncio.sleep(seconds)
         await self._hang()
         if self._losses != losses:
-            raise SwitchUnreachable(server=self.name, detail="Asterisk closed the connection")
+            raise self._unreachable("Asterisk closed the connection")
 
     async def _hang(self) -> None:
         if self.hanging:
@@ -184,7 +203,7 @@ class FakeSwitch:
         if self.cut_after == done:
             self.cut_after = None
             self._lose()
-            raise SwitchUnreachable(server=self.name, detail="Asterisk closed the connection")
+            raise self._unreachable("Asterisk closed the connection")
 
     def _outlive(self, actions: Sequence[Action]) -> None:
         """Asterisk has read these before it saw the connection end."""
@@ -197,8 +216,8 @@ class FakeSwitch:
         if not self.privileged:
             return PrivilegeMissing(server=self.name, action=_VERBS[type(action)])
         match action:
-            case Add(queue, interface, membername, penalty, paused):
-                answer = self.pbx.add(queue, interface, membername, penalty, paused)
+            case Add(queue, interface, membername, penalty, paused, state_interface):
+                answer = self.pbx.add(queue, interface, membername, penalty, paused, state_interface)
             case Remove(queue, interface):
                 answer = self.pbx.remove(queue, interface)
             case Penalise(queue, interface, penalty):
@@ -224,15 +243,16 @@ class FakeSwitch:
         if self._connected:
             self._tell(None)
             self._connected = False
+            self._lost_since_look = True
             self._losses += 1
+
+    def _unreachable(self, detail: str) -> SwitchUnreachable:
+        return SwitchUnreachable(server=self.name, detail=detail)
 
     def _tell(self, queue: str | None) -> None:
         if self._connected:
             loop = asyncio.get_running_loop()
             if seconds := self.lag():
-                loop.call_later(seconds, self._hear, queue)
+                loop.call_later(seconds, self._heard, queue)
             else:
-                loop.call_soon(self._hear, queue)
-
-    def _hear(self, queue: str | None) -> None:
-        self._heard(queue)
+                loop.call_soon(self._heard, queue)

@@ -9,9 +9,12 @@ from copy import copy
 from datetime import datetime
 from typing import TypeVar
 
+import msgspec
+
 from plantel import errors
 from plantel.access import Token, User
 from plantel.batch import Batch, Change
+from plantel.drift import DriftRecord
 from plantel.plan import Claim
 from plantel.ports import Entry, Like, Transaction
 from plantel.roster import Campaign, Member, fold
@@ -39,6 +42,8 @@ class _State:
         self.users: dict[_Pair, User] = {}
         self.claims: dict[_Pair, dict[_Pair, Claim]] = {}
         """By instance and server, then by the claim's key."""
+        self.drifts: list[tuple[str, DriftRecord]] = []
+        """With the instance of each."""
 
     def copied(self) -> "_State":
         """A copy that can be changed without changing this one."""
@@ -50,6 +55,7 @@ class _State:
         other.tokens = self.tokens.copy()
         other.users = self.users.copy()
         other.claims = {key: lines.copy() for key, lines in self.claims.items()}
+        other.drifts = self.drifts.copy()
         return other
 
 
@@ -276,16 +282,31 @@ class _MemoryTransaction:
         lines = self._writing().claims.setdefault((instance, server), {})
         lines.update((claim.key, claim) for claim in claims)
 
+    def add_drifts(self, instance: str, records: Iterable[DriftRecord]) -> None:
+        self._writing().drifts.extend((instance, record) for record in records)
+
+    def drifts(
+        self, instance: str, *, server: str | None = None, campaign: str | None = None, limit: int = 100
+    ) -> list[DriftRecord]:
+        found = [
+            record
+            for whose, record in self.state.drifts
+            if whose == instance
+            and server in {None, record.server}
+            and (campaign is None or fold(campaign) == fold(record.campaign))
+        ]
+        return found[-limit:]
+
     def drop_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
         lines = self._writing().claims.setdefault((instance, server), {})
         for claim in claims:
             lines.pop(claim.key, None)
 
-    def forget_pauses(self, instance: str, members: Iterable[Member]) -> None:
-        keys = {(fold(member.campaign), member.phone) for member in members}
-        for (owner, _), lines in self._writing().claims.items():
-            for key in keys & lines.keys() if owner == instance else ():
-                lines[key] = Claim(lines[key].queue, lines[key].interface, lines[key].added)
+    def forget_pauses(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
+        lines = self._writing().claims.setdefault((instance, server), {})
+        for claim in claims:
+            if (line := lines.get(claim.key)) is not None:
+                lines[claim.key] = msgspec.structs.replace(line, paused=None)
 
 
 def _arrive(roster: dict[str, Member], members: list[Member]) -> None:

@@ -101,7 +101,7 @@ def _bound(port: int) -> bool:
 
 
 class Phone:
-    """The phone `SIP/{name}` of a PrivateAsterisk: rings for a tenth of a second, answers, and waits to be hung up on.
+    """The phone `name` of a PrivateAsterisk: rings for a tenth of a second, answers, and waits to be hung up on.
 
     `rings` counts the calls that came in since it was started, `answers` those picked up.
     """

@@ -8,11 +8,12 @@ seed does the same again.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
-from plantel import errors, reconcile
+from plantel import contest, doubt, errors, reconcile
 from plantel.access import Actor, Role
 from plantel.batch import Kind, Source
 from plantel.plan import LiveMember, Membership
@@ -70,6 +71,9 @@ class Simulation:
         with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
             patch.setattr(reconcile, "random", self.draw)
             patch.setattr(reconcile, "log", self.story)
+            clock = SimpleNamespace(monotonic=runner.get_loop().time)
+            patch.setattr(doubt, "time", clock)
+            patch.setattr(contest, "time", clock)
             patch.setattr(reconcile, "CHUNK", self.draw.choice((1, 2, 500)))
             try:
                 runner.run(self._run())
@@ -173,7 +177,7 @@ class Simulation:
             return
         self._answered.append((receipt, items))
         self.story.tell(f"  {process.name}: 1 for {items} at {receipt.revision}")
-        if wait and await process.delivery.live(receipt.campaigns, 5) is None:
+        if wait and await process.delivery.live(receipt, 5) is None:
             self._check_live(receipt, items)
 
     def _remove(self) -> None:
@@ -417,7 +421,7 @@ class Simulation:
                 expected = errors.MemberNotOurs
             elif not states and (members or len(self.servers) > 1):
                 expected = errors.QueueMissing
-            said = process.delivery.behind([fold(queue)])
+            said = process.delivery.behind(Receipt("", 0, (), frozenset({fold(queue)}), members))
             if type(said) is not (expected or type(None)):
                 raise Broken(f"{process.name} says of {queue}: {said!r}, not {expected}")
 

@@ -118,7 +118,26 @@ def upgrade() -> None:
         Column("interface", String(79), nullable=False),
         Column("added", Boolean, nullable=False),
         Column("paused", Boolean),
+        Column("penalty", Integer),
         PrimaryKeyConstraint("instance", "server", "folded_queue", "phone", name="claims_pk"),
         sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "drifts",
+        Column("number", _Number, nullable=False),
+        Column("instance", String(255), nullable=False),
+        Column("at", _Number, nullable=False),
+        Column("server", String(255), nullable=False),
+        Column("campaign", String(79), nullable=False),
+        Column("folded_campaign", String(79), nullable=False),
+        Column("membername", String(79), nullable=False),
+        Column("interface", String(79), nullable=False),
+        Column("kind", String(20), nullable=False),
+        Column("expected", String(20), nullable=False),
+        Column("found", String(20), nullable=False),
+        Column("route", String(20), nullable=False),
+        Column("done", String(20), nullable=False),
+        Column("members", Integer, nullable=False),
+        PrimaryKeyConstraint("number", name="drifts_pk"),
     )
     op.bulk_insert(keys, [{"name": "token", "value": secrets.token_bytes(32)}])

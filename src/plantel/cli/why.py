@@ -1,0 +1,28 @@
+"""`plantel why`: why a phone does not ring."""
+
+from plantel import logs
+from plantel.cli.context import roster
+from plantel.cli.options import AsJson, InstanceName
+from plantel.cli.output import json, tell
+from plantel.findings import Effect
+from plantel.inquiry import inquire
+from plantel.language import current
+from plantel.wiring import operator
+
+_MARKS = {Effect.STOPS: "x", Effect.LIMITS: "!", Effect.TELLS: "-"}
+
+
+async def why(
+    agent: str, campaign: str | None = None, /, *, as_json: AsJson = False, instance: InstanceName = ""
+) -> None:
+    logs.configure("critical", "text")  # whatever is found is shown, so it need not be logged too
+    async with roster(instance) as (_, where):
+        reports = await inquire(where.service, where.delivery, operator(), agent, campaign)
+    answers = [report.explain(current()) for report in reports]
+    if as_json:
+        json(answers)
+        return
+    for answer in answers:
+        print(f"{answer.agent}, {answer.campaign or tell('no campaign', 'ninguna campaña')}: {answer.conclusion}")
+        for finding in answer.findings:
+            print(f"  {_MARKS[finding.effect]} {finding.message} [{finding.code}]")

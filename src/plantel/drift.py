@@ -1,0 +1,172 @@
+"""What was changed on a server behind Plantel's back, as it is kept: what, when, by which route, what was done."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from plantel.plan import Claim, Drift, DriftKind
+from plantel.roster import fold
+
+
+class Route(StrEnum):
+    """How a drift came to be, as far as it shows. Asterisk never tells who it was."""
+
+    EVENT = "event"
+    """Asterisk announced the change as it was made: by AMI, its command line, the dialplan, a phone's feature code."""
+    LOOK = "look"
+    """Found by a look, without a word from Asterisk."""
+    RESTART = "restart"
+    """Asterisk was started anew, which takes every dynamic member."""
+    AWAY = "away"
+    """It happened while Plantel did not watch this server."""
+
+
+class Done(StrEnum):
+    """What became of it."""
+
+    REPAIRED = "repaired"
+    REPORTED = "reported"
+    """Left as it is: the server's policy is to observe, or it is nothing that Plantel could repair."""
+    TAKEN_OVER = "taken_over"
+    """A pause belongs to both sides: the roster has it now."""
+    REFUSED = "refused"
+    """Asterisk did not let it be repaired."""
+
+
+class DriftRecord(msgspec.Struct, frozen=True):
+    """One drift of one member; with an empty `membername` and `interface`, `count` members of the campaign at once.
+
+    `expected` and `found` are the penalty, or the pause (0 or 1), as the roster and as the server had it; else empty.
+    """
+
+    at: datetime
+    server: str
+    campaign: str
+    membername: str
+    interface: str
+    kind: DriftKind
+    expected: str
+    found: str
+    route: Route
+    done: Done
+    count: int = 1
+
+
+_Key = tuple[str, str, DriftKind]
+"""Folded queue, folded interface, kind: by which a drift is recognised from one look to the next."""
+
+
+def _key(drift: Drift) -> _Key:
+    return fold(drift.member.campaign), fold(drift.interface), drift.kind
+
+
+class DriftWatch:
+    """Follows the drifts of one server from look to look, and makes a record of each once."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._seen: dict[_Key, tuple[Drift, Route]] = {}
+        """Not recorded yet: in the round under way, or in those before it that failed."""
+        self._standing: dict[_Key, Drift] = {}
+        """Recorded, and left as they are."""
+        self._announced: set[str] = set()
+        self._away = True
+        self._presumed = False
+        self._restarts = 0
+        self.restarts = 0
+        """As `ports.Switch.restarts` has it at the last look."""
+
+    @property
+    def restarted(self) -> bool:
+        """Whether the server was started anew since the last round over all queues that came to its end."""
+        return self._presumed or self.restarts > self._restarts
+
+    def presume_restart(self, claims: Iterable[Claim], drifts: Iterable[Drift]) -> bool:
+        """Presume a restart where nobody watched, and not one member that Plantel added is left of all `claims`."""
+        if self._away:
+            ours = {claim.key for claim in claims if claim.added and claim.paused is not None}
+            gone = {key[:2] for key in map(_key, drifts) if key[2] is DriftKind.REMOVED}
+            self._presumed = bool(ours) and ours <= gone
+        return self._presumed
+
+    def lost(self) -> None:
+        """The server cannot be watched."""
+        self._away = True
+
+    def announced(self, queue: str) -> None:
+        """An event told that this queue's members change."""
+        self._announced.add(fold(queue))
+
+    def saw(self, drifts: Iterable[Drift]) -> None:
+        """Take the drifts of one look."""
+        for drift in drifts:
+            self._seen.setdefault(_key(drift), (drift, self._route(drift)))
+
+    def concluded(
+        self, at: datetime, queues: Collection[str] | None, left: Iterable[Drift], *, repaired: bool
+    ) -> list[DriftRecord]:
+        """The round over these queues (None: all) has ended, and `left` still stand; returns what is to be recorded.
+
+        `repaired`: whether it was the policy to put them right.
+        """
+        standing = {_key(drift): drift for drift in left}
+        looked_at = None if queues is None else {fold(queue) for queue in queues}
+        records = []
+        for key in [key for key in self._seen if looked_at is None or key[0] in looked_at]:
+            drift, route = self._seen.pop(key)
+            if key not in standing:
+                done = Done.TAKEN_OVER if drift.kind is DriftKind.PAUSED else Done.REPAIRED
+            elif repaired and drift.kind is not DriftKind.DUPLICATED:
+                done = Done.REFUSED
+            else:
+                done = Done.REPORTED
+            before = self._standing.get(key)
+            if key not in standing or before is None or before.found != drift.found:
+                records.append(_record(at, self._server, drift, route, done))
+        if looked_at is None:
+            self._standing = standing
+            self._restarts = self.restarts
+            self._away = self._presumed = False
+            self._announced.clear()
+        else:
+            kept = {key: drift for key, drift in self._standing.items() if key[0] not in looked_at}
+            self._standing = kept | standing
+            self._announced -= looked_at
+        return _condensed(records)
+
+    def _route(self, drift: Drift) -> Route:
+        if self.restarted:
+            return Route.RESTART
+        if fold(drift.member.campaign) in self._announced:
+            return Route.EVENT
+        return Route.AWAY if self._away else Route.LOOK
+
+
+def _record(at: datetime, server: str, drift: Drift, route: Route, done: Done) -> DriftRecord:
+    """The record of one member's drift."""
+    member, there = drift.member, drift.found
+    expected = found = ""
+    if there is not None and drift.kind is DriftKind.PENALTY:
+        expected, found = str(member.penalty), str(there.penalty)
+    elif there is not None and drift.kind is DriftKind.PAUSED:
+        expected, found = str(int(member.paused)), str(int(there.paused))
+    return DriftRecord(
+        at, server, member.campaign, member.membername, drift.interface, drift.kind, expected, found, route, done
+    )
+
+
+def _condensed(records: Iterable[DriftRecord]) -> list[DriftRecord]:
+    """The same with one record for each campaign in place of those that a restart gave every member of it."""
+    kept: list[DriftRecord] = []
+    restarted: dict[tuple[str, DriftKind, Done], DriftRecord] = {}
+    for one in records:
+        if one.route is not Route.RESTART:
+            kept.append(one)
+            continue
+        whose = (one.campaign, one.kind, one.done)
+        first = restarted.get(whose)
+        count = 1 if first is None else first.count + 1
+        restarted[whose] = msgspec.structs.replace(one, membername="", interface="", count=count)
+    return kept + list(restarted.values())

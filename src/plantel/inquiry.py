@@ -1,0 +1,54 @@
+"""Asking the roster and every server why a phone does not ring."""
+
+import asyncio
+
+from plantel import errors
+from plantel.access import Actor
+from plantel.facts import Facts, Sight, Trace
+from plantel.reconcile import Delivery, Reconciler, State
+from plantel.report import Report
+from plantel.service import Service
+from plantel.why import why
+
+PATIENCE = 5.0
+"""Seconds that each server has to answer."""
+
+
+async def inquire(
+    service: Service, delivery: Delivery, actor: Actor, agent: str, campaign: str | None = None
+) -> list[Report]:
+    """Why the phone of `agent` (a membername or an interface) does not ring: in `campaign`, or in each where it is.
+
+    One report for each campaign, at least one. A server that is away is part of the answer. Raises UnknownCampaign,
+    AccessRefused (who may not change members is not told of servers), StoreError.
+    """
+    actor.check_write()
+    traces = await service.trace(actor, agent, campaign)
+    return [await _report(delivery, trace) for trace in traces]
+
+
+async def _report(delivery: Delivery, trace: Trace) -> Report:
+    carriers = [one for one in delivery.reconcilers if trace.campaign is None or one.carries(trace.campaign)]
+    sights = await asyncio.gather(*(_look(one, trace) for one in carriers))
+    return why(Facts(trace, tuple(sights), len(delivery.reconcilers)))
+
+
+async def _look(reconciler: Reconciler, trace: Trace) -> Sight:
+    server, campaign = reconciler.name, trace.campaign
+    phone = reconciler.phones.called(trace.interface) if trace.interface else ""
+    obliged = campaign is not None and reconciler.obliged(campaign)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            seen = None if campaign is None else await reconciler.switch.examine(campaign, phone)
+            states = await reconciler.switch.devices([phone] if phone else [])
+    except TimeoutError:
+        return Sight(server, errors.SwitchTimeout(server=server, seconds=PATIENCE), obliged=obliged)
+    except errors.SwitchError as error:
+        return Sight(server, error, obliged=obliged)
+    ours = seen is not None and await reconciler.owns(seen.queue, phone)
+    lag = None
+    if campaign is not None and trace.member is not None and reconciler.status.state is State.LAGGING:
+        lag = reconciler.behind(campaign, [trace.member])
+    if isinstance(lag, errors.SwitchBehind):
+        lag = None
+    return Sight(server, None, seen, states.get(phone), ours, obliged, lag, phone)

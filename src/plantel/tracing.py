@@ -1,0 +1,70 @@
+"""Following an agent through the roster and its journal."""
+
+import difflib
+
+from plantel import errors
+from plantel.access import Actor
+from plantel.facts import Trace
+from plantel.ports import Transaction
+from plantel.roster import Member, fold, is_interface
+
+SIMILAR_MOST = 3
+"""Names offered in place of one that nobody has."""
+
+
+def trace(
+    transaction: Transaction, instance: str, actor: Actor, agent: str, campaign: str | None = None
+) -> list[Trace]:
+    """What is known of an agent, named by membername or by interface: in `campaign`, or in each campaign with it.
+
+    For one who is in none, in each that the newest 1000 journal lines about it name; if there are none either, one
+    Trace without a campaign. Only campaigns that `actor` reaches. Raises UnknownCampaign, CampaignForbidden.
+    """
+    if campaign is not None and not actor.reaches(campaign):
+        raise errors.CampaignForbidden(campaign=campaign)
+    known = transaction.campaigns(instance)
+    if campaign is not None and fold(campaign) not in known:
+        raise errors.UnknownCampaign(campaign=campaign)
+    present = [
+        member
+        for member in transaction.members(instance, None if campaign is None else [campaign])
+        if actor.reaches(member.campaign) and (member.membername == agent or member.phone == fold(agent))
+    ]
+    if present:
+        return [_present(transaction, instance, agent, member) for member in present]
+    past = _past(transaction, instance, agent, campaign)
+    campaigns = [known[fold(campaign)].name] if campaign is not None else sorted(past)
+    traces = [
+        _absent(transaction, instance, agent, name, past.get(name))
+        for name in campaigns
+        if fold(name) in known and actor.reaches(name)
+    ]
+    return traces or [Trace(agent, None, agent if is_interface(agent) else "")]
+
+
+def _present(transaction: Transaction, instance: str, agent: str, member: Member) -> Trace:
+    history = transaction.journal(instance, campaign=member.campaign, membername=member.membername)
+    return Trace(agent, member.campaign, member.interface, member, tuple(history))
+
+
+def _absent(transaction: Transaction, instance: str, agent: str, campaign: str, past: Member | None) -> Trace:
+    members = transaction.members(instance, [campaign])
+    if past is None:
+        alike = {member.membername.casefold(): member.membername for member in members}
+        close = difflib.get_close_matches(agent.casefold(), alike, n=SIMILAR_MOST, cutoff=0.8)
+        interface = agent if is_interface(agent) else ""
+        return Trace(agent, campaign, interface, similar=tuple(alike[name] for name in close))
+    history = transaction.journal(instance, campaign=campaign, membername=past.membername)
+    holder = next((member.membername for member in members if member.phone == past.phone), None)
+    return Trace(agent, campaign, past.interface, history=tuple(history), holder=holder)
+
+
+def _past(transaction: Transaction, instance: str, agent: str, campaign: str | None) -> dict[str, Member]:
+    """By campaign, the last member of that name, or on that phone, that the journal knows."""
+    phone = is_interface(agent)
+    past: dict[str, Member] = {}
+    for line in transaction.journal(instance, campaign=campaign, membername=None if phone else agent):
+        for side in (line.change.before, line.change.after):
+            if side is not None and (side.phone == fold(agent) if phone else side.membername == agent):
+                past[side.campaign] = side
+    return past

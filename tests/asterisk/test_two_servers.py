@@ -1,0 +1,173 @@
+"""One Plantel, an Asterisk 16 and an Asterisk 22 at once: each with a campaign of its own, and one that both carry."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+import pytest
+
+from plantel.ami import AmiSwitch
+from plantel.testing import sipp
+from plantel.testing.asterisk import PrivateAsterisk
+from tests.support.asterisks import VERSIONS
+from tests.support.server import PlantelServer, served
+
+pytestmark = [pytest.mark.anyio, pytest.mark.asterisk]
+
+SHARED, OWN = "Ventas->", {"16": "Vieja<-", "22": "Nueva<-"}
+PHONE = "SIP/1001"
+LIVE = 20
+"""Seconds within which a change has to be live, back-off after a restart included."""
+
+Pair = Mapping[str, PrivateAsterisk]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    made = {
+        version: PrivateAsterisk(
+            tmp_path_factory.mktemp(f"ast{version}"),
+            queues={SHARED: (), OWN[version]: ()},
+            phones=["1001"],
+            installation=find(),
+        )
+        for version, find in VERSIONS.items()
+    }
+    with made["16"], made["22"]:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def plantel(tmp_path_factory: pytest.TempPathFactory, pair: Pair) -> Iterator[PlantelServer]:
+    servers = "".join(
+        f"""
+        [[asterisk]]
+        name = "pbx{version}"
+        port = {asterisk.ami_port}
+        secret = "{asterisk.user.secret}"
+        campaigns = {json.dumps([SHARED, OWN[version]])}
+        """
+        for version, asterisk in pair.items()
+    )
+    # the tables that end the text belong to the last server, Asterisk 22
+    rules = """
+        [asterisk.map]
+        "SIP/" = "PJSIP/"
+        [asterisk.state]
+        "Local/{phone}@agents/n" = "PJSIP/{phone}"
+        """
+    with served(PlantelServer(tmp_path_factory.mktemp("plantel"), config=servers + rules)) as running:
+        yield running
+
+
+@pytest.fixture
+def office(plantel: PlantelServer, pair: Pair) -> Iterator["Office"]:
+    made = Office(plantel, pair)
+    yield made
+    made.tidy()
+
+
+class Office:
+    """What an old client and an operator do with the three of them."""
+
+    def __init__(self, plantel: PlantelServer, pair: Pair) -> None:
+        self.pair = pair
+        self.http = httpx.Client(
+            base_url=plantel.url, headers={"authorization": f"Basic {plantel.token}"}, timeout=2 * LIVE
+        )
+
+    def add(self, *members: tuple[str, str, str], prefer: str = f"wait={LIVE}") -> str:
+        """The published call for (agent, campaign, phone); how the delivery stood when the answer left."""
+        items = [
+            {"membername": agent, "queueName": campaign, "interface1": phone, "penalty": 0, "paused": 0}
+            for agent, campaign, phone in members
+        ]
+        answer = self.http.post(
+            "/Integra/resources/queues/addqueuemember",
+            data={"queuemember": json.dumps(items)},
+            headers={"prefer": prefer},
+        )
+        assert answer.text == "1"
+        return answer.headers["plantel-delivery"]
+
+    def members(self, campaign: str) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = self.http.get("/api/v1/members", params={"campaign": campaign}).json()
+        return listed
+
+    def show(self, version: str, campaign: str = "") -> str:
+        """What Asterisk itself shows."""
+        return self.pair[version].cli(f'queue show "{campaign}"' if campaign else "queue show")
+
+    def tidy(self) -> None:
+        for campaign in (SHARED, *OWN.values()):
+            agents = [one["membername"] for one in self.members(campaign)]
+            if agents:
+                self.http.post("/api/v1/members/remove", json={"campaign": campaign, "agents": agents})
+        self.http.close()
+
+
+async def test_what_an_old_client_sends_rings_at_both_under_each_ones_name(office: Office) -> None:
+    assert office.add(("ana", SHARED, PHONE), ("vera", OWN["16"], PHONE), ("nora", OWN["22"], PHONE)) == "live"
+    for version, interface in (("16", "(SIP/1001)"), ("22", "(PJSIP/1001)")):
+        assert interface in office.show(version, SHARED)
+        async with sipp.Phone(office.pair[version], "1001") as phone:
+            for times, campaign in enumerate((SHARED, OWN[version]), 1):
+                assert (await sipp.call(office.pair[version], campaign)).answered
+                await phone.answered(times)
+    assert "vera" not in office.show("22")
+    assert "nora" not in office.show("16")
+    (ana,) = office.members(SHARED)
+    assert (ana["interface"], ana["called"]) == (PHONE, {"pbx22": "PJSIP/1001"})
+    (vera,) = office.members(OWN["16"])
+    assert "called" not in vera
+
+
+async def test_a_pause_at_one_server_reaches_the_other(office: Office) -> None:
+    assert office.add(("ana", SHARED, PHONE)) == "live"
+    other = office.pair["16"]
+    watching = AmiSwitch("watching", other.host, other.ami_port, other.user.name, other.user.secret)
+    heard: asyncio.Queue[str | None] = asyncio.Queue()
+    watching.listen(heard.put_nowait)
+    await watching.snapshot()
+    office.pair["22"].cli(f'queue pause member PJSIP/1001 queue "{SHARED}"')
+    async with asyncio.timeout(LIVE):
+        while not all(one.paused for one in (await watching.snapshot([SHARED])).queues[SHARED]):
+            await heard.get()
+    await watching.close()
+    (ana,) = office.members(SHARED)
+    assert ana["paused"]
+
+
+async def test_with_one_away_the_others_campaign_is_live_and_the_shared_one_waits(office: Office) -> None:
+    assert office.add(("ana", SHARED, PHONE)) == "live"
+    await asyncio.to_thread(office.pair["22"].kill)
+    try:
+        assert office.add(("vera", OWN["16"], PHONE)) == "live"
+        assert office.add(("eva", SHARED, "SIP/1002"), prefer="wait=1") == "pending"
+        assert "(SIP/1002)" in office.show("16", SHARED)
+    finally:
+        await asyncio.to_thread(office.pair["22"].start)
+    assert office.add(("eva", SHARED, "SIP/1002")) == "live"
+    assert "(PJSIP/1001)" in office.show("22", SHARED)
+    assert "(PJSIP/1002)" in office.show("22", SHARED)
+
+
+async def test_one_phone_for_two_is_told_and_does_not_flap(office: Office, plantel: PlantelServer) -> None:
+    assert office.add(("ana", SHARED, PHONE), ("eva", SHARED, "PJSIP/1001"), prefer="wait=2") == "pending"
+    assert "SIP/1001 -> PJSIP/1001 in Ventas-> is another member's phone there" in plantel.run("sync", code=1)
+    assert "eva (PJSIP/1001)" in office.show("22", SHARED)
+    assert office.add(("eva", SHARED, "PJSIP/1002")) == "live"
+    assert "ana (PJSIP/1001)" in office.show("22", SHARED)
+
+
+async def test_check_and_plan_name_the_rules(office: Office, plantel: PlantelServer) -> None:
+    assert office.add(("ana", SHARED, PHONE), ("luz", SHARED, "Local/1001@agents/n")) == "live"
+    shown = plantel.run("check")
+    assert 'pbx22: map: "SIP/" = "PJSIP/" holds for 1 members, such as SIP/1001 -> PJSIP/1001' in shown
+    assert 'pbx22: state: "Local/{phone}@agents/n" = "PJSIP/{phone}" holds for 1 members' in shown
+    assert "from PJSIP/1001" in office.show("22", SHARED), "the state interface of luz"
+    await asyncio.to_thread(office.pair["22"].restart)
+    assert office.add(("eva", SHARED, "SIP/1002")) == "live"
+    assert "from PJSIP/1001" in office.show("22", SHARED), "again after a restart"
