@@ -4,7 +4,7 @@ Each side hears of the other's change at once and would undo it at once, without
 times in a row is set again more and more rarely, and named as the reason why the server does not agree.
 """
 
-import time
+import asyncio
 from collections.abc import Iterable
 
 from plantel.doubt import Key, key
@@ -21,7 +21,7 @@ FORGOTTEN_SECONDS = 120.0
 
 
 class _Count:
-    """How often in a row a member was given one penalty, and how it goes on; by the monotonic clock."""
+    """How often in a row a member was given one penalty, and how it goes on; by the event loop's clock."""
 
     __slots__ = ("last", "penalty", "times")
 
@@ -41,11 +41,11 @@ class Contests:
 
     def __init__(self) -> None:
         self._counts: dict[Key, _Count] = {}
-        self._swept = time.monotonic()
+        self._swept = 0.0
 
     def part(self, actions: Iterable[Action]) -> tuple[tuple[Action, ...], tuple[Penalise, ...], float]:
         """The actions to carry out now, those to hold back, and the seconds until the first of these may go."""
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         self._sweep(now)
         go: list[Action] = []
         held: list[Penalise] = []

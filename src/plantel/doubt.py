@@ -5,7 +5,7 @@ or not the sender has long given up. So an addition that a look does not show ma
 penalty. Until nothing can come any more, the ledger must not be told otherwise.
 """
 
-import time
+import asyncio
 from collections.abc import Collection, Iterable
 
 from plantel.plan import Action, Claim, Pause, Penalise
@@ -24,20 +24,21 @@ def key(action: Action) -> Key:
 
 
 class Doubt:
-    """What is in doubt on one server, by the monotonic clock."""
+    """What is in doubt on one server, by the event loop's clock."""
 
     def __init__(self) -> None:
         """An earlier process may have ended just now."""
         self._unconfirmed: Collection[Key] = frozenset()
         self._changes: set[Key] = set()
-        self._until = time.monotonic() + LATE_SECONDS
+        self._until: float | None = None
+        """Set when the loop first asks."""
 
     def begin(self, unanswered: Iterable[Action]) -> None:
         """The connection has ended before these were answered."""
         if not self._lasts():
             self._changes.clear()
         self._changes.update(key(action) for action in unanswered if isinstance(action, Pause | Penalise))
-        self._until = time.monotonic() + LATE_SECONDS
+        self._until = asyncio.get_running_loop().time() + LATE_SECONDS
 
     def look(self, claims: Iterable[Claim]) -> None:
         """Take note of the ledger lines that are there at a look, and which of them no answer has confirmed."""
@@ -56,4 +57,7 @@ class Doubt:
         return [claim for claim in claims if claim.key not in self._unconfirmed]
 
     def _lasts(self) -> bool:
-        return time.monotonic() < self._until
+        now = asyncio.get_running_loop().time()
+        if self._until is None:
+            self._until = now + LATE_SECONDS
+        return now < self._until

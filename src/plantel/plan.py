@@ -377,6 +377,7 @@ class _Draft:
             if line is None or line.paused is not member.paused or lost:
                 self.adjustments.append(Pause(queue, there.interface, member.paused))
                 agrees = False
+                news = True
             else:
                 self.drifts.append(Drift(DriftKind.PAUSED, member, interface, there))
                 self.observed.append(

@@ -133,8 +133,14 @@ class Transaction(Protocol):
         """Remove the user and the user's tokens; False where there was none."""
         ...
 
-    def claims(self, instance: str, server: str, queues: Collection[str] | None = None) -> list[Claim]:
-        """The ledger of one server, for these queues (None: all)."""
+    def claims(
+        self,
+        instance: str,
+        server: str,
+        queues: Collection[str] | None = None,
+        interfaces: Collection[str] | None = None,
+    ) -> list[Claim]:
+        """The ledger of one server, for these queues (None: all) and interfaces (None: all)."""
         ...
 
     def put_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
@@ -145,8 +151,8 @@ class Transaction(Protocol):
         """Remove ledger lines (by folded queue and interface); absent ones are no error."""
         ...
 
-    def forget_pauses(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
-        """Have ledger lines (by folded queue and interface) say that no pause is asserted; absent ones are no error."""
+    def forget_pauses(self, instance: str, members: Iterable[Member]) -> None:
+        """Have the ledger lines of these members' phones, on every server, say that no pause is asserted (None)."""
         ...
 
     def add_drifts(self, instance: str, records: Iterable[DriftRecord]) -> None:
@@ -214,8 +220,12 @@ class Switch(Protocol):
         """The server's name in the configuration."""
         ...
 
-    async def snapshot(self, queues: Collection[str] | None = None) -> Snapshot:
+    async def snapshot(
+        self, queues: Collection[str] | None = None, interfaces: Collection[str] | None = None
+    ) -> Snapshot:
         """The live members of these queues (None: of all). Raises SwitchError.
+
+        With `interfaces`, of named queues, only the members on one of these, spelled just so: meant for a few.
 
         A queue that does not exist is simply absent. Members come in Asterisk's spelling.
         """
@@ -254,11 +264,11 @@ class Switch(Protocol):
         """
         ...
 
-    def listen(self, heard: Callable[[str | None], None]) -> None:
+    def listen(self, heard: Callable[[str | None, str], None]) -> None:
         """Have `heard` called, on the event loop, when members change on the server.
 
-        It gets the queue's name, or None when anything may have changed (a new connection, a restart). Replaces an
-        earlier listener.
+        It gets the names of queue and interface, or None (and "") when anything may have changed (a new connection, a
+        restart). Replaces an earlier listener.
         """
         ...
 

@@ -7,7 +7,7 @@ away or refuses is recorded lag, with a reason and a retry, never an exception t
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from enum import StrEnum
@@ -18,9 +18,11 @@ import structlog
 
 from plantel import errors
 from plantel.access import Actor, covers
+from plantel.batch import Change
 from plantel.contest import Contests
 from plantel.doubt import Doubt, Key, key
 from plantel.drift import DriftRecord, DriftWatch
+from plantel.echo import Echoes
 from plantel.phones import AS_SENT, PhoneRules
 from plantel.plan import (
     Action,
@@ -49,6 +51,12 @@ fit into what a connection has in flight."""
 
 ROUNDS = 4
 """Looks within one `run_once`; what still disagrees then waits for the next wake."""
+
+GLANCE_MOST = 4
+"""Changes of a commit that are brought about by a look at the members concerned alone."""
+
+GLANCES = 2
+"""Such looks: one to act upon, one to see that it is done."""
 
 LARGE = 5000
 """Members and ledger lines from which a plan takes long enough to be noticed."""
@@ -115,6 +123,9 @@ class Reconciler:
         self._interval = interval
         self._woken = asyncio.Event()
         self._dirty: set[str] | None = None
+        self._glances: dict[str, list[Member]] = {}
+        """Members to look at, by folded campaign."""
+        self._echoes = Echoes()
         self._doubt = Doubt()
         self._contests = Contests()
         self._awaited: dict[str, int] = {}
@@ -123,8 +134,7 @@ class Reconciler:
         self._present: frozenset[str] | None = None
         self._new: list[str] = []
         self._watch = DriftWatch(switch.name)
-        self._settled: dict[asyncio.Future[None], None] = {}
-        """In the order of their coming, so that a simulation does the same again."""
+        self._settled: set[asyncio.Future[None]] = set()
         self.status = Status(switch.name, State.STARTING)
         switch.listen(self._heard)
 
@@ -139,12 +149,23 @@ class Reconciler:
 
     # --- what others ask ---------------------------------------------------------------------------------------------
 
-    def wake(self, campaigns: Collection[str] | None, revision: int = 0) -> None:
-        """Look again at these campaigns (folded; None: at everything), whose newest change is `revision`."""
+    def wake(self, campaigns: Collection[str] | None, revision: int = 0, changes: Sequence[Change] = ()) -> None:
+        """Look again at these campaigns (folded; None: at everything), whose newest change is `revision`.
+
+        A few `changes`, which have to be all there are, can be brought about without a look at whole campaigns.
+        """
         for campaign in campaigns or ():
             if self.carries(campaign):
                 self._awaited[campaign] = max(revision, self._awaited.get(campaign, 0))
-        self._mark(campaigns)
+        watched = self.status.state in (State.AGREED, State.LAGGING)
+        if 0 < len(changes) <= GLANCE_MOST and watched and self.phones is AS_SENT:
+            for change in changes:
+                for side in (change.before, change.after):
+                    if side is not None and self._shares(side.campaign):
+                        self._glances.setdefault(fold(side.campaign), []).append(side)
+            self._woken.set()
+        else:
+            self._mark(campaigns)
 
     def carries(self, campaign: str) -> bool:
         """Whether this server has to show the members of `campaign`, as far as is known."""
@@ -186,11 +207,11 @@ class Reconciler:
     async def settled(self) -> None:
         """Return after the next round has ended, however it ended."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._settled[future] = None
+        self._settled.add(future)
         try:
             await future
         finally:
-            del self._settled[future]
+            self._settled.discard(future)
 
     # --- one round ---------------------------------------------------------------------------------------------------
 
@@ -222,6 +243,61 @@ class Reconciler:
             await self._keep(self._watch.concluded(self._clock.now(), queues, found.drifts, repaired=self._repair))
             self._conclude(queues, revision, found, refusals)
             return found
+
+    async def _glance(self, glances: Mapping[str, Sequence[Member]]) -> set[str]:
+        """Bring these members of each campaign (folded) into agreement, without a look at all of its members.
+
+        Returns the campaigns for which that was not enough: something unusual is seen, or was refused.
+        """
+        async with self.alone():
+            for _ in range(GLANCES):
+                revision, found = await self._look_at(glances)
+                restarted = self._switch.restarts != self._watch.restarts
+                # a line to be released may stand for a member in another spelling, which a glance does not see
+                if restarted or found.observed or found.drifts or found.blocked or found.released:
+                    return set(glances)
+                await self._write_ledger(self._doubt.settled(found.settled), ())
+                if not found.actions:
+                    return self._conclude_glance(glances, revision)
+                due, contested = self._due(found.actions)
+                self._echoes.expect(due)
+                if contested or await self._apply(msgspec.structs.replace(found, actions=due)):
+                    return set(glances)
+            return set(glances)
+
+    def _conclude_glance(self, glances: Mapping[str, Sequence[Member]], revision: int) -> set[str]:
+        unsure = {
+            campaign
+            for campaign, members in glances.items()
+            if any((campaign, member.phone) in self._blocked for member in members)
+        }
+        for campaign in glances.keys() - unsure:
+            # what came meanwhile may be about other members
+            waiting = self._dirty is None or campaign in self._dirty or campaign in self._glances
+            if not waiting and self._awaited.get(campaign, 0) <= revision:
+                self._awaited.pop(campaign, None)
+        self._announce()
+        return unsure
+
+    async def _look_at(self, glances: Mapping[str, Sequence[Member]]) -> tuple[int, Plan]:
+        keys = {(campaign, member.phone) for campaign, members in glances.items() for member in members}
+        every = [member for members in glances.values() for member in members]
+        interfaces = {member.interface for member in every}
+
+        def work(transaction: Transaction) -> tuple[int, list[Member], list[Claim]]:
+            return (
+                transaction.revision(),
+                transaction.members_like(self._service.instance, every),
+                transaction.claims(self._service.instance, self.name, glances.keys(), interfaces),
+            )
+
+        snapshot, (revision, members, claims) = await asyncio.gather(
+            self._switch.snapshot(glances.keys(), interfaces), self._store.read(work)
+        )
+        lines = [claim for claim in claims if claim.key in keys]
+        wanted = [member for member in members if (fold(member.campaign), member.phone) in keys]
+        self._doubt.look(lines)
+        return revision, plan(wanted, snapshot, lines, obliged=self.carries, repair=self._repair)
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
@@ -411,10 +487,15 @@ class Reconciler:
                 queues = self._dirty
             except TimeoutError:
                 queues = None
+            glances, self._glances = self._glances, {}
             self._woken.clear()
             self._dirty = set()
             try:
-                await self.run_once(queues)
+                if queues is not None:
+                    single = {campaign: those for campaign, those in glances.items() if campaign not in queues}
+                    queues = queues | await self._glance(single) if single else queues
+                if queues is None or queues:
+                    await self.run_once(queues)
             except Exception as trouble:
                 self._watch.lost()
                 error = trouble if isinstance(trouble, errors.PlantelError) else errors.PlantelError()
@@ -428,8 +509,10 @@ class Reconciler:
             else:
                 pause = FIRST_PAUSE
 
-    def _heard(self, queue: str | None) -> None:
+    def _heard(self, queue: str | None, interface: str = "") -> None:
         if queue is not None:
+            if self._echoes.heard(queue, interface):
+                return
             self._watch.announced(queue)
         self._mark(None if queue is None else {fold(queue)})
 
@@ -552,10 +635,10 @@ class Delivery:
     def __init__(self, reconcilers: Sequence[Reconciler]) -> None:
         self.reconcilers = tuple(reconcilers)
 
-    def wake(self, campaigns: Collection[str] | None, revision: int = 0) -> None:
-        """A commit changed these campaigns (folded; None: any)."""
+    def wake(self, campaigns: Collection[str] | None, revision: int = 0, changes: Sequence[Change] = ()) -> None:
+        """A commit made these changes to these campaigns (folded; None: any)."""
         for reconciler in self.reconcilers:
-            reconciler.wake(campaigns, revision)
+            reconciler.wake(campaigns, revision, changes)
 
     async def release(self, actor: Actor, campaign: str, agents: Sequence[str], service: Service) -> Receipt:
         """Take agents out of the roster, and leave them in Asterisk, as nobody's. Raises as `Service.remove` does."""
@@ -595,6 +678,10 @@ class Delivery:
 
     def _missing(self, campaign: str) -> errors.PlantelError:
         return errors.QueueMissing(server=", ".join(one.name for one in self.reconcilers), queue=campaign)
+
+    def names(self, interface: str) -> set[str]:
+        """All that the servers call this interface of the roster."""
+        return {interface, *(one.phones.called(interface) for one in self.reconcilers)}
 
     def called(self, member: Member) -> dict[str, str]:
         """What the servers that carry the campaign call the member's phone, where it is not what was sent."""

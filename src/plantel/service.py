@@ -5,7 +5,7 @@ Whoever calls gives an `Actor`; rights are checked here, once, for every door (w
 
 import itertools
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import NoReturn
@@ -35,8 +35,8 @@ def _new_id(now: datetime) -> str:
     return f"{int(now.timestamp() * 1000):012x}{_process}{next(_numbers) & 0xFFFF:04x}"
 
 
-Heard = Callable[[frozenset[str], int], None]
-"""Told after a commit that changed members: the folded campaigns concerned, and the store's revision."""
+Heard = Callable[[frozenset[str], int, Sequence[Change]], None]
+"""Told after a commit that changed members: the folded campaigns concerned, the store's revision, the changes."""
 
 
 Unknown = Callable[[Sequence[Member]], Awaitable[Mapping[tuple[str, str], str]]]
@@ -60,9 +60,9 @@ class Service:
     """The roster of one instance.
 
     `interfaces` is the site's allow-list. With `unknown`, new members' phones are verified: an unknown one is warned of
-    or, with `phones_required`, refused. `servers`, by name, with what each calls the phones: where a pause declared
-    here stands against one made there before. `heard` is called on the event loop after each commit that changed
-    members, before the call returns. All methods raise StoreError where the store fails, and then nothing was changed.
+    or, with `phones_required`, refused. `heard` is called on the event loop after each commit that changed members,
+    before the call returns. `names` gives all that the servers call an interface. All methods raise StoreError where
+    the store fails, and then nothing was changed.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Service:
         unknown: Unknown | None = None,
         *,
         phones_required: bool = False,
-        servers: Mapping[str, PhoneRules] | None = None,
+        names: Callable[[str], Collection[str]] = lambda interface: (interface,),
     ) -> None:
         self._store = store
         self.instance = instance
@@ -84,7 +84,7 @@ class Service:
         self._heard = heard
         self._unknown = unknown
         self._phones_required = phones_required
-        self._servers = servers or {}
+        self._names = names
 
     # --- members -----------------------------------------------------------------------------------------------------
 
@@ -130,7 +130,8 @@ class Service:
                 transaction.record(_refused(batch, found), ())
                 return found
             receipt = _commit(transaction, batch, [_spelled(member, campaigns) for member in members])
-            self._forget_pauses(transaction, _pauses_declared(receipt.changes))
+            if declared := _pauses_declared(receipt.changes):
+                transaction.forget_pauses(self.instance, self._by_all_names(declared))
             if also is not None:
                 also(receipt, transaction)
             return receipt
@@ -199,17 +200,7 @@ class Service:
                 return None
             return Change(Kind.UPDATED, member, msgspec.structs.replace(member, paused=paused))
 
-        def forget(receipt: Receipt, transaction: Transaction) -> None:
-            self._forget_pauses(transaction, receipt.members)
-
-        return await self._change(actor, campaign, agents, source, change, forget)
-
-    def _forget_pauses(self, transaction: Transaction, members: Sequence[Member]) -> None:
-        """Have the pauses of these members asserted anew on every server, whatever the next look finds there."""
-        if members:
-            for server, phones in self._servers.items():
-                claims = [Claim(one.campaign, phones.called(one.interface), added=True) for one in members]
-                transaction.forget_pauses(self.instance, server, claims)
+        return await self._change(actor, campaign, agents, source, change, pausing=True)
 
     async def _change(
         self,
@@ -219,6 +210,8 @@ class Service:
         source: Source,
         change: Callable[[Member], Change | None],
         also: Callable[[Receipt, Transaction], None] | None = None,
+        *,
+        pausing: bool = False,
     ) -> Receipt:
         actor.check_write()
         if not actor.reaches(campaign):
@@ -243,6 +236,8 @@ class Service:
             if problems:
                 transaction.record(_refused(batch, problems), ())
                 return problems
+            if pausing:
+                transaction.forget_pauses(self.instance, self._by_all_names(chosen.values()))
             changes = [made for member in chosen.values() if (made := change(member)) is not None]
             revision = transaction.record(batch, changes)
             receipt = Receipt(batch.id, revision, changes, frozenset({fold(campaign)}), list(chosen.values()))
@@ -426,9 +421,17 @@ class Service:
         now = self._clock.now()
         return Batch(_new_id(now), self.instance, actor.name, source, now, items)
 
+    def _by_all_names(self, members: Iterable[Member]) -> list[Member]:
+        """The members, once for each name that a server has for their phone."""
+        return [
+            msgspec.structs.replace(member, interface=name)
+            for member in members
+            for name in self._names(member.interface)
+        ]
+
     def _tell(self, receipt: Receipt) -> Receipt:
         if receipt.changes:
-            self._heard(receipt.campaigns, receipt.revision)
+            self._heard(receipt.campaigns, receipt.revision, receipt.changes)
         return receipt
 
 

@@ -70,7 +70,7 @@ async def assembled(settings: Settings) -> AsyncIterator[Plantel]:
                 delivery.wake,
                 None if verify == "off" else Phones(delivery, settings.delivery.deadline).unknown,
                 phones_required=verify == "require",
-                servers={server.name: server.phones for server in servers},
+                names=delivery.names,
             )
             reconcilers = []
             for server in servers:

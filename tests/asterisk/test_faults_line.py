@@ -6,14 +6,12 @@ import random
 import msgspec
 import pytest
 
-from plantel.ami import Deadlines
 from plantel.ami.actions import encode
-from plantel.plan import Add
+from plantel.plan import Add, Membership
 from plantel.reconcile import State
-from tests.support.floor import FOREIGN, IMPATIENT, STRANGERS, Floor, Plantel, crew
-from tests.support.integrator import within
+from tests.support.floor import FOREIGN, IMPATIENT, LINEA, QUEUES_CONF, STRANGERS, Floor, Plantel, Seen, crew, shown
 
-pytestmark = [pytest.mark.anyio, pytest.mark.asterisk]
+pytestmark = [pytest.mark.anyio, pytest.mark.asterisk, pytest.mark.parametrize("version", ["16"], indirect=True)]
 
 SECONDS = 15.0
 """Within which a line that was cut must be forgotten: back-off, login, a look and the changes."""
@@ -28,14 +26,14 @@ async def test_cut_mid_action_again_and_again(floor: Floor, from_asterisk: bool)
     print(f"seed {seed}")  # noqa: T201 - pytest shows it where the test fails
     moments = random.Random(seed)
     async with floor.plantel() as plantel:
-        for round_ in range(5):
+        for round_ in range(3):
             floor.proxy.cut_after = (moments.randrange(1, 60_000), from_asterisk)
             if round_ % 2:
                 await plantel.remove(moments.sample(await plantel.roster(), 700))
             else:
                 await plantel.add(crew(1500, 1500 * round_))
             await floor.agreement(plantel, SECONDS)
-        assert len(floor.proxy.lines) > 3
+        assert len(floor.proxy.lines) > 2
         await floor.only_foreign_is_left(plantel)
 
 
@@ -116,23 +114,22 @@ async def test_what_arrives_after_it_was_given_up_is_neither_lost_nor_somebody_e
         await floor.only_foreign_is_left(plantel, SILENT_SECONDS, FOREIGN | {last})
 
 
-async def test_a_slow_reader_is_dropped_by_asterisk_and_comes_back(floor: Floor) -> None:
-    """Asterisk writes a queue's members while it holds the queue: it must not be kept waiting, and is not."""
-    async with floor.plantel() as plantel:
-        await plantel.add(crew(2000))
-        await floor.agreement(plantel, SECONDS)
+async def test_a_reader_that_stands_still_keeps_a_queue_no_longer_than_the_deadline(floor: Floor) -> None:
+    """Asterisk holds the queue whose members it writes: who calls there waits as long as nobody reads."""
+    crowd = {Seen(LINEA, f"SIP/{number:070}", f"{number:070}", 0, False, Membership.STATIC) for number in range(12_000)}
+    lines = [f"member => {one.interface},{one.penalty},{one.membername}" for one in crowd]
+    # 5 MB in a look; the kernel takes 4 MB at most off Asterisk's hands
+    await asyncio.to_thread(floor.asterisk.configure, QUEUES_CONF | {LINEA: lines})
+    async with floor.plantel(deadlines=IMPATIENT) as plantel:
+        await plantel.add(crew(40))
+        await floor.agreement(plantel, SECONDS, FOREIGN | crowd)
         floor.proxy.clog()
         plantel.delivery.wake(None)
-
-        def dropped() -> bool:
-            return floor.asterisk.user.name not in floor.asterisk.cli("manager show connected")
-
-        assert await asyncio.to_thread(within, Deadlines().answer / 2, dropped), "before Plantel gives up"
-        assert len(await floor.observer.seen()) == 2000 + len(FOREIGN), "others are served"
+        await away(plantel)
+        assert await floor.observer.seen() == shown(crew(40)) | FOREIGN | crowd, "the queue is free again"
         floor.proxy.unclog()
-        await floor.proxy.line(1, SECONDS)
-        await floor.agreement(plantel, SECONDS)
-        await floor.only_foreign_is_left(plantel)
+        await floor.agreement(plantel, SILENT_SECONDS, FOREIGN | crowd)
+        await floor.only_foreign_is_left(plantel, SILENT_SECONDS, FOREIGN | crowd)
 
 
 async def away(plantel: Plantel) -> None:

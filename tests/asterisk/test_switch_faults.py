@@ -70,7 +70,7 @@ async def test_killed_on_the_way_the_outcome_is_unknown_and_nothing_is_replayed(
     other = AmiSwitch("other", asterisk.host, asterisk.ami_port, asterisk.user.name, asterisk.user.secret)
     while not any((await other.snapshot()).queues.values()):
         pass
-    switch.listen(heard.put_nowait)
+    switch.listen(lambda queue, _interface: heard.put_nowait(queue))
     await anyio.to_thread.run_sync(asterisk.kill)
     with pytest.raises(SwitchUnreachable):
         await applying
@@ -107,7 +107,7 @@ async def test_frozen_it_is_given_up_and_thawed_it_serves_again(asterisk: Privat
     await patient.close()
 
     await switch.snapshot()
-    switch.listen(heard.put_nowait)
+    switch.listen(lambda queue, _interface: heard.put_nowait(queue))
     asterisk.freeze()
     try:
         with anyio.fail_after(5):

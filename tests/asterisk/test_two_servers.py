@@ -129,7 +129,7 @@ async def test_a_pause_at_one_server_reaches_the_other(office: Office) -> None:
     other = office.pair["16"]
     watching = AmiSwitch("watching", other.host, other.ami_port, other.user.name, other.user.secret)
     heard: asyncio.Queue[str | None] = asyncio.Queue()
-    watching.listen(heard.put_nowait)
+    watching.listen(lambda queue, _interface: heard.put_nowait(queue))
     await watching.snapshot()
     office.pair["22"].cli(f'queue pause member PJSIP/1001 queue "{SHARED}"')
     async with asyncio.timeout(LIVE):

@@ -1,9 +1,8 @@
 """What every Store does. One more kind of store needs one more entry in KINDS."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -563,7 +562,7 @@ async def test_reading_does_not_write(store: Store) -> None:
         lambda t: t.remove_tokens("acme", "bot"),
         lambda t: t.put_claims("acme", "pbx1", []),
         lambda t: t.drop_claims("acme", "pbx1", []),
-        lambda t: t.forget_pauses("acme", "pbx1", []),
+        lambda t: t.forget_pauses("acme", []),
     ):
         with pytest.raises(RuntimeError, match=r"a write within Store\.read"):
             await store.read(work)
@@ -655,25 +654,13 @@ async def test_the_ledger(store: Store) -> None:
     assert await ledger() == [claims[0], confirmed, claims[2]]
     assert await ledger(queues=["ventas->", "nowhere"]) == [confirmed, claims[2]]
     assert await ledger(queues=[]) == []
+    phones = await store.read(lambda t: t.claims("acme", "pbx1", ["VENTAS->", "Cobros"], ["sip/1001", "SIP/7"]))
+    assert phones == [claims[0], confirmed]
+    assert await store.read(lambda t: t.claims("acme", "pbx1", None, ["SIP/1002"])) == [claims[2]]
     await store.write(lambda t: t.drop_claims("acme", "pbx1", [claims[1], Claim("nowhere", "SIP/1", True)]))
     assert await ledger() == [claims[0], claims[2]]
     assert await ledger("pbx2") == claims[:1]
     assert len(await store.read(lambda t: t.claims("globex", "pbx1"))) == 2
-
-
-async def test_a_pause_is_forgotten_in_the_lines_named_and_nothing_else(store: Store) -> None:
-    ana, eva = Claim("Ventas->", "SIP/1001", True, True, 3), Claim("Ventas->", "SIP/1002", False, False, 0)
-    for server in ("pbx1", "pbx2"):
-        await store.write(partial(_put, server, [ana, eva]))
-    named = [Claim("VENTAS->", "sip/1001", False), Claim("Cobros", "SIP/1002", False)]
-    await store.write(lambda t: t.forget_pauses("acme", "pbx1", named))
-    await store.write(lambda t: t.forget_pauses("globex", "pbx1", named))
-    assert await store.read(lambda t: t.claims("acme", "pbx1")) == [Claim("Ventas->", "SIP/1001", True, None, 3), eva]
-    assert await store.read(lambda t: t.claims("acme", "pbx2")) == [ana, eva]
-
-
-def _put(server: str, claims: Sequence[Claim], transaction: Transaction) -> None:
-    transaction.put_claims("acme", server, claims)
 
 
 async def test_drift_is_kept_in_order_and_found_by_server_and_campaign(store: Store) -> None:
@@ -704,6 +691,19 @@ async def test_drift_is_kept_in_order_and_found_by_server_and_campaign(store: St
     assert await store.read(lambda t: t.drifts("acme", campaign="VENTAS->")) == records[:5]
     assert await store.read(lambda t: t.drifts("acme", campaign="ñ")) == []
     assert await store.read(lambda t: t.drifts("globex")) == [whole]
+
+
+async def test_a_pause_is_forgotten_on_every_server_of_the_instance(store: Store) -> None:
+    ana, eva = Claim("Ventas->", "SIP/1001", True, True), Claim("Ventas->", "SIP/1002", False, False)
+    for instance, server in (("acme", "pbx1"), ("acme", "pbx2"), ("acme", "pbx3"), ("globex", "pbx1")):
+        await store.write(lambda t, i=instance, s=server: t.put_claims(i, s, [ana, eva]))  # type: ignore[misc]  # mypy
+    named = [Member("VENTAS->", "ana", "sip/1001"), Member("Cobros", "eva", "SIP/1002")]
+    await store.write(lambda t: t.forget_pauses("acme", named))
+    forgotten = Claim("Ventas->", "SIP/1001", True, None)
+    for server in ("pbx1", "pbx2", "pbx3"):
+        assert await store.read(lambda t, s=server: t.claims("acme", s)) == [forgotten, eva]  # type: ignore[misc]
+    assert await store.read(lambda t: t.claims("globex", "pbx1")) == [ana, eva]
+    await store.write(lambda t: t.forget_pauses("initech", named))
 
 
 # --- a store among others --------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ async def test_concurrent_adds_leave_a_journal_in_which_each_line_continues_the_
     store: Store, seed: int
 ) -> None:
     chance = random.Random(seed)
-    service = Service(store, "default", SetClock(), Interfaces(), lambda _campaigns, _revision: None)
+    service = Service(store, "default", SetClock(), Interfaces(), lambda _campaigns, _revision, _changes: None)
     for campaign in ("Ventas->", "POWER<-"):
         await service.declare(OPERATOR, campaign)
 

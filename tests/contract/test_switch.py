@@ -69,7 +69,8 @@ class FakeWorld:
         self.fake = FakeSwitch("pbx1", QUEUES)
         self.phone = KNOWN
         self.fake.told = False
-        reporter = FakeSwitch("pbx1", pbx=self.fake.pbx)
+        reporter = FakeSwitch("pbx1")
+        reporter.pbx = self.fake.pbx
         furnish(self.fake.pbx)
         self.switch: Switch = self.fake
         self.reporter: Switch = reporter
@@ -393,7 +394,7 @@ async def test_a_long_run_is_carried_out_whole_and_later_changes_are_heard(world
     assert {(member.interface, member.penalty) for member in members} == {
         (action.interface, action.penalty) for action in actions if action.queue == "A+B"
     }
-    world.switch.listen(heard.put_nowait)
+    world.switch.listen(lambda queue, _interface: heard.put_nowait(queue))
     await world.meddle(Add("POWER<-", "SIP/1", "Ana", 0, False))
     with anyio.fail_after(5):
         while await heard.get() != "POWER<-":
@@ -424,7 +425,7 @@ async def test_a_change_made_elsewhere_is_heard_by_the_name_of_its_queue(world: 
     await world.switch.apply([Add("POWER<-", "SIP/1", "Ana", 0, False)])
     await world.switch.snapshot()
     heard: asyncio.Queue[str | None] = asyncio.Queue()
-    world.switch.listen(heard.put_nowait)
+    world.switch.listen(lambda queue, _interface: heard.put_nowait(queue))
     assert await world.meddle(action) is None
     with anyio.fail_after(5):
         while await heard.get() != action.queue:
@@ -434,7 +435,7 @@ async def test_a_change_made_elsewhere_is_heard_by_the_name_of_its_queue(world: 
 async def test_a_new_connection_is_heard_as_anything(world: World) -> None:
     await world.switch.close()
     heard: asyncio.Queue[str | None] = asyncio.Queue()
-    world.switch.listen(heard.put_nowait)
+    world.switch.listen(lambda queue, _interface: heard.put_nowait(queue))
     await world.switch.snapshot()
     with anyio.fail_after(5):
         assert await heard.get() is None
@@ -444,7 +445,7 @@ async def test_a_restart_is_heard_and_loses_the_dynamic_members(world: World) ->
     await world.switch.apply([Add("A+B", "SIP/1", "Ana", 0, False), Pause("Ventas->", "SIP/9001", True)])
     await world.switch.snapshot()
     heard: asyncio.Queue[str | None] = asyncio.Queue()
-    world.switch.listen(heard.put_nowait)
+    world.switch.listen(lambda queue, _interface: heard.put_nowait(queue))
     await world.restart()
     with anyio.fail_after(5):
         while await heard.get() is not None:
@@ -495,6 +496,17 @@ async def test_applying_a_plan_leaves_nothing_to_plan(world: World) -> None:
     assert await world.switch.apply(last.actions) == [None] * len(last.actions)
     snapshot = await world.switch.snapshot()
     assert [member.membername for queue in QUEUES for member in seen(snapshot, queue)] == ["Static Sam", "Ida", "Ana"]
+
+
+async def test_a_glance_shows_only_the_members_asked_for_spelled_just_so(world: World) -> None:
+    await world.switch.apply([Add("A+B", f"SIP/{number}", f"n{number}", number, False) for number in range(1, 4)])
+    await world.switch.apply([Add("POWER<-", "SIP/2", "other", 0, True)])
+    seen = await world.switch.snapshot(["a+b", "POWER<-", "Nadie"], ["SIP/2", "SIP/7", "sip/3"])
+    assert seen.asked == frozenset({"a+b", "power<-", "nadie"})
+    assert {queue: [one.membername for one in members] for queue, members in seen.queues.items()} == {
+        "A+B": ["n2"],
+        "POWER<-": ["other"],
+    }
 
 
 # --- closer looks ----------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from plantel.wiring import SystemClock
 from tests.support.ami_proxy import AmiProxy
 from tests.support.door import OPERATOR
 
-VENTAS, POWER = "Ventas->", "POWER<-"
+VENTAS, POWER, LINEA = "Ventas->", "POWER<-", "Línea 100%"
 IMPATIENT = Deadlines(connect=1, login=1, boot=1, answer=1, idle=1)
 """A twentieth of the time that passes by default until a silent line is given up, about."""
 
@@ -49,7 +49,7 @@ FOREIGN = frozenset({STATIC, *STRANGERS})
 QUEUES_CONF = {
     VENTAS: [f"member => {STATIC.interface},{STATIC.penalty},{STATIC.membername}"],
     POWER: [],
-    "Línea 100%": [],
+    LINEA: [],
 }
 
 
@@ -75,7 +75,7 @@ class Observer:
     def __init__(self, asterisk: PrivateAsterisk, user: AmiUser) -> None:
         self._switch = AmiSwitch("observer", asterisk.host, asterisk.ami_port, user.name, user.secret)
         self._news = asyncio.Event()
-        self._switch.listen(lambda _queue: self._news.set())
+        self._switch.listen(lambda _queue, _interface: self._news.set())
 
     async def seen(self) -> frozenset[Seen]:
         """Every live member. Raises SwitchError."""

@@ -171,7 +171,7 @@ async def test_a_line_gone_dead_while_idle_is_noticed(server: AmiServer, login: 
     switch = login(server, Deadlines(answer=0.3, idle=0.1))
     await switch.snapshot()
     heard: asyncio.Queue[str | None] = asyncio.Queue()
-    switch.listen(heard.put_nowait)
+    switch.listen(lambda queue, _interface: heard.put_nowait(queue))
     server.silent = True
     with anyio.fail_after(5):
         assert await heard.get() is None
@@ -208,7 +208,7 @@ async def test_a_long_run_given_up_leaves_nobody_deaf(server: AmiServer, login: 
     switch = login(server)
     await switch.snapshot()
     heard: asyncio.Queue[str | None] = asyncio.Queue()
-    switch.listen(heard.put_nowait)
+    switch.listen(lambda queue, _interface: heard.put_nowait(queue))
     server.delay = 0.01
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
@@ -227,7 +227,7 @@ async def test_a_listener_that_raises_does_not_end_the_connection(server: AmiSer
     caught: asyncio.Queue[object] = asyncio.Queue()
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: caught.put_nowait(context["exception"]))
 
-    def listener(queue: str | None) -> None:
+    def listener(queue: str | None, _interface: str) -> None:
         raise LookupError(queue)
 
     await switch.snapshot()

@@ -1,7 +1,7 @@
 """The reconciler, with FakeSwitch for an Asterisk and MemoryStore for the store: what is on the server afterwards."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from plantel import doubt, errors, reconcile
 from plantel.batch import Source
 from plantel.phones import AS_SENT, PhoneRules
-from plantel.plan import Action, LiveMember, Membership
+from plantel.plan import Action, LiveMember, Membership, Penalise, Snapshot
 from plantel.ports import Outcome
 from plantel.reconcile import Delivery, Reconciler, State
 from plantel.roster import Interfaces, Member, fold
@@ -41,8 +41,9 @@ class Site:
         self.added: list[Member] = []
         clock = SetClock()
         self.delivery = Delivery(())
-        servers = dict.fromkeys((switch.name for switch in switches), phones)
-        self.service = Service(self.store, "default", clock, Interfaces(), self.delivery.wake, servers=servers)
+        self.service = Service(
+            self.store, "default", clock, Interfaces(), self.delivery.wake, names=self.delivery.names
+        )
         self.delivery.reconcilers = tuple(
             Reconciler(
                 self.store,
@@ -222,6 +223,111 @@ async def test_a_pause_made_on_the_server_is_journalled_under_its_name_and_kept(
     assert shown(switch) == [("ana", "SIP/1001", 0, False)]
 
 
+async def test_the_later_pause_wins_also_where_a_server_was_away_for_both() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
+    for paused in (True, False):  # back to what the ledger has as asserted
+        await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=paused)
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
+    switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
+    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=False)  # as the roster has it already
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
+    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=False)
+    await site.only.run_once()
+    switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
+    assert (await site.only.run_once()).agreed
+    assert await site.service.members(OPERATOR, VENTAS) == [member(paused=True)]
+
+
+async def test_the_later_pause_wins_also_where_the_server_calls_the_phone_otherwise() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch, phones=PhoneRules({"SIP/": "PJSIP/"}))
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    switch.pbx.pause(VENTAS, "PJSIP/1001", paused=True)
+    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=False)
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "PJSIP/1001", 0, False)]
+
+
+async def test_a_pause_declared_between_the_look_and_its_taking_over_stands() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
+    _, found = await site.only.look()
+    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=False)
+    await site.service.observe("pbx1", found.observed)
+    assert await site.service.members(OPERATOR, VENTAS) == [member()]
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
+
+
+async def test_a_pause_that_a_restart_took_from_a_static_member_is_made_again() -> None:
+    switch = FakeSwitch()
+    switch.add_queue(VENTAS, [LiveMember("SIP/1001", "ana")])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member(paused=True))
+    await site.only.run_once()
+    switch.restart()
+    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 0, True)]
+    switch.pbx.pause(VENTAS, "SIP/1001", paused=False)
+    assert (await site.only.run_once()).agreed
+    assert await site.service.members(OPERATOR, VENTAS) == [member()]
+
+
+async def test_a_pause_that_was_refused_is_not_taken_for_one_ended_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "CHUNK", 1)
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    await site.add(member(penalty=3, paused=True))
+    apply = switch.apply
+
+    async def penalties_only(actions: Sequence[Action]) -> list[Outcome]:
+        switch.privileged = isinstance(actions[0], Penalise)
+        return await apply(actions)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(switch, "apply", penalties_only)
+        await site.only.run_once()
+    assert shown(switch) == [("ana", "SIP/1001", 3, False)]
+    switch.privileged = True
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 3, True)]
+
+
+async def test_a_replacement_that_is_refused_leaves_the_phone_ours() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member("ana"))
+    await site.only.run_once()
+    switch.privileged = False
+    await site.add(member("eva"))
+    await site.only.run_once()
+    switch.privileged = True
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("eva", "SIP/1001", 0, False)]
+    await site.service.remove(OPERATOR, VENTAS, ["eva"], Source.CLI)
+    await site.only.run_once()
+    assert shown(switch) == []
+
+
 async def test_a_pause_taken_back_while_its_fate_is_unknown_is_not_taken_for_the_servers() -> None:
     switch = FakeSwitch(queues=[VENTAS])
     site = Site(switch)
@@ -294,93 +400,6 @@ async def test_a_penalty_that_arrived_does_not_confirm_the_pause_that_did_not(mo
     assert shown(switch) == [("ana", "SIP/1001", 4, False)]
     assert (await site.only.run_once()).agreed
     assert shown(switch) == [("ana", "SIP/1001", 4, True)]
-
-
-@pytest.mark.parametrize("phones", [AS_SENT, PhoneRules({"SIP/": "PJSIP/"})])
-async def test_the_later_pause_wins_also_where_a_server_was_away_for_both(phones: PhoneRules) -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch, phones=phones)
-    phone = phones.called("SIP/1001")
-    await site.only.run_once()
-    await site.add(member())
-    await site.only.run_once()
-    switch.pbx.pause(VENTAS, phone, paused=True)
-    for paused in (True, False):  # back to what the ledger has as asserted
-        await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=paused)
-    assert (await site.only.run_once()).agreed
-    assert shown(switch) == [("ana", phone, 0, False)]
-    switch.pbx.pause(VENTAS, phone, paused=True)
-    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=False)  # as the roster has it already
-    assert (await site.only.run_once()).agreed
-    assert shown(switch) == [("ana", phone, 0, False)]
-    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=False)
-    await site.only.run_once()
-    switch.pbx.pause(VENTAS, phone, paused=True)
-    assert (await site.only.run_once()).agreed
-    assert await site.service.members(OPERATOR, VENTAS) == [member(paused=True)]
-
-
-async def test_a_pause_declared_between_the_look_and_its_taking_over_stands() -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
-    await site.add(member())
-    await site.only.run_once()
-    switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
-    _, found = await site.only.look()
-    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=False)
-    await site.service.observe("pbx1", found.observed)
-    assert await site.service.members(OPERATOR, VENTAS) == [member()]
-    assert (await site.only.run_once()).agreed
-    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
-
-
-async def test_a_pause_that_a_restart_took_from_a_static_member_is_made_again() -> None:
-    switch = FakeSwitch()
-    switch.add_queue(VENTAS, [LiveMember("SIP/1001", "ana")])
-    site = Site(switch)
-    await site.only.run_once()
-    await site.add(member(paused=True))
-    await site.only.run_once()
-    switch.restart()
-    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
-    assert (await site.only.run_once()).agreed
-    assert shown(switch) == [("ana", "SIP/1001", 0, True)]
-    switch.pbx.pause(VENTAS, "SIP/1001", paused=False)
-    assert (await site.only.run_once()).agreed
-    assert await site.service.members(OPERATOR, VENTAS) == [member()]
-
-
-async def test_a_replacement_that_is_refused_leaves_the_phone_ours() -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
-    await site.add(member("ana"))
-    await site.only.run_once()
-    switch.privileged = False
-    await site.add(member("eva"))
-    await site.only.run_once()
-    switch.privileged = True
-    assert (await site.only.run_once()).agreed
-    assert shown(switch) == [("eva", "SIP/1001", 0, False)]
-    await site.service.remove(OPERATOR, VENTAS, ["eva"], Source.CLI)
-    await site.only.run_once()
-    assert shown(switch) == []
-
-
-async def test_a_member_that_asterisk_restores_late_after_a_restart_is_still_ours() -> None:
-    switch = Interrupted(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
-    await site.add(member())
-    await site.only.run_once()
-    switch.restart()
-    switch.before_apply = lambda: switch.pbx.add(VENTAS, "SIP/1001", "ana", 0, paused=False)  # persistentmembers
-    await site.only.run_once()
-    switch.before_apply = lambda: None
-    await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
-    await site.only.run_once()
-    assert shown(switch) == []
 
 
 async def test_a_queue_that_a_look_at_some_comes_upon_is_waited_for_from_then_on() -> None:
@@ -466,12 +485,12 @@ async def test_a_penalty_that_is_always_set_back_is_contested_and_holds_nobody_e
     site = Site(switch)
     times = 0
 
-    def set_back(queue: str | None) -> None:
+    def set_back(queue: str | None, interface: str) -> None:
         nonlocal times
         if queue == VENTAS and any(line[:3] == ("ana", "SIP/1001", 7) for line in shown(switch)):
             times += 1
             switch.pbx.penalise(VENTAS, "SIP/1001", 0)
-        site.only._heard(queue)
+        site.only._heard(queue, interface)
 
     switch.listen(set_back)
     async with site.running():
@@ -547,7 +566,7 @@ async def test_what_changed_without_a_word_or_while_nobody_watched_says_so() -> 
     await site.only.run_once()
     await site.add(member(), member("bea", "SIP/1002"))
     await site.only.run_once()
-    switch.listen(lambda _queue: None)
+    switch.deaf = True
     switch.pbx.remove(VENTAS, "SIP/1001")
     await site.only.run_once()
     switch.pbx.remove(VENTAS, "SIP/1002")
@@ -742,3 +761,56 @@ async def test_a_removal_that_asterisk_refuses_is_the_removals_reason() -> None:
     switch.privileged = True
     await site.only.run_once()
     assert site.delivery.behind(receipt) is None
+
+
+async def test_a_few_changes_are_brought_about_by_a_glance_and_nobody_else_is_looked_at() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member("ana", "SIP/1"), member("bea", "SIP/2"))
+    await site.only.run_once()
+    seen: list[object] = []
+    look = switch.snapshot
+
+    async def snapshot(queues: Collection[str] | None = None, interfaces: Collection[str] | None = None) -> Snapshot:
+        seen.append(interfaces and sorted(interfaces))
+        return await look(queues, interfaces)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(switch, "snapshot", snapshot)
+        async with site.running():
+            await site.until(lambda: site.only.status.state is State.AGREED and seen == [None])
+            await site.add(member("ana", "SIP/3", penalty=2))
+            assert await site.delivery.live(site.whole(VENTAS), 10) is None
+            receipt = await site.service.remove(OPERATOR, VENTAS, ["bea"], Source.CLI)
+            assert await site.delivery.live(receipt, 10) is None
+    assert shown(switch) == [("ana", "SIP/3", 2, False)]
+    assert seen == [None, ["SIP/1", "SIP/3"], ["SIP/1", "SIP/3"], ["SIP/2"], ["SIP/2"]]
+
+
+async def test_what_a_glance_finds_unusual_is_looked_at_wholly() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    async with site.running():
+        await site.until(lambda: site.only.status.state is State.AGREED)
+        switch.deaf = True
+        switch.pbx.add(VENTAS, "sip/1001", "ana", 7, paused=False)  # a glance does not see that spelling
+        switch.pbx.add(VENTAS, "SIP/1002", "somebody else", 0, paused=False)
+        await site.add(member(), member("bea", "SIP/1002"))
+        await site.until(lambda: site.only.status.state is State.LAGGING)
+    assert shown(switch) == [("ana", "sip/1001", 0, False), ("somebody else", "SIP/1002", 0, False)]
+    assert isinstance(site.delivery.behind(site.whole(VENTAS)), errors.MemberNotOurs)
+
+
+async def test_an_event_of_somebody_elses_right_after_ours_is_heard() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    async with site.running():
+        await site.until(lambda: site.only.status.state is State.AGREED)
+        await site.add(member("ana", "SIP/1"))
+        assert await site.delivery.live(site.whole(VENTAS), 10) is None
+        switch.pbx.remove(VENTAS, "SIP/1")
+        await site.until(lambda: len(kept(site)) == 1)
+    assert shown(switch) == [("ana", "SIP/1", 0, False)]

@@ -3,8 +3,9 @@
 Actions are pipelined: Asterisk runs those of one connection strictly in order, and their answers are matched by
 ActionID. Nothing is ever sent twice. When the connection ends, so does every answer that is waited for.
 
-Asterisk writes a queue's state while it holds that queue's lock, and disconnects a reader slower than its
-`writetimeout` (100 ms). So this side never stops reading for longer than REST: what arrives goes to its consumer.
+Asterisk writes a queue's state while it holds that queue's lock. Once its socket is full it waits for a reader slower
+than `writetimeout` (100 ms) that long with every single message, and disconnects it only then. So this side never stops
+reading for longer than REST: what arrives goes to its consumer.
 """
 
 import asyncio

@@ -20,8 +20,8 @@ def live_member(headers: Headers) -> LiveMember:
         paused=headers["Paused"] != "0",
         membership=Membership.DYNAMIC if headers["Membership"] == "dynamic" else Membership.STATIC,
         status=int(headers["Status"]),
-        state_interface="" if state_interface == interface else state_interface,
         once_paused=headers.get("LastPause") != "0",
+        state_interface="" if state_interface == interface else state_interface,
     )
 
 

@@ -69,7 +69,7 @@ class AmiSwitch:
         """The connection of the last snapshot: changes leave over this one only."""
         self._connecting = asyncio.Lock()
         self._filtered_most = SCANS_PER_ITEM  # as if all queues were empty, until they have been seen
-        self._heard: Callable[[str | None], None] = lambda _queue: None
+        self._heard: Callable[[str | None, str], None] = lambda _queue, _interface: None
         self._started: float | None = None
         self.restarts = 0
 
@@ -77,7 +77,9 @@ class AmiSwitch:
     def name(self) -> str:
         return self._endpoint.server
 
-    async def snapshot(self, queues: Collection[str] | None = None) -> Snapshot:
+    async def snapshot(
+        self, queues: Collection[str] | None = None, interfaces: Collection[str] | None = None
+    ) -> Snapshot:
         """See `ports.Switch`.
 
         Queues are asked for by name, in one go, unless they are so many that to read everything is less work: Asterisk
@@ -88,6 +90,8 @@ class AmiSwitch:
         asked = {fold(queue): queue for queue in queues}
         if not asked:
             return Snapshot({}, frozenset())
+        if interfaces is not None:
+            return await self._members(asked, frozenset(interfaces))
         if len(asked) > self._filtered_most:
             found = await self._everything()
         else:
@@ -137,7 +141,7 @@ class AmiSwitch:
         await connection.pipeline(examination.ask(), examination.told)
         return examination.closeup()
 
-    def listen(self, heard: Callable[[str | None], None]) -> None:
+    def listen(self, heard: Callable[[str | None, str], None]) -> None:
         """See `ports.Switch`."""
         self._heard = heard
 
@@ -191,6 +195,20 @@ class AmiSwitch:
                 self.restarts += 1
             self._started = started
 
+    async def _members(self, asked: Mapping[str, str], interfaces: frozenset[str]) -> Snapshot:
+        """Only these members: Asterisk compares with case, and shows a member of such a name, too."""
+        found = await self._status(
+            [
+                wire.encode([("Action", "QueueStatus"), ("Queue", queue), ("Member", interface)])
+                for queue in asked.values()
+                for interface in interfaces
+            ]
+        )
+        return Snapshot(
+            {queue: tuple(one for one in those if one.interface in interfaces) for queue, those in found.items()},
+            frozenset(asked),
+        )
+
     async def _everything(self) -> dict[str, tuple[LiveMember, ...]]:
         found = await self._status([_STATUS])
         if found:
@@ -227,13 +245,13 @@ class AmiSwitch:
     def _on_event(self, message: wire.Message) -> None:
         event = message.headers["Event"]
         if event in _MEMBER_EVENTS:
-            self._tell(message.headers.get("Queue"))
+            self._tell(message.headers.get("Queue"), message.headers.get("Interface", ""))
         elif event in _ANYTHING_EVENTS:
             self._tell(None)
 
     def _on_lost(self) -> None:
         self._tell(None)
 
-    def _tell(self, queue: str | None) -> None:
+    def _tell(self, queue: str | None, interface: str = "") -> None:
         # Not from within the reading: what a listener raises must not end the connection.
-        asyncio.get_running_loop().call_soon(self._heard, queue)
+        asyncio.get_running_loop().call_soon(self._heard, queue, interface)

@@ -56,11 +56,9 @@ _OF = """SELECT json_group_array(json_array(campaign, membername, interface, pen
     SELECT * FROM members WHERE campaign IN (SELECT value FROM json_each(?)) ORDER BY campaign, membername)"""
 
 _CLAIMS = """SELECT json_group_array(json_array(queue, interface, added, paused, penalty)) FROM (
-    SELECT * FROM claims WHERE instance = ? AND server = ? ORDER BY folded_queue, phone)"""
-
-_CLAIMS_OF = """SELECT json_group_array(json_array(queue, interface, added, paused, penalty)) FROM (
-    SELECT * FROM claims WHERE instance = ? AND server = ? AND folded_queue IN (SELECT value FROM json_each(?))
-    ORDER BY folded_queue, phone)"""
+    SELECT * FROM claims WHERE instance = ? AND server = ?{} ORDER BY folded_queue, phone)"""
+_OF_QUEUES = " AND folded_queue IN (SELECT value FROM json_each(?))"
+_OF_PHONES = " AND phone IN (SELECT value FROM json_each(?))"
 
 _UPDATE = """UPDATE members SET interface = json_extract(value, '$[2]'), penalty = json_extract(value, '$[3]'),
     paused = json_extract(value, '$[4]') FROM json_each(?)
@@ -91,8 +89,14 @@ _CLAIM = _insertion(
 _DISCLAIM = """DELETE FROM claims WHERE instance = ? AND server = ? AND folded_queue = ?
     AND phone IN (SELECT value FROM json_each(?))"""
 
-_FORGET_PAUSE = """UPDATE claims SET paused = NULL
-    WHERE instance = ? AND server = ? AND folded_queue = ? AND phone = ?"""
+# the few servers are found by jumping from one to the next, and each line by its key: the ledger is never read whole
+_FORGET_PAUSES = """WITH RECURSIVE servers(server) AS (
+    SELECT min(server) FROM claims WHERE instance = ?1
+    UNION ALL
+    SELECT (SELECT min(server) FROM claims WHERE instance = ?1 AND server > servers.server)
+    FROM servers WHERE servers.server IS NOT NULL)
+UPDATE claims SET paused = NULL
+WHERE instance = ?1 AND server IN (SELECT server FROM servers) AND folded_queue = ?2 AND phone = ?3"""
 
 _FULL = sqlite3.SQLITE_FULL
 _CONSTRAINT = sqlite3.SQLITE_CONSTRAINT
@@ -237,13 +241,17 @@ class SqliteConnection:
         """Values missing at the end of a row are NULL."""
         self._driver.execute(_JOURNAL, (_encoded(rows),))
 
-    def claims(self, instance: str, server: str, queues: Collection[str] | None) -> list[ClaimRow]:
-        """By folded queue and phone; `queues` folded, None: all."""
-        if queues is None:
-            found = self._driver.execute(_CLAIMS, (instance, server))
-        else:
-            found = self._driver.execute(_CLAIMS_OF, (instance, server, _encoded(list(queues))))
-        return _claim_rows.decode(found.fetchone()[0])
+    def claims(
+        self, instance: str, server: str, queues: Collection[str] | None, phones: Collection[str] | None
+    ) -> list[ClaimRow]:
+        """By folded queue and phone; `queues` and `phones` folded, None: all."""
+        values: list[object] = [instance, server]
+        conditions = ""
+        for wanted, condition in ((queues, _OF_QUEUES), (phones, _OF_PHONES)):
+            if wanted is not None:
+                conditions += condition
+                values.append(_encoded(list(wanted)))
+        return _claim_rows.decode(self._driver.execute(_CLAIMS.format(conditions), values).fetchone()[0])
 
     def claim(self, rows: Sequence[Sequence[object]]) -> None:
         self._driver.execute(_CLAIM, (_encoded(rows),))
@@ -252,9 +260,9 @@ class SqliteConnection:
         """`queue` and `phones` folded."""
         self._driver.execute(_DISCLAIM, (instance, server, queue, _encoded(phones)))
 
-    def forget_pauses(self, rows: Sequence[tuple[str, str, str, str]]) -> None:
-        """`rows`: instance, server, folded queue, folded interface."""
-        self._driver.executemany(_FORGET_PAUSE, rows)
+    def forget_pauses(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """`rows`: instance, folded queue, folded interface."""
+        self._driver.executemany(_FORGET_PAUSES, rows)
 
 
 def _check_found(found: int, wanted: int) -> None:

@@ -263,11 +263,18 @@ class SqlTransaction(ABC):
 
     # --- the ledger --------------------------------------------------------------------------------------------------
 
-    def claims(self, instance: str, server: str, queues: Collection[str] | None = None) -> list[Claim]:
+    def claims(
+        self,
+        instance: str,
+        server: str,
+        queues: Collection[str] | None = None,
+        interfaces: Collection[str] | None = None,
+    ) -> list[Claim]:
         self._before_reading()
-        folded = None if queues is None else {fold(queue) for queue in queues}
+        folded = _folded(queues)
         with translating():
-            return [rows.claim(row) for row in self._connection.claims(instance, server, folded)]
+            found = self._connection.claims(instance, server, folded, _folded(interfaces))
+            return [rows.claim(row) for row in found]
 
     def put_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
         self._before_writing()
@@ -288,10 +295,10 @@ class SqlTransaction(ABC):
             for queue, those in phones.items():
                 self._connection.disclaim(instance, server, queue, those)
 
-    def forget_pauses(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
+    def forget_pauses(self, instance: str, members: Iterable[Member]) -> None:
         self._before_writing()
         with translating():
-            self._connection.forget_pauses([(instance, server, *claim.key) for claim in claims])
+            self._connection.forget_pauses([(instance, fold(one.campaign), one.phone) for one in members])
 
     # --- drift -------------------------------------------------------------------------------------------------------
 
@@ -327,6 +334,10 @@ class SqlTransaction(ABC):
         self._before_writing()
         with translating():
             return self._connection.core.execute(statement).rowcount
+
+
+def _folded(names: Collection[str] | None) -> set[str] | None:
+    return None if names is None else {fold(name) for name in names}
 
 
 class ReadTransaction(SqlTransaction):

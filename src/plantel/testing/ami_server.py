@@ -207,7 +207,7 @@ class AmiServer:
         elif not (session.username or name in {"Challenge", "Login"}) or not self._may(session, name):
             blocks = [_error("Permission denied")]
         elif name in {"QueueStatus", "QueueSummary"}:
-            blocks = self._list(name, action.get("Queue"))
+            blocks = self._list(name, action.get("Queue"), action.get("Member"))
         elif name.startswith("Queue"):
             done = self._change(name, action)
             blocks = [_success(("Message", done))] if done.succeeded else [_error(done)]
@@ -284,7 +284,7 @@ class AmiServer:
             answers.append(_FULLY_BOOTED)
         return answers
 
-    def _list(self, name: str, queue: str | None) -> list[_Block]:
+    def _list(self, name: str, queue: str | None, only: str | None) -> list[_Block]:
         found: list[_Block] = []
         for each, members in self.pbx.members().items():
             if queue and not self.pbx.same(each, queue):
@@ -302,6 +302,7 @@ class AmiServer:
                     *_details(member),
                 )
                 for member in members
+                if not only or only in (member.interface, member.membername)
             ]
         return [
             _success(("EventList", "start"), ("Message", "Queue status will follow")),

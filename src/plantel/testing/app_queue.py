@@ -137,9 +137,9 @@ class AppQueue:
             membername or interface,
             max(0, penalty),
             paused,
+            once_paused=paused,
             status=self.device(interface),
             state_interface="" if state_interface == interface else state_interface,
-            once_paused=paused,
         )
         there.members[fold(interface)] = member
         self._tell("QueueMemberAdded", there.name, member)

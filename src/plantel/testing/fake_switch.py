@@ -80,35 +80,42 @@ class FakeSwitch:
         self._answer_seconds = answer_seconds
         self._connected = False
         self._losses = 0
-        self._lost_since_look = False
+        self._losses_at_look = 0
         self._order = asyncio.Lock()  # on one connection things are done one after another
-        self._heard: Callable[[str | None], None] = lambda _queue: None
+        self._heard: Callable[[str | None, str], None] = lambda _queue, _interface: None
 
     @property
     def name(self) -> str:
         return self._name
 
-    async def snapshot(self, queues: Collection[str] | None = None) -> Snapshot:
+    async def snapshot(
+        self, queues: Collection[str] | None = None, interfaces: Collection[str] | None = None
+    ) -> Snapshot:
         self.looks += 1
         async with self._order:
             losses = await self._reach()
-            self._lost_since_look = False
             if queues is not None and self.partial_failure is not None:
                 raise self.partial_failure
             await self._pass(losses)
             members = self.pbx.members()
             await self._pass(losses)
+            self._losses_at_look = losses
         if queues is None:
             return Snapshot(members)
         asked = frozenset(fold(queue) for queue in queues)
-        return Snapshot({queue: members[queue] for queue in members if fold(queue) in asked}, asked)
+        found = {queue: members[queue] for queue in members if fold(queue) in asked}
+        if interfaces is not None:
+            found = {
+                queue: tuple(one for one in those if one.interface in interfaces) for queue, those in found.items()
+            }
+        return Snapshot(found, asked)
 
     async def apply(self, actions: Sequence[Action]) -> list[Outcome]:
         """As `ports.Switch` has it; to remove what is not there is done, as for AmiSwitch."""
         if not actions:
             return []
         async with self._order:
-            if self._lost_since_look:
+            if self._losses != self._losses_at_look:
                 raise self._unreachable("the connection was lost since the last look")
             losses = await self._reach()
             outcomes: list[Outcome] = []
@@ -133,7 +140,7 @@ class FakeSwitch:
         await self._reach()
         return self.pbx.closeup(queue, interface, told=self.told)
 
-    def listen(self, heard: Callable[[str | None], None]) -> None:
+    def listen(self, heard: Callable[[str | None, str], None]) -> None:
         self._heard = heard
 
     async def close(self) -> None:
@@ -141,7 +148,7 @@ class FakeSwitch:
         if self._connected:
             self._connected = False
             self._losses += 1
-        self._lost_since_look = False
+        self._losses_at_look = self._losses
 
     def add_queue(self, queue: str, static: Iterable[LiveMember] = ()) -> None:
         """Configure a queue and reload."""
@@ -191,7 +198,7 @@ class FakeSwitch:
             await asyncio.sleep(seconds)
         await self._hang()
         if self._losses != losses:
-            raise self._unreachable("Asterisk closed the connection")
+            raise SwitchUnreachable(server=self.name, detail="Asterisk closed the connection")
 
     async def _hang(self) -> None:
         if self.hanging:
@@ -203,7 +210,7 @@ class FakeSwitch:
         if self.cut_after == done:
             self.cut_after = None
             self._lose()
-            raise self._unreachable("Asterisk closed the connection")
+            raise SwitchUnreachable(server=self.name, detail="Asterisk closed the connection")
 
     def _outlive(self, actions: Sequence[Action]) -> None:
         """Asterisk has read these before it saw the connection end."""
@@ -235,24 +242,26 @@ class FakeSwitch:
             return MemberNotDynamic(server=self.name, queue=action.queue, interface=action.interface)
         return ActionRefused(server=self.name, action=_VERBS[type(action)], detail=str(answer))
 
-    def _changed(self, _event: str, queue: str, _member: LiveMember) -> None:
+    def _changed(self, _event: str, queue: str, member: LiveMember) -> None:
         if not self.deaf:
-            self._tell(queue)
+            self._tell(queue, member.interface)
 
     def _lose(self) -> None:
         if self._connected:
             self._tell(None)
             self._connected = False
-            self._lost_since_look = True
             self._losses += 1
 
     def _unreachable(self, detail: str) -> SwitchUnreachable:
         return SwitchUnreachable(server=self.name, detail=detail)
 
-    def _tell(self, queue: str | None) -> None:
+    def _tell(self, queue: str | None, interface: str = "") -> None:
         if self._connected:
             loop = asyncio.get_running_loop()
             if seconds := self.lag():
-                loop.call_later(seconds, self._heard, queue)
+                loop.call_later(seconds, self._hear, queue, interface)
             else:
-                loop.call_soon(self._heard, queue)
+                loop.call_soon(self._hear, queue, interface)
+
+    def _hear(self, queue: str | None, interface: str) -> None:
+        self._heard(queue, interface)

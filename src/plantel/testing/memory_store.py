@@ -9,8 +9,6 @@ from copy import copy
 from datetime import datetime
 from typing import TypeVar
 
-import msgspec
-
 from plantel import errors
 from plantel.access import Token, User
 from plantel.batch import Batch, Change
@@ -273,10 +271,21 @@ class _MemoryTransaction:
 
     # --- the ledger --------------------------------------------------------------------------------------------------
 
-    def claims(self, instance: str, server: str, queues: Collection[str] | None = None) -> list[Claim]:
+    def claims(
+        self,
+        instance: str,
+        server: str,
+        queues: Collection[str] | None = None,
+        interfaces: Collection[str] | None = None,
+    ) -> list[Claim]:
         wanted = None if queues is None else {fold(queue) for queue in queues}
         lines = self.state.claims.get((instance, server), {})
-        return [claim for (queue, _), claim in sorted(lines.items()) if wanted is None or queue in wanted]
+        phones = None if interfaces is None else {fold(interface) for interface in interfaces}
+        return [
+            claim
+            for (queue, phone), claim in sorted(lines.items())
+            if (wanted is None or queue in wanted) and (phones is None or phone in phones)
+        ]
 
     def put_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
         lines = self._writing().claims.setdefault((instance, server), {})
@@ -302,11 +311,11 @@ class _MemoryTransaction:
         for claim in claims:
             lines.pop(claim.key, None)
 
-    def forget_pauses(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
-        lines = self._writing().claims.setdefault((instance, server), {})
-        for claim in claims:
-            if (line := lines.get(claim.key)) is not None:
-                lines[claim.key] = msgspec.structs.replace(line, paused=None)
+    def forget_pauses(self, instance: str, members: Iterable[Member]) -> None:
+        keys = {(fold(member.campaign), member.phone) for member in members}
+        for (owner, _), lines in self._writing().claims.items():
+            for key in keys & lines.keys() if owner == instance else ():
+                lines[key] = Claim(lines[key].queue, lines[key].interface, lines[key].added)
 
 
 def _arrive(roster: dict[str, Member], members: list[Member]) -> None:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from plantel.phones import AS_SENT
 from plantel.reconcile import Delivery, Reconciler
 from plantel.roster import Interfaces
 from plantel.service import Service
@@ -36,7 +35,6 @@ class Process:
         for line in self.lines:
             line.pace = line.lag = weather.seconds
             line.aftermath = weather.aftermath
-        self._servers = dict.fromkeys((server.name for server in servers), AS_SENT)
         self.calls: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._assemble()
@@ -44,7 +42,7 @@ class Process:
     def _assemble(self) -> None:
         self.delivery = Delivery(())
         clock = LoopClock()
-        self.service = Service(self.store, "default", clock, Interfaces(), self.delivery.wake, servers=self._servers)
+        self.service = Service(self.store, "default", clock, Interfaces(), self.delivery.wake)
         sole = len(self.lines) == 1
         self.delivery.reconcilers = tuple(
             Reconciler(self.store, line, self.service, clock, sole=sole, interval=INTERVAL) for line in self.lines

@@ -8,12 +8,11 @@ seed does the same again.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
 
 import msgspec
 import pytest
 
-from plantel import contest, doubt, errors, reconcile
+from plantel import errors, reconcile
 from plantel.access import Actor, Role
 from plantel.batch import Kind, Source
 from plantel.plan import LiveMember, Membership
@@ -71,9 +70,6 @@ class Simulation:
         with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
             patch.setattr(reconcile, "random", self.draw)
             patch.setattr(reconcile, "log", self.story)
-            clock = SimpleNamespace(monotonic=runner.get_loop().time)
-            patch.setattr(doubt, "time", clock)
-            patch.setattr(contest, "time", clock)
             patch.setattr(reconcile, "CHUNK", self.draw.choice((1, 2, 500)))
             try:
                 runner.run(self._run())
