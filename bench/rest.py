@@ -12,7 +12,8 @@ from bench.ami import Ami
 from bench.measure import BenchFailed, Row, Scale, Table
 from bench.plantel_server import Caller, PlantelServer
 from plantel.ami import AmiSwitch
-from plantel.reconcile import Delivery, Reconciler
+from plantel.delivery import Delivery
+from plantel.reconcile import Reconciler
 from plantel.roster import Interfaces, Member
 from plantel.service import Service
 from plantel.store import open_store

@@ -44,10 +44,11 @@ def test_the_usual_form() -> None:
         "hint:1001@ext-local",
     )
     assert (member.penalty, member.paused, member.status, member.once_paused) == (3, True, 4, True)
+    assert member.paused_reason == "lunch"
     assert member == live_member(Message(block(*USUAL)).headers)
 
 
-@pytest.mark.parametrize("missing", range(1, 14))
+@pytest.mark.parametrize("missing", range(1, 15))
 def test_what_lacks_a_line_is_not_of_the_usual_form(missing: int) -> None:
     assert usual_member(block(*(line for number, line in enumerate(USUAL) if number != missing))) is None
 
@@ -75,3 +76,10 @@ def test_both_readings_say_the_same(
     assert found is not None
     assert found[1] == live_member(Message(block(*lines)).headers)
     assert (found[1].membership is Membership.DYNAMIC) == (membership == "dynamic")
+
+
+def test_a_reason_that_is_not_utf_8_can_be_shown() -> None:
+    latin = block(*USUAL).replace(b"lunch", b"almuerzo \xf1")
+    found = usual_member(latin)
+    assert found is not None
+    assert found[1].paused_reason == live_member(Message(latin).headers).paused_reason == "almuerzo \ufffd"

@@ -23,6 +23,7 @@ def live_member(headers: Headers) -> LiveMember:
         status=int(headers["Status"]),
         once_paused=headers.get("LastPause") != "0",
         state_interface="" if state_interface == interface else state_interface,
+        paused_reason=_whole(headers.get("PausedReason", "")),
     )
 
 
@@ -31,6 +32,7 @@ _USUAL = re.compile(
     rb"Event: QueueMember\r\nQueue: ([^\r]+)\r\nName: ([^\r]*)\r\nLocation: ([^\r]*)\r\nStateInterface: ([^\r]*)\r\n"
     rb"Membership: ([a-z]+)\r\nPenalty: (\d+)\r\nCallsTaken: \d+\r\nLastCall: \d+\r\nLastPause: (\d+)\r\n"
     rb"LoginTime: \d+\r\nInCall: \d+\r\nStatus: (\d+)\r\nPaused: (\d+)\r\n"
+    rb"PausedReason: ([^\r]*)"
 )
 
 
@@ -39,7 +41,7 @@ def usual_member(block: bytes) -> tuple[str, LiveMember] | None:
     found = _USUAL.match(block)
     if found is None:
         return None
-    queue, name, interface, state_interface, membership, penalty, last_pause, status, paused = found.groups()
+    queue, name, interface, state_interface, membership, penalty, last_pause, status, paused, reason = found.groups()
     member = LiveMember(
         interface.decode("utf-8", "surrogateescape"),
         name.decode("utf-8", "surrogateescape"),
@@ -49,6 +51,7 @@ def usual_member(block: bytes) -> tuple[str, LiveMember] | None:
         int(status),
         "" if state_interface == interface else state_interface.decode("utf-8", "surrogateescape"),
         last_pause != b"0",
+        reason.decode("utf-8", "replace"),
     )
     return queue.decode("utf-8", "surrogateescape"), member
 
@@ -63,6 +66,11 @@ def seat(headers: Headers) -> Seat:
         last_call=_moment(headers.get("LastCall", "0")),
         wrapup=int(headers.get("Wrapuptime", "0")),
     )
+
+
+def _whole(text: str) -> str:
+    """`text` with U+FFFD for what was not UTF-8: it is kept and shown, never sent back."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _moment(seconds: str) -> datetime | None:
