@@ -30,13 +30,11 @@ _STATES = {
 class Seat(msgspec.Struct, frozen=True):
     """A member of the queue and what it has been doing.
 
-    paused_reason    what whoever paused it gave as a reason, "" for none
     paused_at, joined, last_call    None where there was no such thing
     wrapup           seconds of rest after a call that are this member's own; 0: the queue's count
     """
 
     member: LiveMember
-    paused_reason: str = ""
     paused_at: datetime | None = None
     joined: datetime | None = None
     last_call: datetime | None = None

@@ -1,7 +1,7 @@
 """A member of a queue, read from an item in its usual form and by name: the same."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from plantel.ami.members import live_member, usual_member
@@ -56,7 +56,7 @@ def test_what_lacks_a_line_is_not_of_the_usual_form(missing: int) -> None:
 texts = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), min_size=1)
 
 
-@given(
+@drawn(
     *(texts, texts, texts, st.sampled_from(["dynamic", "static", "realtime"])),
     *(st.integers(0, 2**31), st.integers(0, 8), st.integers(0, 1), st.integers(0, 2**33)),
 )
@@ -78,8 +78,9 @@ def test_both_readings_say_the_same(
     assert (found[1].membership is Membership.DYNAMIC) == (membership == "dynamic")
 
 
-def test_a_reason_that_is_not_utf_8_can_be_shown() -> None:
-    latin = block(*USUAL).replace(b"lunch", b"almuerzo \xf1")
-    found = usual_member(latin)
+@pytest.mark.parametrize(("given", "kept"), [(b"almuerzo \xf1o", "almuerzo  o"), (b"lunch\n", "lunch"), (b"", "")])
+def test_a_reason_is_kept_as_it_can_be_shown(given: bytes, kept: str) -> None:
+    item = block(*USUAL).replace(b"lunch", given)
+    found = usual_member(item)
     assert found is not None
-    assert found[1].paused_reason == live_member(Message(latin).headers).paused_reason == "almuerzo \ufffd"
+    assert found[1].paused_reason == live_member(Message(item).headers).paused_reason == kept

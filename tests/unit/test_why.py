@@ -46,8 +46,9 @@ def seat(
     last_call: datetime | None = None,
     wrapup: int = 0,
 ) -> Seat:
-    member = LiveMember(phone, name, penalty, paused, membership, state)
-    return Seat(member, "Almuerzo" if paused else "", NOW, NOW, last_call, wrapup)
+    reason = "Almuerzo" if paused else ""
+    member = LiveMember(phone, name, penalty, paused, membership, state, paused_reason=reason)
+    return Seat(member, NOW, NOW, last_call, wrapup)
 
 
 def sight(

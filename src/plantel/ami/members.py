@@ -23,7 +23,7 @@ def live_member(headers: Headers) -> LiveMember:
         status=int(headers["Status"]),
         once_paused=headers.get("LastPause") != "0",
         state_interface="" if state_interface == interface else state_interface,
-        paused_reason=_whole(headers.get("PausedReason", "")),
+        paused_reason=_shown(headers.get("PausedReason", "")),
     )
 
 
@@ -51,7 +51,7 @@ def usual_member(block: bytes) -> tuple[str, LiveMember] | None:
         int(status),
         "" if state_interface == interface else state_interface.decode("utf-8", "surrogateescape"),
         last_pause != b"0",
-        reason.decode("utf-8", "replace"),
+        _shown(reason.decode("utf-8", "surrogateescape")),
     )
     return queue.decode("utf-8", "surrogateescape"), member
 
@@ -60,7 +60,6 @@ def seat(headers: Headers) -> Seat:
     """The same, with what the member has been doing. Raises KeyError, ValueError."""
     return Seat(
         live_member(headers),
-        paused_reason=headers.get("PausedReason", ""),
         paused_at=_moment(headers.get("LastPause", "0")),
         joined=_moment(headers.get("LoginTime", "0")),
         last_call=_moment(headers.get("LastCall", "0")),
@@ -68,9 +67,9 @@ def seat(headers: Headers) -> Seat:
     )
 
 
-def _whole(text: str) -> str:
-    """`text` with U+FFFD for what was not UTF-8: it is kept and shown, never sent back."""
-    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+def _shown(text: str) -> str:
+    """`text` without what cannot be shown: it is kept for people, never sent back."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else " " for one in text).strip()
 
 
 def _moment(seconds: str) -> datetime | None:
