@@ -9,7 +9,7 @@ roster says something else, the roster changed and the server follows; where onl
 somebody paused the phone there, and that is *observed* into the roster.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -174,6 +174,7 @@ class Plan(msgspec.Struct, frozen=True):
     blocked    what cannot be done, and why
     ours       of the additions, the keys (folded) of those that Plantel had put there before, as far as the ledger
                knows: where such a one is there after all, it is Plantel's
+    strangers  the phones (folded) on the server that neither the roster nor the ledger has, by folded queue
     """
 
     actions: tuple[Action, ...] = ()
@@ -184,6 +185,7 @@ class Plan(msgspec.Struct, frozen=True):
     drifts: tuple[Drift, ...] = ()
     blocked: tuple[Blocked, ...] = ()
     ours: frozenset[tuple[str, str]] = frozenset()
+    strangers: Mapping[str, Collection[str]] = {}
 
     @property
     def agreed(self) -> bool:
@@ -304,6 +306,7 @@ class _Draft:
         self.drifts: list[Drift] = []
         self.blocked: list[Blocked] = []
         self.ours: set[tuple[str, str]] = set()
+        self.strangers: dict[str, Collection[str]] = {}
 
     def plan(self) -> Plan:
         # additions first and removals last: a queue that stands empty for a moment may throw its callers out
@@ -316,12 +319,15 @@ class _Draft:
             tuple(self.drifts),
             tuple(self.blocked),
             frozenset(self.ours),
+            self.strangers,
         )
 
     def queue(
         self, queue: str, members: dict[str, _Wanted], live: dict[str, LiveMember], lines: dict[str, Claim]
     ) -> None:
         """Compare one queue that the server has."""
+        if strangers := live.keys() - members.keys() - lines.keys():
+            self.strangers[fold(queue)] = strangers
         for phone, wanted in members.items():
             there = live.get(phone)
             line = lines.get(phone)

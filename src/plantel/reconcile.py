@@ -132,6 +132,8 @@ class Reconciler:
         self._blocked: dict[Key, errors.PlantelError] = {}
         """What cannot be made true, by folded queue and phone: the roster's name for it, or the server's."""
         self._present: frozenset[str] | None = None
+        self._strangers: dict[str, Collection[str]] = {}
+        """As the last look at each queue (folded) had them; see `Plan`."""
         self._new: list[str] = []
         self._watch = DriftWatch(switch.name)
         self._settled: set[asyncio.Future[None]] = set()
@@ -259,11 +261,17 @@ class Reconciler:
                 await self._write_ledger(self._doubt.settled(found.settled), ())
                 if not found.actions:
                     return self._conclude_glance(glances, revision)
+                if any(self._strange(action) for action in found.actions):
+                    return set(glances)
                 due, contested = self._due(found.actions)
                 self._echoes.expect(due)
                 if contested or await self._apply(msgspec.structs.replace(found, actions=due)):
                     return set(glances)
             return set(glances)
+
+    def _strange(self, action: Action) -> bool:
+        """Whether it adds a phone that somebody else has put there in another spelling, which a glance does not see."""
+        return isinstance(action, Add) and fold(action.interface) in self._strangers.get(fold(action.queue), ())
 
     def _conclude_glance(self, glances: Mapping[str, Sequence[Member]], revision: int) -> set[str]:
         unsure = {
@@ -369,9 +377,13 @@ class Reconciler:
         revision, members, claims = await self._store.read(work)
         self._doubt.look(claims)
         if len(members) + len(claims) < LARGE:
-            return revision, self._plan(members, snapshot, claims)
-        # off the event loop, so that Asterisk's events and everybody's requests are read meanwhile
-        return revision, await asyncio.to_thread(self._plan, members, snapshot, claims)
+            found = self._plan(members, snapshot, claims)
+        else:
+            # off the event loop, so that Asterisk's events and everybody's requests are read meanwhile
+            found = await asyncio.to_thread(self._plan, members, snapshot, claims)
+        kept = {} if snapshot.asked is None else self._strangers
+        self._strangers = {name: those for name, those in kept.items() if name not in seen} | dict(found.strangers)
+        return revision, found
 
     async def _discover(self) -> None:
         """Make the queues that a full look has shown known as campaigns."""

@@ -36,7 +36,7 @@ def _new_id(now: datetime) -> str:
 
 
 Heard = Callable[[frozenset[str], int, Sequence[Change]], None]
-"""Told after a commit that changed members: the folded campaigns concerned, the store's revision, the changes."""
+"""Told after a commit about members: the folded campaigns concerned, the store's revision, what it changed."""
 
 
 Unknown = Callable[[Sequence[Member]], Awaitable[Mapping[tuple[str, str], str]]]
@@ -430,7 +430,7 @@ class Service:
         ]
 
     def _tell(self, receipt: Receipt) -> Receipt:
-        if receipt.changes:
+        if receipt.campaigns:  # also without changes: another process may have made them, and nobody has looked since
             self._heard(receipt.campaigns, receipt.revision, receipt.changes)
         return receipt
 

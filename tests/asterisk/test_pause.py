@@ -7,7 +7,6 @@ import pytest
 
 from plantel.ami import AmiSwitch
 from plantel.batch import Source
-from plantel.phones import AS_SENT
 from plantel.plan import Pause
 from plantel.reconcile import Delivery, Reconciler
 from plantel.roster import Interfaces, Member
@@ -29,7 +28,7 @@ class Site:
         self.switch = switch
         self._phone = phone
         store, clock, delivery = MemoryStore(), SetClock(), Delivery(())
-        self.service = Service(store, "default", clock, Interfaces(), delivery.wake, servers={switch.name: AS_SENT})
+        self.service = Service(store, "default", clock, Interfaces(), delivery.wake)
         self.reconciler = Reconciler(store, switch, self.service, clock)
         delivery.reconcilers = (self.reconciler,)
 

@@ -50,7 +50,7 @@ def test_an_absent_member_is_added_and_claimed() -> None:
 
 def test_ours_is_removed_and_a_stranger_is_not() -> None:
     assert one([], [LIVE], [OURS]).actions == (Remove(QUEUE, "SIP/1001"),)
-    assert one([], [LIVE]) == Plan()
+    assert one([], [LIVE]) == Plan(strangers={"ventas->": {"sip/1001"}})
 
 
 def test_a_member_that_somebody_else_put_there_gets_our_penalty_and_pause_and_is_not_ours_for_it() -> None:

@@ -402,6 +402,34 @@ async def test_a_penalty_that_arrived_does_not_confirm_the_pause_that_did_not(mo
     assert shown(switch) == [("ana", "SIP/1001", 4, True)]
 
 
+async def test_what_another_process_has_committed_is_not_live_before_somebody_has_looked() -> None:
+    data = MemoryData()
+    switch = FakeSwitch(queues=[VENTAS])
+    one, other = Site(switch, data=data), Site(FakeSwitch(pbx=switch.pbx), data=data)
+    await one.only.run_once()
+    await other.only.run_once()
+    await one.service.add(OPERATOR, [member()], Source.API)
+    again = await other.service.add(OPERATOR, [member()], Source.API)  # a retry by way of the other process
+    assert not again.changes
+    assert isinstance(other.delivery.behind(again), errors.SwitchBehind)
+    await other.only.run_once([fold(VENTAS)])
+    assert other.delivery.behind(again) is None
+    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
+
+
+async def test_an_addition_over_a_strangers_other_spelling_never_makes_the_stranger_ours() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    switch.pbx.add(VENTAS, "SIP/ANA", "stranger", 0, paused=False)
+    site = Site(switch)
+    async with site.running():
+        await site.until(lambda: site.only.status.state is State.AGREED)
+        switch.cut_after = 0
+        await site.add(member("ana", "sip/ana"))
+        await site.until(lambda: site.only.status.state is State.LAGGING)
+        assert shown(switch) == [("stranger", "SIP/ANA", 0, False)]
+        assert not await site.only.owns(VENTAS, "SIP/ANA")
+
+
 async def test_a_queue_that_a_look_at_some_comes_upon_is_waited_for_from_then_on() -> None:
     one, two = FakeSwitch("one", [VENTAS]), FakeSwitch("two", ["Cobros"])
     site = Site(one, two)
