@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import bulk, delivery, serving, visibility
+from bench import bulk, delivery, rest, serving, visibility
 from bench.machine import environment, file_system
 from bench.measure import QUICK, BenchFailed, Scale, Table
 from bench.process import ROOT
@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[Scale, Table, Path], None]] = {
     "bulk": bulk.measure,
     "visibility": visibility.measure,
     "delivery": delivery.measure,
+    "rest": rest.measure,
 }
 
 DOCUMENT = ROOT / "docs" / "performance.md"

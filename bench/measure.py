@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-Unit = Literal["/s", "ms", "µs", "MB"]
+Unit = Literal["/s", "ms", "µs", "kB", "MB"]
 
 
 class BenchFailed(Exception):
@@ -18,16 +18,18 @@ class Scale(msgspec.Struct, frozen=True):
     rounds    times that everything is measured
     seconds   of load for each figure of `serving`, in every round
     adds      single adds for each figure of `visibility`, in every round
-    queues    of 100 members each, in `delivery`
+    queues    of 100 members each, in `delivery` and `rest`
+    crowd     members of the one large campaign of `visibility`
     """
 
     rounds: int = 5
     seconds: int = 4
     adds: int = 200
     queues: int = 500
+    crowd: int = 5000
 
 
-QUICK = Scale(rounds=2, seconds=2, adds=100, queues=100)
+QUICK = Scale(rounds=2, seconds=2, adds=100, queues=100, crowd=1000)
 
 
 class Goal(msgspec.Struct, frozen=True):

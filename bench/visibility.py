@@ -1,4 +1,4 @@
-"""From a single add to the member in the queue, against one raw QueueAdd."""
+"""From a single add to the member in the queue, against one raw QueueAdd; in small queues, and in one that is not."""
 
 import contextlib
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench import roster
 from bench.ami import OBSERVER, Ami, queue_add
-from bench.measure import Row, Scale, Table
+from bench.measure import BenchFailed, Goal, Row, Scale, Table
 from bench.plantel_server import Caller, PlantelServer
 from plantel.roster import Member
 from plantel.testing.asterisk import PrivateAsterisk
@@ -21,20 +21,33 @@ _AGAINST = "raw QueueAdd"
 _MEDIAN = Row("add to visible in Asterisk, p50", _AGAINST, "ms")
 _TAIL = Row("add to visible in Asterisk, p99", _AGAINST, "ms")
 
+_CROWDED = "Multitud->"
+_SETTLED = 60
+"""Seconds within which the crowd has to be live."""
+
 
 def measure(scale: Scale, table: Table, folder: Path) -> None:
     """Rounds of: Plantel, raw; each with an Asterisk of its own, so that neither hears of the other's members."""
     names = roster.campaigns(_QUEUES)
-    queues: dict[str, list[str]] = {name: [] for name in names}
+    what = f"add to visible in a campaign of {scale.crowd:,}"
+    crowded = Row(f"{what}, p50", _AGAINST, "ms", Goal(most=3.0))
+    crowded_tail = Row(f"{what}, p99", _AGAINST, "ms")
+    queues: dict[str, list[str]] = {name: [] for name in (*names, _CROWDED)}
     with contextlib.ExitStack() as stack:
         ours, theirs = (
             stack.enter_context(PrivateAsterisk(folder / name, queues=queues, users=[OBSERVER]))
             for name in ("visible-ours", "visible-raw")
         )
-        plantel = stack.enter_context(PlantelServer(folder / "visible", names, ours))
+        plantel = stack.enter_context(PlantelServer(folder / "visible", [*names, _CROWDED], ours))
         plantel.wait_until_agreed()
+        crowd = [Member(_CROWDED, f"Gente {place:05d}", f"SIP/{900_000 + place}") for place in range(scale.crowd)]
         caller = stack.enter_context(contextlib.closing(Caller(plantel.port, plantel.token)))
         raw = stack.enter_context(contextlib.closing(Ami(theirs, theirs.user)))
+        caller.send(roster.form(crowd), wait=_SETTLED)
+        caller.answer()
+        if caller.delivery != "live":
+            raise BenchFailed(f"the delivery of {scale.crowd} members is {caller.delivery} after {_SETTLED} s")
+        raw.pipeline([queue_add(member) for member in crowd])
         our_eyes, raw_eyes = (
             stack.enter_context(contextlib.closing(Ami(one, OBSERVER, events="agent"))) for one in (ours, theirs)
         )
@@ -53,6 +66,11 @@ def measure(scale: Scale, table: Table, folder: Path) -> None:
             its = _latencies(members, add_raw, raw_eyes)
             table.add(_MEDIAN, _percentile(mine, 50), _percentile(its, 50))
             table.add(_TAIL, _percentile(mine, 99), _percentile(its, 99))
+            members = _members([_CROWDED], number, scale.adds // 2)
+            mine = _latencies(members, add, our_eyes)
+            its = _latencies(members, add_raw, raw_eyes)
+            table.add(crowded, _percentile(mine, 50), _percentile(its, 50))
+            table.add(crowded_tail, _percentile(mine, 99), _percentile(its, 99))
 
 
 def _members(names: Sequence[str], number: int, count: int) -> list[Member]:

@@ -24,11 +24,15 @@ class Kind(StrEnum):
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
-    """One agent of one campaign, before and after. `before` is None for ADDED, `after` for REPLACED and REMOVED."""
+    """One agent of one campaign, before and after. `before` is None for ADDED, `after` for REPLACED and REMOVED.
+
+    `reason`: what was given on a server for the pause that it observes.
+    """
 
     kind: Kind
     before: Member | None
     after: Member | None
+    reason: str = ""
 
     @property
     def member(self) -> Member:

@@ -4,8 +4,9 @@ import asyncio
 
 from plantel import errors
 from plantel.access import Actor
+from plantel.delivery import Delivery
 from plantel.facts import Facts, Sight, Trace
-from plantel.reconcile import Delivery, Reconciler, State
+from plantel.reconcile import Reconciler, State
 from plantel.report import Report
 from plantel.service import Service
 from plantel.why import why

@@ -33,7 +33,7 @@ class LiveMember(msgspec.Struct, frozen=True, gc=False):
     `status` is the device state: 0 unknown, 1 not in use, 2 in use, 3 busy, 4 invalid, 5 unavailable, 6 ringing,
     7 ringing and in use, 8 on hold. `state_interface` is the device whose state that is, empty where it is the
     interface itself. `once_paused`: whether it was ever paused since it came into the queue (a restart brings a static
-    member in anew); True where that is not known.
+    member in anew); True where that is not known. `paused_reason`: what was given for the pause, if anything.
     """
 
     interface: str
@@ -44,6 +44,7 @@ class LiveMember(msgspec.Struct, frozen=True, gc=False):
     status: int = 0
     state_interface: str = ""
     once_paused: bool = True
+    paused_reason: str = ""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -133,11 +134,12 @@ class Blocked(msgspec.Struct, frozen=True):
 class Observed(msgspec.Struct, frozen=True):
     """A roster member whose pause was changed on the server.
 
-    `member` has the pause found there; `claim` is the ledger line that acknowledges it.
+    `member` has the pause found there, `reason` what was given for it; `claim` is the ledger line that acknowledges it.
     """
 
     member: Member
     claim: Claim
+    reason: str = ""
 
 
 class DriftKind(StrEnum):
@@ -390,6 +392,7 @@ class _Draft:
                     Observed(
                         msgspec.structs.replace(member, paused=there.paused),
                         msgspec.structs.replace(claim, paused=there.paused, penalty=line.penalty),
+                        there.paused_reason if there.paused else "",
                     )
                 )
                 return

@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property, partial
+from functools import partial
 
 import msgspec
 import structlog
 
 from plantel import errors
 from plantel.access import Actor, covers
+from plantel.application import Application
 from plantel.batch import Change
 from plantel.contest import Contests
 from plantel.doubt import Doubt, Key, key
@@ -31,10 +32,7 @@ from plantel.plan import (
     Drift,
     LiveMember,
     Membership,
-    Pause,
-    Penalise,
     Plan,
-    Remove,
     Snapshot,
     foreign,
     plan,
@@ -417,7 +415,7 @@ class Reconciler:
         The ledger lines of a chunk are stored, unconfirmed, before it is sent, and confirmed after it, while Asterisk
         works on the chunk before: two are always on their way, so that it never waits for us.
         """
-        outcome = _Applied(found)
+        outcome = Application(found)
         sent: deque[tuple[Sequence[Action], asyncio.Task[list[Outcome]]]] = deque()
         try:
             for start in range(0, len(found.actions), CHUNK):
@@ -556,166 +554,7 @@ async def _oldest(
     return chunk, outcomes
 
 
-class _Applied:
-    """What carrying out a plan has taught so far."""
-
-    def __init__(self, found: Plan) -> None:
-        self.refusals: dict[Key, errors.PlantelError] = {}
-        """The first for each queue and interface, both folded."""
-        self._found = found
-
-    def intents(self, chunk: Sequence[Action]) -> list[Claim]:
-        """The ledger lines of what is about to be sent, without what is not confirmed.
-
-        Where the answer is lost, an addition is ours all the same, and a pause or penalty that is found later must not
-        be taken for somebody else's.
-        """
-        lines: dict[Key, Claim] = {}
-        for action in chunk:
-            if isinstance(action, Add):
-                lines[key(action)] = Claim(action.queue, action.interface, added=True)
-            elif (line := self._changing.get(key(action))) is not None:
-                lines[key(action)] = line
-        return list(lines.values())
-
-    def learn(self, chunk: Sequence[Action], outcomes: Sequence[Outcome]) -> tuple[list[Claim], list[Claim]]:
-        """The ledger lines that the outcomes confirm, and those that they end.
-
-        A phone that is removed and added again stays ours in between.
-        """
-        confirm: dict[Key, Claim] = {}
-        drop: dict[Key, Claim] = {}
-        for action, outcome in zip(chunk, outcomes, strict=True):
-            at = key(action)
-            if outcome is not None:
-                self.refusals.setdefault(at, outcome)
-            match action:
-                case Remove():
-                    if outcome is None and at not in self._renamed:
-                        drop[at] = Claim(action.queue, action.interface, added=True)
-                case Add():
-                    if outcome is None:
-                        confirm[at] = self._wanted[at]
-                    elif at not in self._found.ours:
-                        # somebody else put this phone there between the look and the action
-                        drop[at] = Claim(action.queue, action.interface, added=True)
-                case Penalise() | Pause():
-                    if outcome is None and at in self._changing:
-                        confirm[at] = self._changed(at, action)
-        return list(confirm.values()), list(drop.values())
-
-    def _changed(self, at: Key, action: Penalise | Pause) -> Claim:
-        """The ledger line after that change. A member's other change is confirmed by its own answer."""
-        line = self._changing[at]
-        if isinstance(action, Penalise):
-            line = msgspec.structs.replace(line, penalty=action.penalty)
-        else:
-            line = msgspec.structs.replace(line, paused=action.paused)
-        self._changing[at] = line
-        return line
-
-    # Made when first needed: for a large plan they take a while, and by then Asterisk is busy with additions.
-
-    @cached_property
-    def _wanted(self) -> dict[Key, Claim]:
-        return {claim.key: claim for claim in self._found.claims}
-
-    @cached_property
-    def _renamed(self) -> Collection[Key]:
-        return self._wanted.keys() & {key(one) for one in self._found.actions if isinstance(one, Remove)}
-
-    @cached_property
-    def _changing(self) -> dict[Key, Claim]:
-        """The ledger lines that pauses and penalties give, as far as they are confirmed by now."""
-        lines: dict[Key, Claim] = {}
-        for action in self._found.actions:
-            if isinstance(action, Penalise | Pause) and (at := key(action)) in self._wanted:
-                part = {"penalty": None} if isinstance(action, Penalise) else {"paused": None}
-                lines[at] = msgspec.structs.replace(lines.get(at, self._wanted[at]), **part)
-        return lines
-
-
 def _drifted(drift: Drift, server: str) -> errors.PlantelError:
     return errors.MemberDrifted(
         server=server, queue=drift.member.campaign, interface=drift.interface, kind=str(drift.kind)
     )
-
-
-class Delivery:
-    """The servers of one instance together: where its campaigns stand."""
-
-    def __init__(self, reconcilers: Sequence[Reconciler]) -> None:
-        self.reconcilers = tuple(reconcilers)
-
-    def wake(self, campaigns: Collection[str] | None, revision: int = 0, changes: Sequence[Change] = ()) -> None:
-        """A commit made these changes to these campaigns (folded; None: any)."""
-        for reconciler in self.reconcilers:
-            reconciler.wake(campaigns, revision, changes)
-
-    async def release(self, actor: Actor, campaign: str, agents: Sequence[str], service: Service) -> Receipt:
-        """Take agents out of the roster, and leave them in Asterisk, as nobody's. Raises as `Service.remove` does."""
-        async with AsyncExitStack() as held:
-            for reconciler in sorted(self.reconcilers, key=lambda one: one.name):
-                await held.enter_async_context(reconciler.alone())
-            return await service.release(actor, campaign, agents, {one.name: one.phones for one in self.reconcilers})
-
-    def behind(self, receipt: Receipt) -> errors.PlantelError | None:
-        """Why some server does not yet show a stored batch's members as it has them; None where all do."""
-        members: dict[str, list[Member]] = {campaign: [] for campaign in receipt.campaigns}
-        if any(not one.agrees for one in self.reconcilers):
-            for member in receipt.members:
-                members[fold(member.campaign)].append(member)
-        for campaign, those in members.items():
-            carriers = self._carriers(campaign)
-            if self.reconcilers and not carriers:
-                return self._missing(campaign)
-            for reconciler in carriers:
-                if (reason := reconciler.behind(campaign, those)) is not None:
-                    return reason
-        return None
-
-    def standing(self, member: Member) -> list[tuple[str, errors.PlantelError | None]]:
-        """How the member stands on each server that carries the campaign: None where it is as the roster has it.
-
-        With the servers' names; all of them together where none has the queue.
-        """
-        carriers = self._carriers(member.campaign)
-        if self.reconcilers and not carriers:
-            missing = self._missing(member.campaign)
-            return [(one.name, missing) for one in self.reconcilers]
-        return [(one.name, one.behind(member.campaign, [member])) for one in carriers]
-
-    def _carriers(self, campaign: str) -> list[Reconciler]:
-        return [one for one in self.reconcilers if one.carries(campaign)]
-
-    def _missing(self, campaign: str) -> errors.PlantelError:
-        return errors.QueueMissing(server=", ".join(one.name for one in self.reconcilers), queue=campaign)
-
-    def names(self, interface: str) -> set[str]:
-        """All that the servers call this interface of the roster."""
-        return {interface, *(one.phones.called(interface) for one in self.reconcilers)}
-
-    def called(self, member: Member) -> dict[str, str]:
-        """What the servers that carry the campaign call the member's phone, where it is not what was sent."""
-        found: dict[str, str] = {}
-        for one in self.reconcilers:
-            if one.carries(member.campaign):
-                there = one.phones.called(member.interface)
-                if there != member.interface:
-                    found[one.name] = there
-        return found
-
-    async def live(self, receipt: Receipt, deadline: float) -> errors.PlantelError | None:
-        """Wait at most `deadline` seconds until `behind` gives None; returns what it gives in the end."""
-        try:
-            async with asyncio.timeout(deadline):
-                while (reason := self.behind(receipt)) is not None:
-                    waits = [asyncio.ensure_future(one.settled()) for one in self.reconcilers]
-                    try:
-                        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-                    finally:
-                        for wait in waits:
-                            wait.cancel()
-        except TimeoutError:
-            return self.behind(receipt)
-        return reason

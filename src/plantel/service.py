@@ -289,8 +289,9 @@ class Service:
     async def observe(self, server: str, seen: Sequence[Observed]) -> None:
         """Take over pauses that were made or ended on `server`, together with the ledger lines that acknowledge them.
 
-        Journalled under the server's name. A member that the roster has changed meanwhile keeps what the roster says,
-        and so does one whose pause was declared meanwhile, even as it was (the ledger no longer has it as asserted).
+        Journalled under the server's name, with the reason given there. A member that the roster has changed meanwhile
+        keeps what the roster says, and so does one whose pause was declared meanwhile, even as it was (the ledger no
+        longer has it as asserted).
         """
         batch = self._batch(Actor(f"server:{server}", Role.INTEGRATOR), Source.SERVER, len(seen))
 
@@ -312,7 +313,7 @@ class Service:
                     continue
                 taken.append(one.claim)
                 if before != one.member:
-                    changes.append(Change(Kind.UPDATED, before, one.member))
+                    changes.append(Change(Kind.UPDATED, before, one.member, one.reason))
             transaction.put_claims(self.instance, server, taken)
             revision = transaction.record(batch, changes) if changes else transaction.revision()
             campaigns = frozenset(fold(change.member.campaign) for change in changes)

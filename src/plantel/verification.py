@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Iterable
 
 from plantel import errors
+from plantel.delivery import Delivery
 from plantel.device import DeviceState
-from plantel.reconcile import Delivery, Reconciler, State
+from plantel.reconcile import Reconciler, State
 from plantel.roster import Member, fold
 
 

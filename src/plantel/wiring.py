@@ -12,10 +12,11 @@ from typing import NamedTuple
 from plantel.access import Actor, Role
 from plantel.ami.switch import AmiSwitch
 from plantel.config import AsteriskSettings, Settings
+from plantel.delivery import Delivery
 from plantel.http.auth import Authenticator
 from plantel.http.instance import Instance
 from plantel.ports import Store
-from plantel.reconcile import Delivery, Reconciler
+from plantel.reconcile import Reconciler
 from plantel.roster import Interfaces
 from plantel.service import Service
 from plantel.store import open_store

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from plantel.testing.asterisk import PrivateAsterisk
@@ -61,6 +62,9 @@ def test_each_change_is_on_record_with_what_was_done(plantel: PlantelServer, ast
         ("ana", 2, True),
         ("bea", 0, False),
     ]
+    token = {"Authorization": f"Basic {plantel.token}"}
+    journal = httpx.get(f"{plantel.url}/api/v1/journal", params={"agent": "ana", "limit": 1}, headers=token).json()
+    assert [(one["actor"], one["reason"]) for one in journal] == [("server:pbx1", "lunch")]
     live = asterisk.cli(f'queue show "{VENTAS}"')
     assert "with penalty 2" in live
     assert "SIP/1002" in live

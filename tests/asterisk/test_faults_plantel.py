@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import random
 import signal
 import time
@@ -60,22 +59,22 @@ class Service:
         self._token = self._token or await anyio.to_thread.run_sync(lambda: self.server.token)
         await anyio.to_thread.run_sync(self.server.start)
 
-    def kill_at(self, point: int, after: float) -> asyncio.Event:
-        """SIGKILL `after` seconds from when so many changes have reached Asterisk; the event tells of it."""
-        killed = asyncio.Event()
+    def strike(self, kind: signal.Signals, point: int, after: float = 0) -> asyncio.Event:
+        """Send it the signal `after` seconds from when so many changes have left for Asterisk; the event tells it."""
+        struck = asyncio.Event()
         process = self.server.process
         assert process is not None
 
-        def kill() -> None:
-            process.kill()
-            killed.set()
+        def send() -> None:
+            process.send_signal(kind)
+            struck.set()
 
         def watch(count: int) -> None:
             if count == point:
-                asyncio.get_running_loop().call_later(after, kill) if after else kill()
+                asyncio.get_running_loop().call_later(after, send) if after else send()
 
         self._proxy.watch = watch
-        return killed
+        return struck
 
     async def kill(self) -> None:
         await anyio.to_thread.run_sync(self.server.kill)
@@ -122,7 +121,7 @@ async def test_killed_at_any_point_of_an_apply(floor: Floor, service: Service) -
     for _ in range(KILLS):
         point = len(floor.proxy.changes) + moments.randrange(1, CREW)
         # just after an action, or anywhere between two
-        killed = service.kill_at(point, after=moments.choice([0, moments.uniform(0, 0.02)]))
+        killed = service.strike(signal.SIGKILL, point, after=moments.choice([0, moments.uniform(0, 0.02)]))
         there = [] if there else everybody
         with contextlib.suppress(httpx.TransportError):  # killed before it answered, but not before it stored
             await (service.add(everybody) if there else service.remove(everybody))
@@ -138,16 +137,14 @@ async def test_killed_at_any_point_of_an_apply(floor: Floor, service: Service) -
 
 async def test_frozen_amid_an_apply(floor: Floor, service: Service) -> None:
     """It does not read while Asterisk writes; whatever Asterisk makes of that, in the end they agree."""
-    reached = asyncio.Event()
-    floor.proxy.watch = lambda count: reached.set() if count > 300 else None
-    await service.add(crew(CREW))
-    async with asyncio.timeout(SECONDS):
-        await reached.wait()
     assert service.server.process is not None
-    os.kill(service.server.process.pid, signal.SIGSTOP)
-    before = len((await floor.observer.seen()) - FOREIGN)
-    assert 0 < before < CREW, "Asterisk serves others meanwhile"
-    os.kill(service.server.process.pid, signal.SIGCONT)
+    frozen = service.strike(signal.SIGSTOP, 300)
+    adding = asyncio.create_task(service.add(crew(CREW)))
+    async with asyncio.timeout(SECONDS):
+        await frozen.wait()
+    assert len(await floor.observer.seen()) < CREW, "not all has left yet; Asterisk serves others meanwhile"
+    service.server.process.send_signal(signal.SIGCONT)
+    await adding
     await floor.observer.until(shown(crew(CREW)) | FOREIGN, SECONDS)
     await service.remove(crew(CREW))
     await floor.observer.until(FOREIGN, SECONDS)

@@ -7,8 +7,9 @@ import pytest
 
 from plantel.ami import AmiSwitch
 from plantel.batch import Source
+from plantel.delivery import Delivery
 from plantel.plan import Pause
-from plantel.reconcile import Delivery, Reconciler
+from plantel.reconcile import Reconciler
 from plantel.roster import Interfaces, Member
 from plantel.service import Service
 from plantel.testing.asterisk import PrivateAsterisk
@@ -28,7 +29,7 @@ class Site:
         self.switch = switch
         self._phone = phone
         store, clock, delivery = MemoryStore(), SetClock(), Delivery(())
-        self.service = Service(store, "default", clock, Interfaces(), delivery.wake)
+        self.service = Service(store, "default", clock, Interfaces(), delivery.wake, names=delivery.names)
         self.reconciler = Reconciler(store, switch, self.service, clock)
         delivery.reconcilers = (self.reconciler,)
 

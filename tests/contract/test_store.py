@@ -693,6 +693,14 @@ async def test_drift_is_kept_in_order_and_found_by_server_and_campaign(store: St
     assert await store.read(lambda t: t.drifts("globex")) == [whole]
 
 
+async def test_the_reason_of_an_observed_pause_is_journalled(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    await store.write(added(ANA))
+    seen = Change(Kind.UPDATED, ANA, Member(ANA.campaign, ANA.membername, ANA.interface, paused=True), "almuerzo ñ")
+    await store.write(lambda t: t.record(a_batch(), [seen]))
+    assert await last_changes(store, 1) == [seen]
+
+
 async def test_a_pause_is_forgotten_on_every_server_of_the_instance(store: Store) -> None:
     ana, eva = Claim("Ventas->", "SIP/1001", True, True), Claim("Ventas->", "SIP/1002", False, False)
     for instance, server in (("acme", "pbx1"), ("acme", "pbx2"), ("acme", "pbx3"), ("globex", "pbx1")):

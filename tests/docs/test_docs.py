@@ -24,6 +24,7 @@ PAIRS = [
     ("docs/configuration.md", "docs/configuracion.md"),
     ("docs/errors.md", "docs/errores.md"),
     ("docs/why.md", "docs/porque.md"),
+    ("docs/faults.md", "docs/fallos.md"),
     ("docs/wire-call.md", "docs/llamada.md"),
 ]
 READMES = ["README.md", "README.es.md"]

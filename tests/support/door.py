@@ -9,12 +9,12 @@ from typing import Any
 from urllib.parse import quote_plus, urlencode
 
 from plantel.access import Actor, Role, Token, digest, token_text
+from plantel.delivery import Delivery
 from plantel.http.app import FrontDoor
 from plantel.http.auth import Authenticator
 from plantel.http.instance import Instance
 from plantel.http.integra import Integra
 from plantel.ports import Store
-from plantel.reconcile import Delivery
 from plantel.roster import Interfaces, Member
 from plantel.service import Service
 from plantel.testing.memory_store import MemoryStore

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from plantel.ami import AmiSwitch, Deadlines
 from plantel.batch import Source
+from plantel.delivery import Delivery
 from plantel.errors import PlantelError, SwitchError
 from plantel.plan import Add, Membership, Pause
 from plantel.ports import Clock, Store
-from plantel.reconcile import Delivery, Reconciler
+from plantel.reconcile import Reconciler
 from plantel.roster import Interfaces, Member, fold
 from plantel.service import Receipt, Service
 from plantel.store import open_store

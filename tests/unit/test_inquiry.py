@@ -5,9 +5,10 @@ import pytest
 from plantel import errors, inquiry
 from plantel.access import Actor, Role
 from plantel.batch import Source
+from plantel.delivery import Delivery
 from plantel.device import DeviceState
 from plantel.inquiry import inquire
-from plantel.reconcile import Delivery, Reconciler
+from plantel.reconcile import Reconciler
 from plantel.report import Report, Verdict
 from plantel.roster import Interfaces, Member
 from plantel.service import Service

@@ -8,10 +8,11 @@ import pytest
 
 from plantel import doubt, errors, reconcile
 from plantel.batch import Source
+from plantel.delivery import Delivery
 from plantel.phones import AS_SENT, PhoneRules
 from plantel.plan import Action, LiveMember, Membership, Penalise, Snapshot
 from plantel.ports import Outcome
-from plantel.reconcile import Delivery, Reconciler, State
+from plantel.reconcile import Reconciler, State
 from plantel.roster import Interfaces, Member, fold
 from plantel.service import Receipt, Service
 from plantel.testing.app_queue import Answer

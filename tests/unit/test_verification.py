@@ -7,8 +7,9 @@ import pytest
 from plantel import errors
 from plantel.access import Actor, Role
 from plantel.batch import Source
+from plantel.delivery import Delivery
 from plantel.device import DeviceState
-from plantel.reconcile import Delivery, Reconciler
+from plantel.reconcile import Reconciler
 from plantel.roster import Interfaces, Member
 from plantel.service import Service
 from plantel.testing.fake_switch import FakeSwitch

@@ -259,8 +259,7 @@ class Connection(asyncio.Protocol):
         self._finish(SwitchUnreachable(server=self._endpoint.server, detail=detail))
 
     def _receive(self, message: wire.Message) -> None:
-        headers = message.headers
-        action_id = headers.get("ActionID")
+        action_id = message.action_id
         entry = self._pending.get(action_id) if action_id is not None else None
         if entry is None:
             self._hear(message)
@@ -268,11 +267,10 @@ class Connection(asyncio.Protocol):
         assert action_id is not None
         self._moved_at = self._heard_at
         call, number = entry
-        listing = headers.get("EventList")
-        if listing == "start":
-            return
-        if "Event" in headers and listing is None:
+        if message.is_item:
             call.item(message)
+            return
+        if message.headers.get("EventList") == "start":
             return
         del self._pending[action_id]
         call.left -= 1

@@ -1,5 +1,6 @@
 """Members of queues, as QueueStatus lists them."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -22,7 +23,37 @@ def live_member(headers: Headers) -> LiveMember:
         status=int(headers["Status"]),
         once_paused=headers.get("LastPause") != "0",
         state_interface="" if state_interface == interface else state_interface,
+        paused_reason=_whole(headers.get("PausedReason", "")),
     )
+
+
+# In the order in which Asterisk 16 to 22 write them; what is in another is read by name, at twice the price.
+_USUAL = re.compile(
+    rb"Event: QueueMember\r\nQueue: ([^\r]+)\r\nName: ([^\r]*)\r\nLocation: ([^\r]*)\r\nStateInterface: ([^\r]*)\r\n"
+    rb"Membership: ([a-z]+)\r\nPenalty: (\d+)\r\nCallsTaken: \d+\r\nLastCall: \d+\r\nLastPause: (\d+)\r\n"
+    rb"LoginTime: \d+\r\nInCall: \d+\r\nStatus: (\d+)\r\nPaused: (\d+)\r\n"
+    rb"PausedReason: ([^\r]*)"
+)
+
+
+def usual_member(block: bytes) -> tuple[str, LiveMember] | None:
+    """The queue and the member of which an item tells; None where it has not the usual form."""
+    found = _USUAL.match(block)
+    if found is None:
+        return None
+    queue, name, interface, state_interface, membership, penalty, last_pause, status, paused, reason = found.groups()
+    member = LiveMember(
+        interface.decode("utf-8", "surrogateescape"),
+        name.decode("utf-8", "surrogateescape"),
+        int(penalty),
+        paused != b"0",
+        Membership.DYNAMIC if membership == b"dynamic" else Membership.STATIC,
+        int(status),
+        "" if state_interface == interface else state_interface.decode("utf-8", "surrogateescape"),
+        last_pause != b"0",
+        reason.decode("utf-8", "replace"),
+    )
+    return queue.decode("utf-8", "surrogateescape"), member
 
 
 def seat(headers: Headers) -> Seat:
@@ -35,6 +66,11 @@ def seat(headers: Headers) -> Seat:
         last_call=_moment(headers.get("LastCall", "0")),
         wrapup=int(headers.get("Wrapuptime", "0")),
     )
+
+
+def _whole(text: str) -> str:
+    """`text` with U+FFFD for what was not UTF-8: it is kept and shown, never sent back."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _moment(seconds: str) -> datetime | None:

@@ -9,7 +9,7 @@ from plantel.ami.client import Connection, Deadlines, Endpoint, connect
 from plantel.ami.delivery import Delivery
 from plantel.ami.diagnosis import Diagnosis
 from plantel.ami.examination import Examination, device_query, device_state
-from plantel.ami.members import live_member
+from plantel.ami.members import live_member, usual_member
 from plantel.closeup import Closeup
 from plantel.device import DeviceState
 from plantel.errors import ActionRefused, SwitchRefused
@@ -221,15 +221,19 @@ class AmiSwitch:
         refusals: list[wire.Message] = []
 
         def item(message: wire.Message) -> None:
-            headers = message.headers
             try:
+                if (usual := usual_member(message.block)) is not None:
+                    queue, member = usual
+                    found[queue].append(member)
+                    return
+                headers = message.headers
                 event = headers["Event"]
                 if event == "QueueMember":
                     found[headers["Queue"]].append(live_member(headers))
                 elif event == "QueueParams":
                     found.setdefault(headers["Queue"], [])
             except (KeyError, ValueError) as error:
-                raise wire.Malformed(f"{headers.get('Event')}: {error}") from None
+                raise wire.Malformed(f"{message.headers.get('Event')}: {error}") from None
 
         def answered(_number: int, answer: wire.Message) -> None:
             if not answer.succeeded:

@@ -96,8 +96,8 @@ class ProblemView(msgspec.Struct):
     key: str | None = None
 
 
-class ChangeView(msgspec.Struct):
-    """One line of the journal."""
+class ChangeView(msgspec.Struct, omit_defaults=True):
+    """One line of the journal. `reason`: what was given for a pause made on a server."""
 
     revision: int
     batch: str
@@ -106,6 +106,7 @@ class ChangeView(msgspec.Struct):
     kind: Kind
     before: MemberView | None
     after: MemberView | None
+    reason: str = ""
 
 
 class BatchView(msgspec.Struct):
@@ -175,6 +176,7 @@ def _change(entry: Entry) -> ChangeView:
         change.kind,
         None if change.before is None else _member(change.before),
         None if change.after is None else _member(change.after),
+        change.reason,
     )
 
 

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from plantel.delivery import Delivery
 from plantel.http.auth import Authenticator
-from plantel.reconcile import Delivery
 from plantel.service import Service
 
 

@@ -61,7 +61,9 @@ def entry(row: Row[Any]) -> Entry:
             (row.after_interface, row.after_penalty, row.after_paused),
         )
     )
-    return Entry(row.revision, row.id, row.actor, moment(row.at), Change(Kind(row.kind), before, after))
+    return Entry(
+        row.revision, row.id, row.actor, moment(row.at), Change(Kind(row.kind), before, after, row.reason or "")
+    )
 
 
 def token_row(token: Token) -> dict[str, object]:

@@ -78,7 +78,7 @@ _BATCHES = _insertion("batches", "number id instance actor source at items probl
 _JOURNAL = _insertion(
     "journal",
     "revision batch campaign membername kind after_interface after_penalty after_paused"
-    " before_interface before_penalty before_paused",
+    " before_interface before_penalty before_paused reason",
 )
 _CLAIM = _insertion(
     "claims",

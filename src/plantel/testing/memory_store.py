@@ -178,7 +178,9 @@ class _MemoryTransaction:
             if after is not None:
                 arriving.setdefault(key, []).append(after)
             state.revision += 1
-            line = Entry(state.revision, batch.id, batch.actor, batch.at, Change(change.kind, before, after))
+            line = Entry(
+                state.revision, batch.id, batch.actor, batch.at, Change(change.kind, before, after, change.reason)
+            )
             state.journal.append((batch.instance, line))
         for key, members in arriving.items():
             _arrive(state.rosters[key], members)

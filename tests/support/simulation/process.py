@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from plantel.reconcile import Delivery, Reconciler
+from plantel.delivery import Delivery
+from plantel.reconcile import Reconciler
 from plantel.roster import Interfaces
 from plantel.service import Service
 from plantel.testing.fake_switch import FakeSwitch

@@ -80,6 +80,7 @@ def upgrade() -> None:
         Column("before_interface", String(79)),
         Column("before_penalty", Integer),
         Column("before_paused", Boolean),
+        Column("reason", String(255)),
         PrimaryKeyConstraint("revision", name="journal_pk"),
     )
     op.create_index("journal_member", "journal", ["campaign", "membername"])

@@ -1,0 +1,92 @@
+"""The servers of one instance together: where its campaigns and members stand."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from contextlib import AsyncExitStack
+
+from plantel import errors
+from plantel.access import Actor
+from plantel.batch import Change
+from plantel.reconcile import Reconciler
+from plantel.roster import Member, fold
+from plantel.service import Receipt, Service
+
+
+class Delivery:
+    """The servers of one instance together: where its campaigns stand."""
+
+    def __init__(self, reconcilers: Sequence[Reconciler]) -> None:
+        self.reconcilers = tuple(reconcilers)
+
+    def wake(self, campaigns: Collection[str] | None, revision: int = 0, changes: Sequence[Change] = ()) -> None:
+        """A commit made these changes to these campaigns (folded; None: any)."""
+        for reconciler in self.reconcilers:
+            reconciler.wake(campaigns, revision, changes)
+
+    async def release(self, actor: Actor, campaign: str, agents: Sequence[str], service: Service) -> Receipt:
+        """Take agents out of the roster, and leave them in Asterisk, as nobody's. Raises as `Service.remove` does."""
+        async with AsyncExitStack() as held:
+            for reconciler in sorted(self.reconcilers, key=lambda one: one.name):
+                await held.enter_async_context(reconciler.alone())
+            return await service.release(actor, campaign, agents, {one.name: one.phones for one in self.reconcilers})
+
+    def behind(self, receipt: Receipt) -> errors.PlantelError | None:
+        """Why some server does not yet show a stored batch's members as it has them; None where all do."""
+        members: dict[str, list[Member]] = {campaign: [] for campaign in receipt.campaigns}
+        if any(not one.agrees for one in self.reconcilers):
+            for member in receipt.members:
+                members[fold(member.campaign)].append(member)
+        for campaign, those in members.items():
+            carriers = self._carriers(campaign)
+            if self.reconcilers and not carriers:
+                return self._missing(campaign)
+            for reconciler in carriers:
+                if (reason := reconciler.behind(campaign, those)) is not None:
+                    return reason
+        return None
+
+    def standing(self, member: Member) -> list[tuple[str, errors.PlantelError | None]]:
+        """How the member stands on each server that carries the campaign: None where it is as the roster has it.
+
+        With the servers' names; all of them together where none has the queue.
+        """
+        carriers = self._carriers(member.campaign)
+        if self.reconcilers and not carriers:
+            missing = self._missing(member.campaign)
+            return [(one.name, missing) for one in self.reconcilers]
+        return [(one.name, one.behind(member.campaign, [member])) for one in carriers]
+
+    def _carriers(self, campaign: str) -> list[Reconciler]:
+        return [one for one in self.reconcilers if one.carries(campaign)]
+
+    def _missing(self, campaign: str) -> errors.PlantelError:
+        return errors.QueueMissing(server=", ".join(one.name for one in self.reconcilers), queue=campaign)
+
+    def names(self, interface: str) -> set[str]:
+        """All that the servers call this interface of the roster."""
+        return {interface, *(one.phones.called(interface) for one in self.reconcilers)}
+
+    def called(self, member: Member) -> dict[str, str]:
+        """What the servers that carry the campaign call the member's phone, where it is not what was sent."""
+        found: dict[str, str] = {}
+        for one in self.reconcilers:
+            if one.carries(member.campaign):
+                there = one.phones.called(member.interface)
+                if there != member.interface:
+                    found[one.name] = there
+        return found
+
+    async def live(self, receipt: Receipt, deadline: float) -> errors.PlantelError | None:
+        """Wait at most `deadline` seconds until `behind` gives None; returns what it gives in the end."""
+        try:
+            async with asyncio.timeout(deadline):
+                while (reason := self.behind(receipt)) is not None:
+                    waits = [asyncio.ensure_future(one.settled()) for one in self.reconcilers]
+                    try:
+                        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                    finally:
+                        for wait in waits:
+                            wait.cancel()
+        except TimeoutError:
+            return self.behind(receipt)
+        return reason
