@@ -75,11 +75,13 @@ def _insertion(table: str, columns: str, then: str = "") -> str:
 
 _PLACE = _insertion("members", "campaign membername phone interface penalty paused")
 _BATCHES = _insertion("batches", "number id instance actor source at items problems revision changes")
-_JOURNAL = _insertion(
-    "journal",
+_LINE = (
     "revision batch campaign membername kind after_interface after_penalty after_paused"
-    " before_interface before_penalty before_paused reason",
+    " before_interface before_penalty before_paused"
 )
+_JOURNAL = _insertion("journal", _LINE)
+# on its own, for hardly any line has one, and a large batch would pay for the column
+_JOURNAL_WITH_REASONS = _insertion("journal", f"{_LINE} reason")
 _CLAIM = _insertion(
     "claims",
     "instance server folded_queue phone queue interface added paused penalty",
@@ -239,7 +241,8 @@ class SqliteConnection:
 
     def add_journal(self, rows: Sequence[Sequence[object]]) -> None:
         """Values missing at the end of a row are NULL."""
-        self._driver.execute(_JOURNAL, (_encoded(rows),))
+        reasons = max(map(len, rows), default=0) > len(_LINE.split())
+        self._driver.execute(_JOURNAL_WITH_REASONS if reasons else _JOURNAL, (_encoded(rows),))
 
     def claims(
         self, instance: str, server: str, queues: Collection[str] | None, phones: Collection[str] | None

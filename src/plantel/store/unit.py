@@ -274,7 +274,8 @@ class Unit(SqlTransaction):
                     else:
                         vacated.setdefault(campaign, []).append(agent)
                         placed.append((campaign, agent, phone, *present))
-                    journal.append((*head, *present, *past, change.reason or None))
+                    line = (*head, *present, *past)
+                    journal.append((*line, change.reason) if change.reason else line)
             if touched is not None:
                 touched += ((campaign, agent), (campaign, phone), (campaign, left))
         return recorded, touched
