@@ -98,9 +98,7 @@ def settle(items: Sequence[Member]) -> tuple[list[Member], list[errors.InvalidIt
 
     Returns the distinct items in order and one Contradiction for each that clashes; its numbers count from 1.
     """
-    agents = {(fold(item.campaign), item.membername) for item in items}
-    phones = {(fold(item.campaign), item.phone) for item in items}
-    if len(agents) == len(phones) == len(items):
+    if _distinct(items):
         return list(items), []
     by_agent: dict[tuple[str, str], int] = {}
     by_phone: dict[tuple[str, str], int] = {}
@@ -120,6 +118,20 @@ def settle(items: Sequence[Member]) -> tuple[list[Member], list[errors.InvalidIt
             key = "interface1" if on_phone == other and item.membername != earlier.membername else "membername"
             clashes.append(errors.Contradiction(key=key, item=number, other=other))
     return distinct, clashes
+
+
+def _distinct(items: Sequence[Member]) -> bool:
+    """Whether no agent and no phone comes twice in a campaign, as in nearly every batch."""
+    by_name: dict[str, tuple[set[str], set[str]]] = {}
+    by_campaign: dict[str, tuple[set[str], set[str]]] = {}
+    for item in items:
+        crew = by_name.get(item.campaign)
+        if crew is None:
+            crew = by_name[item.campaign] = by_campaign.setdefault(fold(item.campaign), (set(), set()))
+        crew[0].add(item.membername)
+        crew[1].add(item.phone)
+    crews = by_campaign.values()
+    return sum(len(agents) for agents, _ in crews) == len(items) == sum(len(phones) for _, phones in crews)
 
 
 def _values(member: Member) -> tuple[str, str, str, int, bool]:
