@@ -15,6 +15,7 @@ from plantel.ami import AmiSwitch
 from plantel.delivery import Delivery
 from plantel.reconcile import Reconciler
 from plantel.roster import Interfaces, Member
+from plantel.server import spare_collector
 from plantel.service import Service
 from plantel.store import open_store
 from plantel.testing.asterisk import PrivateAsterisk
@@ -61,6 +62,7 @@ async def _rounds(asterisk: PrivateAsterisk, file: Path, count: int, members: li
     service = Service(store, database.INSTANCE, SystemClock(), Interfaces(), delivery.wake)
     reconciler = Reconciler(store, switch, service, SystemClock())
     took = []
+    spare_collector()  # as the service does, too
     try:
         for number in range(count + 1):
             started = time.process_time()

@@ -75,7 +75,7 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
         server = http_server(settings.http, front_door(plantel))
         serving = background.create_task(server.serve())
         await _accepting(settings, serving)
-        _spare_collector()
+        spare_collector()
         ready(plantel)
         await _first(asyncio.create_task(stop.wait()), serving)
         log.info("draining")
@@ -88,7 +88,7 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
     log.info("stopped")
 
 
-def _spare_collector() -> None:
+def spare_collector() -> None:
     """What has been made by now stays: the garbage collector need not look at it again and again."""
     gc.collect()
     gc.freeze()
