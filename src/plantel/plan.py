@@ -244,11 +244,11 @@ def plan(
     return draft.plan()
 
 
-def foreign(snapshot: Snapshot, claims: Iterable[Claim]) -> list[tuple[str, LiveMember]]:
-    """The members in `snapshot` that Plantel did not add, with their queue; as they may be adopted, if dynamic."""
+def foreign(snapshot: Snapshot, claims: Iterable[Claim]) -> list[LiveMember]:
+    """The members in `snapshot` that Plantel did not add; if dynamic, they may be adopted."""
     ours = {claim.key for claim in claims if claim.added}
     return [
-        (queue, one)
+        one
         for queue, members in snapshot.queues.items()
         for one in members
         if (fold(queue), fold(one.interface)) not in ours

@@ -326,7 +326,7 @@ class Reconciler:
         """The members of `campaign` on the server that somebody else added. Raises SwitchError."""
         snapshot = await self._switch.snapshot([campaign])
         claims = await self._store.read(lambda tx: tx.claims(self._service.instance, self.name, [campaign]))
-        return [one for _, one in foreign(snapshot, claims)]
+        return foreign(snapshot, claims)
 
     async def adopt(self, actor: Actor, campaign: str, agents: Collection[str]) -> Receipt:
         """Make foreign dynamic members, named by membername or interface, the roster's and Plantel's own.

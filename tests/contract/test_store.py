@@ -804,6 +804,15 @@ async def test_a_lease_that_is_not_given_back_is_waited_for_no_longer_than_told(
     await there.close()
 
 
+async def test_a_store_that_is_closed_holds_no_lease(opener: Opener) -> None:
+    here, there = opener(), opener()
+    async with here.lease("pbx1", 1):
+        await here.close()
+    async with there.lease("pbx1", 1):
+        pass
+    await there.close()
+
+
 async def test_an_error_gives_the_lease_back(store: Store) -> None:
     with pytest.raises(Refusal):
         async with store.lease("pbx1", 1):

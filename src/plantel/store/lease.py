@@ -45,8 +45,11 @@ class Leases:
         try:
             yield
         finally:
-            self._lock(place, fcntl.F_UNLCK)
-            here.release()
+            try:
+                if self._file >= 0:  # else all was given back by `close`
+                    self._lock(place, fcntl.F_UNLCK)
+            finally:
+                here.release()
 
     async def _take(self, place: int) -> None:
         wait = _FIRST_WAIT
