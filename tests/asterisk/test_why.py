@@ -13,13 +13,13 @@ import pytest
 
 from plantel.batch import Source
 from plantel.config import load
-from plantel.findings import Finding
-from plantel.inquiry import inquire
 from plantel.plan import Add, Penalise
-from plantel.report import Report, Verdict
 from plantel.roster import Member
 from plantel.testing import sipp
 from plantel.testing.asterisk import AmiUser, PrivateAsterisk
+from plantel.why.findings import Finding
+from plantel.why.inquiry import inquire
+from plantel.why.report import Report, Verdict
 from plantel.wiring import Plantel, assembled
 from tests.support.door import OPERATOR
 from tests.support.server import PlantelServer, served
