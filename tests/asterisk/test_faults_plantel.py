@@ -18,6 +18,7 @@ from plantel.batch import Source
 from plantel.errors import MemberContested, SwitchTimeout
 from plantel.reconcile import State
 from plantel.roster import Member
+from tests.support.asterisks import server_table
 from tests.support.door import ADD, FORM, OPERATOR, item
 from tests.support.floor import FOREIGN, IMPATIENT, VENTAS, Floor, crew, shown
 from tests.support.server import PlantelServer
@@ -40,19 +41,8 @@ class Service:
     """A real `plantel serve` before the floor's proxy, and who calls it."""
 
     def __init__(self, floor: Floor, folder: Path) -> None:
-        user = floor.asterisk.user
         self._proxy = floor.proxy
-        self.server = PlantelServer(
-            folder,
-            config=f"""
-                [[asterisk]]
-                name = "pbx1"
-                host = "127.0.0.1"
-                port = {floor.proxy.port}
-                username = "{user.name}"
-                secret = "{user.secret}"
-                """,
-        )
+        self.server = PlantelServer(folder, config=server_table(floor.asterisk, port=floor.proxy.port))
         self._token = ""
 
     async def start(self) -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from plantel.testing.asterisk import AmiUser, PrivateAsterisk
+from tests.support.asterisks import server_table
 from tests.support.server import PlantelServer, served
 
 pytestmark = pytest.mark.asterisk
@@ -25,19 +26,8 @@ def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateAsteri
 
 
 def plantel(folder: Path, asterisk: PrivateAsterisk, verify: str, user: AmiUser = REPORTER) -> PlantelServer:
-    return PlantelServer(
-        folder,
-        config=f"""
-            [delivery]
-            verify_interface = "{verify}"
-            [[asterisk]]
-            name = "pbx1"
-            host = "{asterisk.host}"
-            port = {asterisk.ami_port}
-            username = "{user.name}"
-            secret = "{user.secret}"
-            """,
-    )
+    config = f'[delivery]\nverify_interface = "{verify}"\n{server_table(asterisk, user=user)}'
+    return PlantelServer(folder, config=config)
 
 
 def add(server: PlantelServer, phone: str) -> httpx.Response:
