@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from plantel.client import Integra, Member, Warned
 from plantel.testing.asterisk import AmiUser, PrivateAsterisk
 from tests.support.asterisks import server_table
 from tests.support.server import PlantelServer, served
@@ -66,6 +67,9 @@ def test_warn_stores_it_and_says_so(tmp_path: Path, asterisk: PrivateAsterisk) -
         stored = add(server, "SIP/10001")
         assert (stored.text, stored.headers["plantel-warning"]) == ("1", REASON)
         assert [one["interface1"] for one in server.members(VENTAS)] == ["SIP/10001"]
+        with Integra(server.url, token=server.token) as integra:
+            (batch,) = integra.add([Member(VENTAS, "ana", "SIP/1001"), Member(VENTAS, "eva", "SIP/10001")])
+        assert batch.warnings == (Warned(2, "interface1: pbx1: there is no phone SIP/10001"),)
         by_api = httpx.post(
             f"{server.url}/api/v1/members",
             json=[{"membername": "eva", "queueName": VENTAS, "interface1": "SIP/10001", "penalty": 0, "paused": 0}],
