@@ -76,6 +76,11 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     def key(self) -> tuple[str, str]:
         return fold(self.queue), fold(self.interface)
 
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether it is not known if the interface ever was there. A pause alone is also forgotten on purpose."""
+        return self.paused is None and self.penalty is None
+
 
 class Add(msgspec.Struct, frozen=True, gc=False, tag=True):
     """QueueAdd. An empty `state_interface` is the interface itself.
@@ -343,7 +348,7 @@ class _Draft:
             line = lines.get(phone)
             if there is not None:
                 self._adjust(queue, wanted, there, line)
-            elif line is None or line.paused is None or self._drifted(DriftKind.REMOVED, wanted, None):
+            elif line is None or line.unconfirmed or self._drifted(DriftKind.REMOVED, wanted, None):
                 self._add(self.additions, queue, wanted, line)
         for phone, line in lines.items():
             if phone in members:

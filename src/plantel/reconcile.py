@@ -302,7 +302,6 @@ class Reconciler:
         )
         lines = [claim for claim in claims if claim.key in keys]
         wanted = [member for member in members if (fold(member.campaign), member.phone) in keys]
-        self._doubt.look(lines)
         return revision, plan(wanted, snapshot, lines, obliged=self.carries, repair=self._repair)
 
     @asynccontextmanager
@@ -373,7 +372,7 @@ class Reconciler:
             )
 
         revision, members, claims = await self._store.read(work)
-        self._doubt.look(claims)
+        self._doubt.look(claims, queues)
         if len(members) + len(claims) < LARGE:
             found = self._plan(members, snapshot, claims)
         else:

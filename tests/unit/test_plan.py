@@ -129,6 +129,15 @@ def test_an_attempt_that_was_never_confirmed_is_no_drift() -> None:
     assert one([ANA], [msgspec.structs.replace(LIVE, penalty=3)], [intent]).drifts == ()
 
 
+def test_a_pause_declared_for_a_member_that_is_gone_does_not_make_its_addition_unconfirmed() -> None:
+    forgotten = msgspec.structs.replace(OURS, paused=None)
+    found = plan([ANA], Snapshot({QUEUE: ()}), [forgotten], repair=False)
+    assert (found.actions, [drift.kind for drift in found.drifts]) == ((), [DriftKind.REMOVED])
+    never = msgspec.structs.replace(forgotten, penalty=None)
+    (add,) = plan([ANA], Snapshot({QUEUE: ()}), [never], repair=False).actions
+    assert isinstance(add, Add)
+
+
 def test_without_repair_drifts_are_told_and_the_rosters_changes_are_made() -> None:
     def observing(desired: Member, live: list[LiveMember]) -> Plan:
         return plan([desired], Snapshot({QUEUE: tuple(live)}), [OURS], repair=False)
