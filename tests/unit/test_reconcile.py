@@ -388,6 +388,22 @@ async def test_what_was_never_answered_is_not_ours_for_ever(monkeypatch: pytest.
     assert shown(switch) == [("ana", "SIP/1001", 0, False)]
 
 
+async def test_a_removal_that_was_never_answered_is_not_taken_for_somebody_elses() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch, repair=False)
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
+    switch.cut_after = 1
+    with pytest.raises(errors.SwitchUnreachable):
+        await site.only.run_once()
+    assert shown(switch) == []
+    await site.add(member("eva"))
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("eva", "SIP/1001", 0, False)]
+
+
 def test_what_another_process_sent_without_an_answer_may_arrive_late_again_and_again() -> None:
     async def story() -> None:
         switch = FakeSwitch(queues=[VENTAS])
