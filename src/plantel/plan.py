@@ -9,7 +9,7 @@ roster says something else, the roster changed and the server follows; where onl
 somebody paused the phone there, and that is *observed* into the roster.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -214,34 +214,62 @@ def plan(
     Where `phones` leads two members of a campaign to one phone, the one who was sent with it has it, else the first by
     name; the other is Blocked.
     """
-    wanted: dict[str, _Share] = {}
-    for member in desired:
-        folded = fold(member.campaign)
-        share = wanted.get(folded)
-        if share is None:
-            share = wanted[folded] = _Share()
-        share.put(member, phones)
-    ledger: dict[str, dict[str, Claim]] = {}
-    for claim in claims:
-        ledger.setdefault(fold(claim.queue), {})[fold(claim.interface)] = claim
+    return compare(Demand(desired, phones), snapshot, claims, obliged=obliged, repair=repair)
 
+
+class Demand:
+    """What the roster wants of one server: good for every plan until the roster changes.
+
+    `desired`, `phones`: as for `plan`. `size`: how many members.
+    """
+
+    def __init__(self, desired: Iterable[Member], phones: PhoneRules = AS_SENT) -> None:
+        self.size = 0
+        self.shares: dict[str, _Share] = {}
+        """By folded campaign."""
+        for member in desired:
+            folded = fold(member.campaign)
+            share = self.shares.get(folded)
+            if share is None:
+                share = self.shares[folded] = _Share()
+            share.put(member, phones)
+            self.size += 1
+
+
+def compare(
+    demand: Demand,
+    snapshot: Snapshot,
+    claims: Iterable[Claim],
+    *,
+    obliged: Callable[[str], bool] = lambda _queue: True,
+    repair: bool = True,
+) -> Plan:
+    """What `plan` gives for the members and phones of `demand`."""
+    ledger = _by_queue(claims)
     draft = _Draft(repair=repair)
     present = {fold(queue): queue for queue in snapshot.queues}
     for folded, queue in present.items():
-        share = wanted.get(folded, _NOBODY)
-        live: dict[str, LiveMember] = {}
-        for one in snapshot.queues[queue]:
-            phone = fold(one.interface)
-            if live.setdefault(phone, one) is not one and phone in share.members:
-                draft.drifts.append(Drift(DriftKind.DUPLICATED, share.members[phone].member, one.interface, one))
+        share = demand.shares.get(folded, _NOBODY)
         draft.blocked += share.blocked
-        draft.queue(queue, share.members, live, ledger.get(folded, {}))
-    for folded, share in wanted.items():
+        draft.queue(queue, share.members, snapshot.queues[queue], ledger.get(folded, {}))
+    for folded, share in demand.shares.items():
         if folded not in present and (snapshot.asked is None or folded in snapshot.asked):
             members = [each.member for each in share.members.values()]
             members += [each.member for each in share.blocked]
             draft.blocked += [Blocked(one, QueueMissing, one.interface) for one in members if obliged(one.campaign)]
     return draft.plan()
+
+
+def _by_queue(claims: Iterable[Claim]) -> dict[str, dict[str, Claim]]:
+    """By folded queue and interface. They come queue by queue, so that hardly any name has to be folded."""
+    ledger: dict[str, dict[str, Claim]] = {}
+    queue, lines = "", dict[str, Claim]()
+    for claim in claims:
+        if claim.queue != queue:
+            queue = claim.queue
+            lines = ledger.setdefault(fold(queue), {})
+        lines[claim.interface.lower()] = claim  # as `Claim.key` folds it: an interface of ours is ASCII
+    return ledger
 
 
 def foreign(snapshot: Snapshot, claims: Iterable[Claim]) -> list[LiveMember]:
@@ -293,6 +321,11 @@ class _Share:
 _NOBODY = _Share()
 
 
+def _phone(interface: str) -> str:
+    """`fold`, whose memory is too small for all the phones of a server."""
+    return interface.lower() if interface.isascii() else fold(interface)
+
+
 class _Draft:
     """A plan in the making. Its dictionaries go by folded interface."""
 
@@ -325,18 +358,30 @@ class _Draft:
         )
 
     def queue(
-        self, queue: str, members: dict[str, _Wanted], live: dict[str, LiveMember], lines: dict[str, Claim]
+        self, queue: str, members: dict[str, _Wanted], found: Sequence[LiveMember], lines: dict[str, Claim]
     ) -> None:
         """Compare one queue that the server has."""
-        if strangers := live.keys() - members.keys() - lines.keys():
+        live = self._live(members, found)
+        if not live.keys() <= members.keys() and (strangers := live.keys() - members.keys() - lines.keys()):
             self.strangers[fold(queue)] = strangers
         for phone, wanted in members.items():
             there = live.get(phone)
             line = lines.get(phone)
             if there is not None:
-                self._adjust(queue, wanted, there, line)
+                member = wanted.member
+                # nearly all are so, and `_adjust` would find nothing in several times as long
+                if (
+                    line is None
+                    or not (there.penalty == member.penalty == line.penalty)
+                    or not (there.paused is member.paused is line.paused is False)
+                    or there.membername != member.membername
+                    or wanted.state_interface
+                ):
+                    self._adjust(queue, wanted, there, line)
             elif line is None or line.paused is None or self._drifted(DriftKind.REMOVED, wanted, None):
                 self._add(self.additions, queue, wanted, line)
+        if lines.keys() <= members.keys():
+            return
         for phone, line in lines.items():
             if phone in members:
                 continue
@@ -345,6 +390,16 @@ class _Draft:
                 self.removals.append(Remove(queue, stray.interface))
             else:
                 self.released.append(line)
+
+    def _live(self, members: Mapping[str, _Wanted], found: Sequence[LiveMember]) -> dict[str, LiveMember]:
+        """By folded interface; of a phone that is there twice, the first."""
+        live = {_phone(one.interface): one for one in reversed(found)}
+        if len(live) < len(found):
+            for one in found:
+                phone = _phone(one.interface)
+                if live[phone] is not one and phone in members:
+                    self.drifts.append(Drift(DriftKind.DUPLICATED, members[phone].member, one.interface, one))
+        return live
 
     def _drifted(self, kind: DriftKind, wanted: _Wanted, found: LiveMember | None) -> bool:
         """Note it; whether it is to be repaired."""

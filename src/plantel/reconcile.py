@@ -29,11 +29,13 @@ from plantel.plan import (
     Action,
     Add,
     Claim,
+    Demand,
     Drift,
     LiveMember,
     Membership,
     Plan,
     Snapshot,
+    compare,
     foreign,
     plan,
 )
@@ -132,6 +134,8 @@ class Reconciler:
         self._present: frozenset[str] | None = None
         self._strangers: dict[str, Collection[str]] = {}
         """As the last look at each queue (folded) had them; see `Plan`."""
+        self._demand: tuple[int | None, Demand] = None, Demand(())
+        """What the whole roster wanted at a look, with its revision then. No later roster has the same."""
         self._new: list[str] = []
         self._watch = DriftWatch(switch.name)
         self._settled: set[asyncio.Future[None]] = set()
@@ -365,20 +369,26 @@ class Reconciler:
                 self.status, queues=len(snapshot.queues), members=sum(map(len, snapshot.queues.values()))
             )
 
-        def work(transaction: Transaction) -> tuple[int, list[Member], list[Claim]]:
+        def work(transaction: Transaction) -> tuple[int, Demand | list[Member], list[Claim]]:
+            revision = transaction.revision()
+            kept, demand = self._demand
+            whole = queues is None and kept == revision
             return (
-                transaction.revision(),
-                transaction.members(self._service.instance, queues),
+                revision,
+                demand if whole else transaction.members(self._service.instance, queues),
                 transaction.claims(self._service.instance, self.name, queues),
             )
 
-        revision, members, claims = await self._store.read(work)
+        revision, desired, claims = await self._store.read(work)
         self._doubt.look(claims)
-        if len(members) + len(claims) < LARGE:
-            found = self._plan(members, snapshot, claims)
+        size = desired.size if isinstance(desired, Demand) else len(desired)
+        if size + len(claims) < LARGE:
+            demand, found = self._plan(desired, snapshot, claims)
         else:
             # off the event loop, so that Asterisk's events and everybody's requests are read meanwhile
-            found = await asyncio.to_thread(self._plan, members, snapshot, claims)
+            demand, found = await asyncio.to_thread(self._plan, desired, snapshot, claims)
+        if queues is None:
+            self._demand = revision, demand
         kept = {} if snapshot.asked is None else self._strangers
         self._strangers = {name: those for name, those in kept.items() if name not in seen} | dict(found.strangers)
         return revision, found
@@ -389,13 +399,17 @@ class Reconciler:
             await self._service.discover(self._new)
             self._new = []
 
-    def _plan(self, members: Iterable[Member], snapshot: Snapshot, claims: Collection[Claim]) -> Plan:
-        shared = [member for member in members if self._shares(member.campaign)]
+    def _plan(
+        self, desired: Demand | Iterable[Member], snapshot: Snapshot, claims: Collection[Claim]
+    ) -> tuple[Demand, Plan]:
+        demand = desired
+        if not isinstance(demand, Demand):
+            demand = Demand((member for member in demand if self._shares(member.campaign)), self.phones)
         repair = self._repair or self._watch.restarted
-        found = plan(shared, snapshot, claims, obliged=self.carries, repair=repair, phones=self.phones)
-        if repair or not self._watch.presume_restart(claims, found.drifts):
-            return found
-        return plan(shared, snapshot, claims, obliged=self.carries, phones=self.phones)
+        found = compare(demand, snapshot, claims, obliged=self.carries, repair=repair)
+        if not repair and self._watch.presume_restart(claims, found.drifts):
+            found = compare(demand, snapshot, claims, obliged=self.carries)
+        return demand, found
 
     def _shares(self, queue: str) -> bool:
         return not self._campaigns or covers(self._campaigns, queue)

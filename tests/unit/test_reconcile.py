@@ -752,7 +752,7 @@ async def test_a_member_of_ours_gets_the_state_interface_of_a_new_rule_and_stays
     luz = member("luz", "Local/7@agents/n", penalty=2, paused=True)
     await site.add(luz)
     await site.only.run_once()
-    site.only.phones = PhoneRules({}, {"Local/{phone}@agents/n": "hint:{phone}@ext-local"})
+    site = Site(switch, data=site.data, phones=PhoneRules({}, {"Local/{phone}@agents/n": "hint:{phone}@ext-local"}))
     assert (await site.only.run_once()).agreed
     (there,) = switch.pbx.members()[VENTAS]
     assert (there.state_interface, there.penalty, there.paused) == ("hint:7@ext-local", 2, True)
@@ -843,3 +843,21 @@ async def test_an_event_of_somebody_elses_right_after_ours_is_heard() -> None:
         switch.pbx.remove(VENTAS, "SIP/1")
         await site.until(lambda: len(kept(site)) == 1)
     assert shown(switch) == [("ana", "SIP/1", 0, False)]
+
+
+async def test_a_round_has_the_roster_of_now_whoever_changed_it_since_the_last_one() -> None:
+    pbx = FakeSwitch(queues=[VENTAS])
+    data = MemoryData()
+    here, elsewhere = Site(pbx, data=data), Site(pbx, data=data)
+    await here.only.run_once()
+    for site, crew in ((elsewhere, [member(), member("eva", "SIP/2")]), (here, [member(penalty=3)])):
+        await site.add(*crew)
+        await here.only.run_once()
+        assert (await here.only.run_once()).agreed
+    assert shown(pbx) == [("ana", "SIP/1001", 3, False), ("eva", "SIP/2", 0, False)]
+    await elsewhere.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
+    await here.only.run_once()
+    assert shown(pbx) == [("eva", "SIP/2", 0, False)]
+    pbx.pbx.remove(VENTAS, "SIP/2")
+    await here.only.run_once()
+    assert shown(pbx) == [("eva", "SIP/2", 0, False)]

@@ -42,6 +42,8 @@ _ACTIONS = {
 }
 
 
+_ITEMS = {("Event", "QueueParams"), ("Event", "QueueMember"), ("Event", "QueueSummary")}
+
 _FUNCTION = re.compile(r"(\w+)\((.*)\)")
 
 
@@ -216,7 +218,7 @@ class AmiServer:
         if "ActionID" not in action:
             return blocks
         echo = ("ActionID", action["ActionID"])
-        return [block if block[0] == _FULLY_BOOTED[0] else (block[0], echo, *block[1:]) for block in blocks]
+        return [_with_echo(block, echo) for block in blocks]
 
     def _may(self, session: _Session, name: str) -> bool:
         write = self.others.get(session.username, self.write)
@@ -348,6 +350,13 @@ def _success(*headers: tuple[str, object]) -> _Block:
 
 def _error(message: str) -> _Block:
     return (("Response", "Error"), ("Message", message))
+
+
+def _with_echo(block: _Block, echo: tuple[str, object]) -> _Block:
+    """Items of a list end with their ActionID; answers and the end of a list have it in second place."""
+    if block[0] == _FULLY_BOOTED[0]:
+        return block
+    return (*block, echo) if block[0] in _ITEMS else (block[0], echo, *block[1:])
 
 
 def _details(member: LiveMember) -> _Block:
