@@ -6,7 +6,8 @@ removed. What the server calls a phone follows its `PhoneRules`: actions and cla
 
 Pause belongs to both sides, so it is a three-way comparison. The claim remembers what was asserted last: where the
 roster says something else, the roster changed and the server follows; where only the server says something else,
-somebody paused the phone there, and that is *observed* into the roster.
+somebody paused the phone there, and that is *observed* into the roster. The reason for a pause goes with it: to assert
+the one is to assert the other. QueueAdd of Asterisk 16 takes no reason, so it is given by a QueuePause after it.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -17,7 +18,12 @@ import msgspec
 
 from plantel.errors import InvalidItem, MemberNotOurs, PhoneNotUsable, PhoneShared, QueueMissing, SwitchRefused
 from plantel.phones import AS_SENT, PhoneRules
-from plantel.roster import Member, fold
+from plantel.roster import Member, as_reason, fold
+
+Reasons = Mapping[tuple[str, str], str]
+"""What was given for pauses, by folded campaign and membername."""
+
+NO_REASONS: Reasons = {}
 
 
 class Membership(StrEnum):
@@ -109,11 +115,12 @@ class Penalise(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Pause(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """QueuePause, in one queue."""
+    """QueuePause, in one queue. Of a member that is paused already it changes the reason."""
 
     queue: str
     interface: str
     paused: bool
+    reason: str = ""
 
 
 Action = Add | Remove | Penalise | Pause
@@ -132,7 +139,7 @@ class Blocked(msgspec.Struct, frozen=True):
 
 
 class Observed(msgspec.Struct, frozen=True):
-    """A roster member whose pause was changed on the server.
+    """A roster member whose pause, or the reason for it, was changed on the server.
 
     `member` has the pause found there, `reason` what was given for it; `claim` is the ledger line that acknowledges it.
     """
@@ -203,6 +210,7 @@ def plan(
     obliged: Callable[[str], bool] = lambda _queue: True,
     repair: bool = True,
     phones: PhoneRules = AS_SENT,
+    reasons: Reasons = NO_REASONS,
 ) -> Plan:
     """The changes that bring the server seen in `snapshot` into agreement with `desired`.
 
@@ -211,19 +219,21 @@ def plan(
     Members and claims of queues outside `snapshot.asked` are passed over. Applying the result and planning again with a
     fresh snapshot and ledger gives nothing.
 
+    `reasons`: for the pauses that have one, as `ports.Transaction.reasons` gives them.
+
     Where `phones` leads two members of a campaign to one phone, the one who was sent with it has it, else the first by
     name; the other is Blocked.
     """
-    return compare(Demand(desired, phones), snapshot, claims, obliged=obliged, repair=repair)
+    return compare(Demand(desired, phones, reasons), snapshot, claims, obliged=obliged, repair=repair)
 
 
 class Demand:
     """What the roster wants of one server: good for every plan until the roster changes.
 
-    `desired`, `phones`: as for `plan`. `size`: how many members.
+    `desired`, `phones`, `reasons`: as for `plan`. `size`: how many members.
     """
 
-    def __init__(self, desired: Iterable[Member], phones: PhoneRules = AS_SENT) -> None:
+    def __init__(self, desired: Iterable[Member], phones: PhoneRules = AS_SENT, reasons: Reasons = NO_REASONS) -> None:
         self.size = 0
         self.shares: dict[str, _Share] = {}
         """By folded campaign."""
@@ -232,7 +242,7 @@ class Demand:
             share = self.shares.get(folded)
             if share is None:
                 share = self.shares[folded] = _Share()
-            share.put(member, phones)
+            share.put(member, phones, reasons.get((folded, member.membername), "") if member.paused else "")
             self.size += 1
 
 
@@ -289,6 +299,7 @@ class _Wanted(NamedTuple):
     member: Member
     interface: str
     state_interface: str
+    reason: str
 
 
 class _Share:
@@ -298,13 +309,13 @@ class _Share:
         self.members: dict[str, _Wanted] = {}
         self.blocked: list[Blocked] = []
 
-    def put(self, member: Member, phones: PhoneRules) -> None:
+    def put(self, member: Member, phones: PhoneRules, reason: str) -> None:
         if phones is AS_SENT:
-            self.members[member.phone] = _Wanted(member, member.interface, "")
+            self.members[member.phone] = _Wanted(member, member.interface, "", reason)
             return
         try:
             interface = phones.interface(member.interface)
-            one = _Wanted(member, interface, phones.state(interface))
+            one = _Wanted(member, interface, phones.state(interface), reason)
         except InvalidItem:
             self.blocked.append(Blocked(member, PhoneNotUsable, member.interface))
             return
@@ -407,15 +418,17 @@ class _Draft:
         return self._repair
 
     def _add(self, to: list[Action], queue: str, wanted: _Wanted, line: Claim | None) -> None:
-        member, interface, state = wanted
+        member, interface, state, reason = wanted
         sent = "" if interface == member.interface else member.interface
         to.append(Add(queue, interface, member.membername, member.penalty, member.paused, state, sent))
+        if reason:
+            to.append(Pause(queue, interface, paused=True, reason=reason))
         self.claims.append(Claim(queue, interface, added=True, paused=member.paused, penalty=member.penalty))
         if line is not None and line.added:
             self.ours.add(line.key)
 
     def _adjust(self, queue: str, wanted: _Wanted, there: LiveMember, line: Claim | None) -> None:
-        member, interface, state = wanted
+        member, interface, state, reason = wanted
         ours = line is not None and line.added
         renamed = there.membername != member.membername
         if renamed or (state and fold(state) != fold(there.state_interface)):
@@ -434,22 +447,37 @@ class _Draft:
         ):
             self.adjustments.append(Penalise(queue, there.interface, member.penalty))
             agrees = False
-        if there.paused is not member.paused:
-            # never paused since it came into the queue: the pause was lost with a restart, nobody ended it
-            lost = not (there.paused or there.once_paused)
-            if line is None or line.paused is not member.paused or lost:
-                self.adjustments.append(Pause(queue, there.interface, member.paused))
-                agrees = False
-                news = True
-            else:
+        told = as_reason(there.paused_reason) if there.paused else ""
+        theirs = _changed_there(wanted, there, line, told)
+        if theirs:
+            if there.paused is not member.paused:
                 self.drifts.append(Drift(DriftKind.PAUSED, member, interface, there))
-                self.observed.append(
-                    Observed(
-                        msgspec.structs.replace(member, paused=there.paused),
-                        msgspec.structs.replace(claim, paused=there.paused, penalty=line.penalty),
-                        there.paused_reason if there.paused else "",
-                    )
+            self.observed.append(
+                Observed(
+                    msgspec.structs.replace(member, paused=there.paused),
+                    msgspec.structs.replace(claim, paused=there.paused, penalty=None if line is None else line.penalty),
+                    told,
                 )
-                return
+            )
+            return
+        if theirs is False:
+            self.adjustments.append(Pause(queue, there.interface, member.paused, reason))
+            agrees = False
+            news = True
         if news:
             (self.settled if agrees else self.claims).append(claim)
+
+
+def _changed_there(wanted: _Wanted, there: LiveMember, line: Claim | None, told: str) -> bool | None:
+    """Whether somebody has changed the pause, or its reason, on the server; None where it is as the roster has it.
+
+    `told`: the reason given there.
+    """
+    asserted = line is not None and line.paused is wanted.member.paused
+    if there.paused is not wanted.member.paused:
+        # never paused since it came into the queue: the pause was lost with a restart, nobody ended it
+        return asserted and (there.paused or there.once_paused)
+    if told == wanted.reason:
+        return None
+    # who was paused before the roster had to do with it, and for a reason, is so still
+    return asserted or (line is None and not wanted.reason)

@@ -34,10 +34,10 @@ from plantel.plan import (
     LiveMember,
     Membership,
     Plan,
+    Reasons,
     Snapshot,
     compare,
     foreign,
-    plan,
 )
 from plantel.ports import Clock, Outcome, Store, Switch, Transaction
 from plantel.roster import Member, fold
@@ -66,6 +66,10 @@ TAKEN_SECONDS = 30
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds of back-off after a failure, doubled each time; the pause taken is a random half to whole of it."""
+
+
+_Roster = tuple[Sequence[Member], Reasons]
+"""Members, and the reasons of those that are paused."""
 
 
 class State(StrEnum):
@@ -294,20 +298,22 @@ class Reconciler:
         every = [member for members in glances.values() for member in members]
         interfaces = {member.interface for member in every}
 
-        def work(transaction: Transaction) -> tuple[int, list[Member], list[Claim]]:
+        def work(transaction: Transaction) -> tuple[int, Demand, list[Claim]]:
+            instance = self._service.instance
+            members = transaction.members_like(instance, every)
+            wanted = [member for member in members if (fold(member.campaign), member.phone) in keys]
             return (
                 transaction.revision(),
-                transaction.members_like(self._service.instance, every),
-                transaction.claims(self._service.instance, self.name, glances.keys(), interfaces),
+                Demand(wanted, reasons=transaction.reasons(instance, wanted)),
+                transaction.claims(instance, self.name, glances.keys(), interfaces),
             )
 
-        snapshot, (revision, members, claims) = await asyncio.gather(
+        snapshot, (revision, demand, claims) = await asyncio.gather(
             self._switch.snapshot(glances.keys(), interfaces), self._store.read(work)
         )
         lines = [claim for claim in claims if claim.key in keys]
-        wanted = [member for member in members if (fold(member.campaign), member.phone) in keys]
         self._doubt.look(lines)
-        return revision, plan(wanted, snapshot, lines, obliged=self.carries, repair=self._repair)
+        return revision, compare(demand, snapshot, lines, obliged=self.carries, repair=self._repair)
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
@@ -369,24 +375,24 @@ class Reconciler:
                 self.status, queues=len(snapshot.queues), members=sum(map(len, snapshot.queues.values()))
             )
 
-        def work(transaction: Transaction) -> tuple[int, Demand | list[Member], list[Claim]]:
+        def work(transaction: Transaction) -> tuple[int, Demand | _Roster, list[Claim]]:
+            instance = self._service.instance
             revision = transaction.revision()
+            claims = transaction.claims(instance, self.name, queues)
             kept, demand = self._demand
-            whole = queues is None and kept == revision
-            return (
-                revision,
-                demand if whole else transaction.members(self._service.instance, queues),
-                transaction.claims(self._service.instance, self.name, queues),
-            )
+            if queues is None and kept == revision:
+                return revision, demand, claims
+            members = transaction.members(instance, queues)
+            return revision, (members, transaction.reasons(instance, members)), claims
 
-        revision, desired, claims = await self._store.read(work)
+        revision, roster, claims = await self._store.read(work)
         self._doubt.look(claims)
-        size = desired.size if isinstance(desired, Demand) else len(desired)
+        size = roster.size if isinstance(roster, Demand) else len(roster[0])
         if size + len(claims) < LARGE:
-            demand, found = self._plan(desired, snapshot, claims)
+            demand, found = self._plan(roster, snapshot, claims)
         else:
             # off the event loop, so that Asterisk's events and everybody's requests are read meanwhile
-            demand, found = await asyncio.to_thread(self._plan, desired, snapshot, claims)
+            demand, found = await asyncio.to_thread(self._plan, roster, snapshot, claims)
         if queues is None:
             self._demand = revision, demand
         kept = {} if snapshot.asked is None else self._strangers
@@ -399,12 +405,12 @@ class Reconciler:
             await self._service.discover(self._new)
             self._new = []
 
-    def _plan(
-        self, desired: Demand | Iterable[Member], snapshot: Snapshot, claims: Collection[Claim]
-    ) -> tuple[Demand, Plan]:
-        demand = desired
-        if not isinstance(demand, Demand):
-            demand = Demand((member for member in demand if self._shares(member.campaign)), self.phones)
+    def _plan(self, roster: "Demand | _Roster", snapshot: Snapshot, claims: Collection[Claim]) -> tuple[Demand, Plan]:
+        if isinstance(roster, Demand):
+            demand = roster
+        else:
+            members, reasons = roster
+            demand = Demand((one for one in members if self._shares(one.campaign)), self.phones, reasons)
         repair = self._repair or self._watch.restarted
         found = compare(demand, snapshot, claims, obliged=self.carries, repair=repair)
         if not repair and self._watch.presume_restart(claims, found.drifts):

@@ -87,6 +87,7 @@ def _show(found: Plan, server: str, reasons: list[errors.PlantelError], *, done:
                 interface=one.member.interface,
                 paused=int(one.member.paused),
             )
+            + (f" ({one.reason})" if one.reason else "")
         )
     for reason in reasons:
         print("  " + tell("not possible: ", "no es posible: ") + reason.say(current()))
@@ -117,12 +118,8 @@ def _words(action: Action) -> str:
                 penalty=action.penalty,
             )
         case Pause():
-            return where + tell(
-                "{interface}: paused {paused}",
-                "{interface}: paused {paused}",
-                interface=action.interface,
-                paused=int(action.paused),
-            )
+            pause = f"{action.interface}: paused {int(action.paused)}"
+            return where + (f"{pause} ({action.reason})" if action.reason else pause)
 
 
 def _as_data(found: Plan, server: str, reasons: list[errors.PlantelError]) -> dict[str, object]:

@@ -326,7 +326,7 @@ class AmiServer:
             case "QueuePenalty":
                 return self.pbx.penalise(queue, interface, penalty)
             case _:
-                return self.pbx.pause(queue, interface, paused)
+                return self.pbx.pause(queue, interface, paused, action.get("Reason", ""))
 
     def _changed(self, event: str, queue: str, member: LiveMember) -> None:
         self.broadcast(
@@ -370,7 +370,7 @@ def _details(member: LiveMember) -> _Block:
         ("InCall", 0),
         ("Status", member.status),
         ("Paused", int(member.paused)),
-        ("PausedReason", ""),
+        ("PausedReason", member.paused_reason),
         ("Wrapuptime", 0),
     )
 
