@@ -449,13 +449,13 @@ class _Draft:
             agrees = False
         told = as_reason(there.paused_reason) if there.paused else ""
         theirs = _changed_there(wanted, there, line, told)
-        if theirs:
+        if theirs and line is not None:
             if there.paused is not member.paused:
                 self.drifts.append(Drift(DriftKind.PAUSED, member, interface, there))
             self.observed.append(
                 Observed(
                     msgspec.structs.replace(member, paused=there.paused),
-                    msgspec.structs.replace(claim, paused=there.paused, penalty=None if line is None else line.penalty),
+                    msgspec.structs.replace(claim, paused=there.paused, penalty=line.penalty),
                     told,
                 )
             )
@@ -477,7 +477,4 @@ def _changed_there(wanted: _Wanted, there: LiveMember, line: Claim | None, told:
     if there.paused is not wanted.member.paused:
         # never paused since it came into the queue: the pause was lost with a restart, nobody ended it
         return asserted and (there.paused or there.once_paused)
-    if told == wanted.reason:
-        return None
-    # who was paused before the roster had to do with it, and for a reason, is so still
-    return asserted or (line is None and not wanted.reason)
+    return None if told == wanted.reason else asserted

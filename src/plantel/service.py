@@ -306,7 +306,7 @@ class Service:
 
         Journalled under the server's name, with the reason given there. A member that the roster has changed meanwhile
         keeps what the roster says, and so does one whose pause was declared meanwhile, even as it was (the ledger no
-        longer has it as asserted). Of a member new to the ledger only the reason is taken, where the roster has none.
+        longer has it as asserted).
         """
         batch = self._batch(Actor(f"server:{server}", Role.INTEGRATOR), Source.SERVER, len(seen))
 
@@ -317,16 +317,16 @@ class Service:
                 for member in transaction.members_like(self.instance, members)
             }
             lines = transaction.claims(self.instance, server, list({member.campaign for member in members}))
-            asserted = {line.key: line.paused is not None for line in lines}
+            asserted = {line.key for line in lines if line.paused is not None}
             reasons = transaction.reasons(self.instance, present.values())
             changes: list[Change] = []
             taken: list[Claim] = []
             for one in seen:
+                if one.claim.key not in asserted:
+                    continue
                 agent = (fold(one.member.campaign), one.member.membername)
                 before = present.get(agent)
                 if before is None or msgspec.structs.replace(before, paused=one.member.paused) != one.member:
-                    continue
-                if not asserted.get(one.claim.key, before == one.member and agent not in reasons):
                     continue
                 taken.append(one.claim)
                 if before != one.member or one.reason != reasons.get(agent, ""):
@@ -485,14 +485,18 @@ def _disclaim(instance: str, servers: Mapping[str, PhoneRules], receipt: Receipt
 
 
 def _pauses_declared(changes: Iterable[Change]) -> list[Member]:
-    """The members whose pause is another now than before, on the phone that they had."""
+    """The members whose pause is another now than before, and those who come to a phone paused: whoever was on it
+    before may have been paused, too, and for a reason that is not theirs.
+    """
     return [
         change.after
         for change in changes
-        if change.kind is Kind.UPDATED
-        and change.before is not None
-        and change.after is not None
-        and change.before.paused is not change.after.paused
+        if change.after is not None
+        and (
+            change.after.paused
+            if change.before is None or change.kind is not Kind.UPDATED
+            else change.before.paused is not change.after.paused
+        )
     ]
 
 

@@ -385,7 +385,6 @@ def test_a_reason_that_would_harm_asterisks_own_list_is_taken_over_without_what_
     )
 
 
-def test_a_reason_found_with_a_member_new_to_the_roster_is_taken_over() -> None:
-    found = with_reason(paused("meeting"), [], {})
-    assert [seen.reason for seen in found.observed] == ["meeting"]
+def test_at_the_first_meeting_the_roster_has_its_way_with_the_reason_as_with_the_pause() -> None:
+    assert with_reason(paused("meeting"), [], {}).actions == (Pause(QUEUE, "SIP/1001", paused=True),)
     assert with_reason(paused("meeting"), [], LUNCH).actions == (Pause(QUEUE, "SIP/1001", paused=True, reason="lunch"),)

@@ -17,7 +17,7 @@ from plantel.access import Actor, Role
 from plantel.batch import Kind, Source
 from plantel.plan import LiveMember, Membership
 from plantel.ports import Entry
-from plantel.roster import Member, fold
+from plantel.roster import Member, as_reason, fold
 from plantel.service import Receipt
 from plantel.testing.fake_switch import FakeSwitch
 from plantel.testing.memory_store import MemoryData
@@ -33,6 +33,9 @@ AGENTS = ("ana", "eva", "José Ñandú", "leo", "ida")
 PHONES = ("SIP/1001", "SIP/1002", "sip/Ana", "SIP/aNA", "PJSIP/3", "Local/4@agents/n")
 STRANGERS = ("SIP/8001", "SIP/8002")
 """Phones that the roster never names."""
+
+REASONS = ("", "", "lunch", "training")
+"""What is given for a pause."""
 
 OPERATOR = Actor("operator", Role.ADMIN)
 
@@ -191,14 +194,17 @@ class Simulation:
     def _pause(self) -> None:
         queue, agents = self._chosen()
         paused = self.draw.random() < 0.5
+        reason = self.draw.choice(REASONS) if paused else ""
 
         async def work(process: Process) -> None:
             began = asyncio.get_running_loop().time()
-            receipt = await self._changing(process.service.pause(OPERATOR, queue, agents, Source.API, paused=paused))
+            receipt = await self._changing(
+                process.service.pause(OPERATOR, queue, agents, Source.API, paused=paused, reason=reason)
+            )
             if receipt is not None:
                 self._declared.append((receipt.revision, (fold(queue), agents[0]), began))
 
-        self._request(f"pause={paused} {agents} in {queue}", lambda process: process.call(work(process)))
+        self._request(f"pause={paused} {reason} {agents} in {queue}", lambda process: process.call(work(process)))
 
     def _chosen(self) -> tuple[str, list[str]]:
         """A queue and somebody of its roster, or anybody."""
@@ -222,14 +228,15 @@ class Simulation:
         queue, phone = self.draw.choice(QUEUES), self.draw.choice(PHONES + STRANGERS)
         flag = self.draw.random() < 0.5
         name, penalty = self.draw.choice((*AGENTS, "stranger")), self.draw.randrange(3)
+        reason = self.draw.choice((*REASONS, "a|b"))
         pbx = server.pbx
         do: Callable[[], object] = self.draw.choice(
             (
                 lambda: pbx.add(queue, phone, name, penalty, flag),
                 lambda: pbx.remove(queue, phone),
                 lambda: pbx.penalise(queue, phone, penalty),
-                lambda: pbx.pause(queue, phone, flag),
-                lambda: pbx.pause(queue, phone, flag),
+                lambda: pbx.pause(queue, phone, flag, reason),
+                lambda: pbx.pause(queue, phone, flag, reason),
             )
         )
         self._meddled.add(fold(queue))
@@ -347,6 +354,9 @@ class Simulation:
             raise Broken(f"{server.name}: {member} is not there")
         if (there.penalty, there.paused) != (member.penalty, member.paused):
             raise Broken(f"{server.name}: {there} is not as {member}")
+        reason = self.data.state.reasons.get(("default", *_agent(member)), "")
+        if there.paused and as_reason(there.paused_reason) != reason:
+            raise Broken(f"{server.name}: {there} has not the reason {reason!r}")
         if there.membername != member.membername and not self._in_the_way(server, member, there):
             raise Broken(f"{server.name}: {there} has not the name of {member}")
 
@@ -463,7 +473,8 @@ class Simulation:
         key = (fold(after.campaign), after.phone)
         server = next(server for server in self.servers if f"server:{server.name}" == entry.actor)
         made = server.paused_by_others.get(key, [])
-        if not any(moment >= declared - UNDER_WAY and paused is after.paused for moment, paused in made):
+        done = (after.paused, entry.change.reason)
+        if not any(moment >= declared - UNDER_WAY and one == done for moment, one in made):
             raise Broken(f"observed, but nobody did it since {declared}: {entry}; {made}")
 
 
@@ -481,6 +492,6 @@ def _agent(member: Member) -> Agent:
 
 
 def _pauses(entry: Entry) -> bool:
-    """Whether the change is one of the pause."""
+    """Whether the change is one of the pause, or of its reason."""
     before, after = entry.change.before, entry.change.after
-    return before is not None and after is not None and before.paused is not after.paused
+    return before is not None and after is not None and (before.paused is not after.paused or before == after)
