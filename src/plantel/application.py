@@ -71,7 +71,7 @@ class Application:
         if isinstance(action, Penalise):
             line = msgspec.structs.replace(line, penalty=action.penalty)
         else:
-            line = msgspec.structs.replace(line, paused=action.paused)
+            line = msgspec.structs.replace(line, paused=action.paused, reason=action.reason)
         self._changing[at] = line
         return line
 

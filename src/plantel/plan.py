@@ -68,8 +68,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     """One line of a server's ledger: Plantel has to do with this interface in this queue.
 
     `added`: Plantel put it there, so Plantel may remove it. `paused` and `penalty`: what was last asserted and
-    confirmed, None when an attempt has not been confirmed. `queue` is spelled as the roster spells it, `interface` is
-    what the server calls the phone; they compare folded.
+    confirmed, None when an attempt has not been confirmed; `reason` goes with `paused`. `queue` is spelled as the
+    roster spells it, `interface` is what the server calls the phone; they compare folded.
     """
 
     queue: str
@@ -77,6 +77,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     added: bool
     paused: bool | None = None
     penalty: int | None = None
+    reason: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -385,6 +386,7 @@ class _Draft:
                     line is None
                     or not (there.penalty == member.penalty == line.penalty)
                     or not (there.paused is member.paused is line.paused is False)
+                    or line.reason
                     or there.membername != member.membername
                     or wanted.state_interface
                 ):
@@ -423,7 +425,7 @@ class _Draft:
         to.append(Add(queue, interface, member.membername, member.penalty, member.paused, state, sent))
         if reason:
             to.append(Pause(queue, interface, paused=True, reason=reason))
-        self.claims.append(Claim(queue, interface, added=True, paused=member.paused, penalty=member.penalty))
+        self.claims.append(Claim(queue, interface, True, member.paused, member.penalty, reason))
         if line is not None and line.added:
             self.ours.add(line.key)
 
@@ -439,8 +441,8 @@ class _Draft:
                 return
             if renamed:
                 self.blocked.append(Blocked(member, MemberNotOurs, there.interface))
-        claim = Claim(queue, interface, added=ours, paused=member.paused, penalty=member.penalty)
-        news = line is None or line.penalty != member.penalty or line.paused is not member.paused
+        claim = Claim(queue, interface, ours, member.paused, member.penalty, reason)
+        news = line is None or (line.penalty, line.paused, line.reason) != (member.penalty, member.paused, reason)
         agrees = True
         if there.penalty != member.penalty and (
             line is None or line.penalty != member.penalty or self._drifted(DriftKind.PENALTY, wanted, there)
@@ -455,7 +457,7 @@ class _Draft:
             self.observed.append(
                 Observed(
                     msgspec.structs.replace(member, paused=there.paused),
-                    msgspec.structs.replace(claim, paused=there.paused, penalty=line.penalty),
+                    msgspec.structs.replace(claim, paused=there.paused, penalty=line.penalty, reason=told),
                     told,
                 )
             )
@@ -473,7 +475,7 @@ def _changed_there(wanted: _Wanted, there: LiveMember, line: Claim | None, told:
 
     `told`: the reason given there.
     """
-    asserted = line is not None and line.paused is wanted.member.paused
+    asserted = line is not None and line.paused is wanted.member.paused and line.reason == wanted.reason
     if there.paused is not wanted.member.paused:
         # never paused since it came into the queue: the pause was lost with a restart, nobody ended it
         return asserted and (there.paused or there.once_paused)

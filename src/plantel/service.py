@@ -331,11 +331,6 @@ class Service:
                 taken.append(one.claim)
                 if before != one.member or one.reason != reasons.get(agent, ""):
                     changes.append(Change(Kind.UPDATED, before, one.member, one.reason))
-            # a pause that goes on for another reason is news to the other servers, whose ledgers have it as asserted
-            renamed = [
-                change.before for change in changes if change.before is not None and change.before == change.after
-            ]
-            transaction.forget_pauses(self.instance, self._by_all_names(renamed))
             transaction.put_claims(self.instance, server, taken)
             revision = transaction.record(batch, changes) if changes else transaction.revision()
             campaigns = frozenset(fold(change.member.campaign) for change in changes)
@@ -485,18 +480,14 @@ def _disclaim(instance: str, servers: Mapping[str, PhoneRules], receipt: Receipt
 
 
 def _pauses_declared(changes: Iterable[Change]) -> list[Member]:
-    """The members whose pause is another now than before, and those who come to a phone paused: whoever was on it
-    before may have been paused, too, and for a reason that is not theirs.
-    """
+    """The members whose pause is another now than before, on the phone that they had."""
     return [
         change.after
         for change in changes
-        if change.after is not None
-        and (
-            change.after.paused
-            if change.before is None or change.kind is not Kind.UPDATED
-            else change.before.paused is not change.after.paused
-        )
+        if change.kind is Kind.UPDATED
+        and change.before is not None
+        and change.after is not None
+        and change.before.paused is not change.after.paused
     ]
 
 

@@ -733,6 +733,13 @@ async def test_the_reason_of_a_pause_lasts_as_long_as_the_pause(store: Store) ->
     assert await store.read(lambda t: t.reasons("acme", [paused])) == {}
 
 
+async def test_the_ledger_keeps_the_reason_that_was_asserted(store: Store) -> None:
+    line = Claim("Ventas->", "SIP/1001", True, True, 2, "reunión")
+    for kept in (line, msgspec.structs.replace(line, reason="")):
+        await store.write(lambda t, kept=kept: t.put_claims("acme", "pbx1", [kept]))  # type: ignore[misc]  # mypy
+        assert await store.read(lambda t: t.claims("acme", "pbx1")) == [kept]
+
+
 async def test_a_pause_is_forgotten_on_every_server_of_the_instance(store: Store) -> None:
     ana, eva = Claim("Ventas->", "SIP/1001", True, True), Claim("Ventas->", "SIP/1002", False, False)
     for instance, server in (("acme", "pbx1"), ("acme", "pbx2"), ("acme", "pbx3"), ("globex", "pbx1")):

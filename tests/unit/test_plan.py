@@ -240,7 +240,15 @@ snapshots = st.dictionaries(
     max_size=4,
 ).map(Snapshot)
 ledgers = st.lists(
-    st.builds(Claim, queues, phones, st.booleans(), st.none() | st.booleans(), st.none() | st.integers(0, 3)),
+    st.builds(
+        Claim,
+        queues,
+        phones,
+        st.booleans(),
+        st.none() | st.booleans(),
+        st.none() | st.integers(0, 3),
+        st.sampled_from(["", "lunch"]),
+    ),
     max_size=8,
     unique_by=lambda claim: claim.key,
 )
@@ -345,7 +353,7 @@ def test_afterwards_the_server_shows_the_roster(
 
 
 PAUSED = msgspec.structs.replace(ANA, paused=True)
-ASSERTED = msgspec.structs.replace(OURS, paused=True)
+ASSERTED = msgspec.structs.replace(OURS, paused=True, reason="lunch")
 LUNCH = {("ventas->", "ana"): "lunch"}
 
 
@@ -367,22 +375,21 @@ def test_who_is_added_paused_gets_the_reason_after_it() -> None:
 
 
 def test_a_reason_declared_later_goes_to_the_server_and_one_given_there_later_to_the_roster() -> None:
-    unasserted = msgspec.structs.replace(ASSERTED, paused=None)
-    for there in ("", "meeting"):
-        found = with_reason(paused(there), [unasserted], LUNCH)
-        assert found.actions == (Pause(QUEUE, "SIP/1001", paused=True, reason="lunch"),)
+    unasserted = (msgspec.structs.replace(ASSERTED, paused=None), msgspec.structs.replace(ASSERTED, reason="before"))
+    for there in ("", "meeting", "before"):
+        for line in unasserted:
+            found = with_reason(paused(there), [line], LUNCH)
+            assert found.actions == (Pause(QUEUE, "SIP/1001", paused=True, reason="lunch"),)
         found = with_reason(paused(there), [ASSERTED], LUNCH)
         assert [(seen.member, seen.reason) for seen in found.observed] == [(PAUSED, there)]
         assert (found.actions, found.drifts) == ((), ())
 
 
 def test_a_reason_that_would_harm_asterisks_own_list_is_taken_over_without_what_harms() -> None:
-    found = with_reason(paused("lunch, at two|three; \udcff"), [ASSERTED], {})
-    assert [seen.reason for seen in found.observed] == ["lunch  at two three"]
-    assert (
-        with_reason(paused("lunch, at two|three; \udcff"), [ASSERTED], {("ventas->", "ana"): found.observed[0].reason})
-        == Plan()
-    )
+    there = paused("lunch, at two|three; \udcff")
+    (seen,) = with_reason(there, [ASSERTED], LUNCH).observed
+    assert seen.reason == "lunch  at two three"
+    assert with_reason(there, [seen.claim], {("ventas->", "ana"): seen.reason}) == Plan()
 
 
 def test_at_the_first_meeting_the_roster_has_its_way_with_the_reason_as_with_the_pause() -> None:

@@ -158,6 +158,7 @@ claims = Table(
     Column("added", Boolean, nullable=False),
     Column("paused", Boolean),
     Column("penalty", Integer),
+    Column("reason", _Name, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -32,8 +32,8 @@ MemberRow = tuple[int, str, str, int, int]
 PlacedRow = tuple[int, str, str, str, int, bool]
 """campaign id, membername, folded interface, interface, penalty, paused"""
 
-ClaimRow = tuple[str, str, int, int | None, int | None]
-"""queue, interface, added, paused, penalty"""
+ClaimRow = tuple[str, str, int, int | None, int | None, str]
+"""queue, interface, added, paused, penalty, reason"""
 
 _claim_rows = msgspec.json.Decoder(list[ClaimRow])
 _member_rows = msgspec.json.Decoder(list[MemberRow])
@@ -55,7 +55,7 @@ _FIRST = """SELECT json_group_array(json_array(campaign, membername, interface, 
 _OF = """SELECT json_group_array(json_array(campaign, membername, interface, penalty, paused)) FROM (
     SELECT * FROM members WHERE campaign IN (SELECT value FROM json_each(?)) ORDER BY campaign, membername)"""
 
-_CLAIMS = """SELECT json_group_array(json_array(queue, interface, added, paused, penalty)) FROM (
+_CLAIMS = """SELECT json_group_array(json_array(queue, interface, added, paused, penalty, reason)) FROM (
     SELECT * FROM claims WHERE instance = ? AND server = ?{} ORDER BY folded_queue, phone)"""
 _OF_QUEUES = " AND folded_queue IN (SELECT value FROM json_each(?))"
 _OF_PHONES = " AND phone IN (SELECT value FROM json_each(?))"
@@ -84,9 +84,9 @@ _JOURNAL = _insertion("journal", _LINE)
 _JOURNAL_WITH_REASONS = _insertion("journal", f"{_LINE} reason")
 _CLAIM = _insertion(
     "claims",
-    "instance server folded_queue phone queue interface added paused penalty",
+    "instance server folded_queue phone queue interface added paused penalty reason",
     "ON CONFLICT DO UPDATE SET queue = excluded.queue, interface = excluded.interface, added = excluded.added,"
-    " paused = excluded.paused, penalty = excluded.penalty",
+    " paused = excluded.paused, penalty = excluded.penalty, reason = excluded.reason",
 )
 _DISCLAIM = """DELETE FROM claims WHERE instance = ? AND server = ? AND folded_queue = ?
     AND phone IN (SELECT value FROM json_each(?))"""

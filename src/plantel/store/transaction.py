@@ -301,8 +301,8 @@ class SqlTransaction(ABC):
     def put_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
         self._before_writing()
         lines = [
-            (instance, server, *claim.key, claim.queue, claim.interface, claim.added, claim.paused, claim.penalty)
-            for claim in claims
+            (instance, server, *one.key, one.queue, one.interface, one.added, one.paused, one.penalty, one.reason)
+            for one in claims
         ]
         with translating():
             self._connection.claim(lines)
