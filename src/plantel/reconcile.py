@@ -248,7 +248,10 @@ class Reconciler:
                 due, contested = self._due(found.actions)
                 refusals = contested | await self._apply(msgspec.structs.replace(found, actions=due))
                 tried = found.actions
-            await self._keep(self._watch.concluded(self._clock.now(), queues, found.drifts, repaired=self._repair))
+            refused = {at for at, why in refusals.items() if not isinstance(why, errors.MemberContested)}
+            await self._keep(
+                self._watch.concluded(self._clock.now(), queues, found.drifts, repaired=self._repair, refused=refused)
+            )
             self._conclude(queues, revision, found, refusals)
             return found
 

@@ -530,6 +530,7 @@ async def test_a_penalty_that_is_always_set_back_is_contested_and_holds_nobody_e
         await site.add(member("eva", "SIP/2", 5))
         await site.until(lambda: ("eva", "SIP/2", 5, False) in shown(switch))
         assert times - done <= 1
+        assert ("ana", "penalty", "7", "0", "event", "contested", 1) in kept(site)
         await site.add(member(penalty=0))
         assert await site.delivery.live(site.whole(VENTAS), 10) is None
 
@@ -961,3 +962,15 @@ async def test_a_reason_that_asterisk_could_not_keep_is_refused(paused: bool, te
     (problem,) = refused.value.problems
     assert isinstance(problem, errors.InvalidItem)
     assert problem.key == "reason"
+
+
+async def test_what_asterisk_does_not_let_be_put_right_is_refused_and_not_contested() -> None:
+    pbx = FakeSwitch(queues=[VENTAS])
+    site = Site(pbx)
+    await site.only.run_once()
+    await site.add(member(penalty=2))
+    await site.only.run_once()
+    pbx.privileged = False
+    pbx.pbx.penalise(VENTAS, "SIP/1001", 9)
+    await site.only.run_once()
+    assert kept(site) == [("ana", "penalty", "2", "9", "event", "refused", 1)]
