@@ -1,0 +1,23 @@
+"""All that is known after a run."""
+
+import msgspec
+
+from plantel.batch import Batch
+from plantel.ports import Entry
+from plantel.roster import Member
+from tests.support.history.operation import Operation
+
+
+class History(msgspec.Struct, frozen=True):
+    """What the clients were told, and what the store has in the end; at first it had no members.
+
+    `batches` in the order of commits, `lines` by revision. `given`: ids of batches that no operation has to explain.
+    """
+
+    seed: str
+    campaigns: tuple[str, ...]
+    operations: tuple[Operation, ...]
+    batches: tuple[Batch, ...]
+    lines: tuple[Entry, ...]
+    members: tuple[Member, ...]
+    given: frozenset[str] = frozenset()
