@@ -1,0 +1,178 @@
+"""Several nodes on one store, their clients, and what goes wrong meanwhile; in the end, the history of it all."""
+
+import asyncio
+import itertools
+import random
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from plantel.access import Role, Token, digest, token_text
+from plantel.ports import Store, Transaction
+from plantel.roster import Campaign
+from plantel.store import open_store
+from tests.support.history.client import PATIENCE, Client
+from tests.support.history.ground import Ground
+from tests.support.history.history import History
+from tests.support.history.node import Node
+from tests.support.history.progress import Progress
+from tests.support.history.workload import DECLARED
+
+T = TypeVar("T")
+
+NODES = 2
+CLIENTS = 12
+INSTANCE = "default"
+
+QUIET_MOST = 300
+"""Operations from one fault to the next, and during one."""
+
+FREEZE_MOST = 3.0
+"""Seconds: longer than a client waits, and shorter than a node waits for another's lock, or longer by what it tries."""
+
+
+class Site:
+    """Runs once. What the clients ask for and what goes wrong is drawn from the seed; how it meets is not."""
+
+    def __init__(self, folder: Path, ground: Ground, seed: int, seconds: float) -> None:
+        self.faults: Counter[str] = Counter()
+        """What was done, and how often."""
+        self._url = ground.url
+        self._seed = seed
+        self._seconds = seconds
+        self._draw = random.Random(seed)
+        self._nodes = [Node(folder / f"node-{number}", ground.url) for number in range(NODES)]
+        self._harms: dict[str, Callable[[], None]] = {
+            "kill": self._kill_one,
+            "kill all": self._kill_all,
+            "freeze": self._freeze,
+            "freeze, then kill": self._freeze_and_kill,
+            "restart": self._restart,
+            **ground.faults,
+        }
+        self._progress = Progress()
+        self._done = threading.Event()
+        self._numbers = itertools.count()
+        lives = int(20 + 3 * seconds)
+        self._processes = {number: [f"{number}-{life}" for life in range(lives)] for number in range(CLIENTS + 1)}
+        self._secrets = {name: secrets.token_urlsafe(9) for names in self._processes.values() for name in names}
+        *self._clients, self._reader = (self._client(number) for number in self._processes)
+
+    def _client(self, number: int) -> Client:
+        processes = ((name, token_text(name, self._secrets[name])) for name in self._processes[number])
+        draw = random.Random(f"{self._seed} {number}")
+        return Client(self._nodes, processes, draw, self._numbers, self._progress, self._done)
+
+    def run(self) -> History:
+        """All of it: takes about `seconds`, and the starts of the nodes."""
+        _within(self._url, lambda store: store.write(self._prepare))
+        try:
+            for node in self._nodes:
+                node.start()
+            for client in self._clients:
+                client.start()
+            self._harm()
+            self._done.set()
+            for client in self._clients:
+                client.join(10 * PATIENCE)
+                assert not client.is_alive(), "a client does not come to an end"
+                if client.failure is not None:
+                    raise client.failure
+            self._reader.read_everything(DECLARED)
+            for node in self._nodes:
+                assert node.stop() == 0, node.log.read_text(encoding="utf-8")
+        finally:
+            for node in self._nodes:
+                if node.process is not None:
+                    node.kill()
+        return _within(self._url, lambda store: store.read(self._written_down))
+
+    # --- the store, before and afterwards ----------------------------------------------------------------------------
+
+    def _prepare(self, transaction: Transaction) -> None:
+        """Declare the campaigns, and make a token for each process."""
+        for name in DECLARED:
+            transaction.add_campaign(Campaign(INSTANCE, name))
+        key, now = transaction.token_key(), datetime.now(UTC)
+        for name, secret in self._secrets.items():
+            transaction.add_token(Token(INSTANCE, name, digest(key, secret), Role.INTEGRATOR, (), now))
+
+    def _written_down(self, transaction: Transaction) -> History:
+        operations = [one for client in (*self._clients, self._reader) for one in client.operations]
+        start = min(one.invoked for one in operations)
+        return History(
+            str(self._seed),
+            DECLARED,
+            tuple(
+                msgspec.structs.replace(one, invoked=one.invoked - start, returned=one.returned - start)
+                for one in operations
+            ),
+            tuple(reversed(transaction.batches(INSTANCE, 10**9))),
+            tuple(transaction.journal(INSTANCE, limit=10**9)),
+            tuple(transaction.members(INSTANCE)),
+        )
+
+    # --- what goes wrong ---------------------------------------------------------------------------------------------
+
+    def _harm(self) -> None:
+        """One thing after another, until the time is over."""
+        end = time.monotonic() + self._seconds
+        while time.monotonic() < end:
+            self._progress.wait(self._draw.randrange(QUIET_MOST), 1)
+            harm = self._draw.choice(list(self._harms))
+            self._harms[harm]()
+            self.faults[harm] += 1
+
+    def _some(self) -> None:
+        """Let the clients go on for a moment."""
+        self._progress.wait(self._draw.randrange(QUIET_MOST), self._draw.uniform(0, FREEZE_MOST))
+
+    def _kill_one(self) -> None:
+        node = self._draw.choice(self._nodes)
+        node.kill()
+        self._some()
+        node.start()
+
+    def _kill_all(self) -> None:
+        for node in self._nodes:
+            node.kill()
+        for node in self._nodes:
+            node.start()
+
+    def _freeze(self) -> None:
+        node = self._draw.choice(self._nodes)
+        node.freeze()
+        self._some()
+        node.thaw()
+
+    def _freeze_and_kill(self) -> None:
+        node = self._draw.choice(self._nodes)
+        node.freeze()
+        self._some()
+        node.kill()
+        node.start()
+
+    def _restart(self) -> None:
+        node = self._draw.choice(self._nodes)
+        assert node.stop() == 0, node.log.read_text(encoding="utf-8")
+        node.start()
+
+
+def _within(url: str, use: Callable[[Store], Awaitable[T]]) -> T:
+    """What `use` makes of the store, which is opened for it alone."""
+
+    async def used() -> T:
+        store = open_store(url)
+        try:
+            return await use(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(used())
