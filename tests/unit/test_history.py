@@ -314,6 +314,12 @@ def keep_a_member(history: History, draw: random.Random) -> History:
     return replace(history, members=(*history.members, Member("Ventas->", "ghost", "SIP/98")))
 
 
+def tell_another_past(history: History, draw: random.Random) -> History:
+    first, *rest = history.pasts
+    members = (*first.members, Member("Ventas->", "ghost", "SIP/98"))
+    return replace(history, pasts=(replace(first, members=members), *rest))
+
+
 class Damage(NamedTuple):
     make: Callable[[History, random.Random], History | None]
     fault: Fault
@@ -342,6 +348,7 @@ DAMAGES = [
     Damage(refuse_for_nothing, Fault.REFUSED_WITHOUT_REASON),
     Damage(tell_another_count, Fault.WRONG),
     Damage(put_it_on_another, Fault.WRONG),
+    Damage(tell_another_past, Fault.PAST),
     Damage(lose_a_member, Fault.END),
     Damage(keep_a_member, Fault.END),
 ]
@@ -350,6 +357,7 @@ DAMAGES = [
 OPERATIONS_MOST = {
     Fault.GAP: 0,
     Fault.PHANTOM: 0,
+    Fault.PAST: 0,
     Fault.END: 0,
     Fault.TWICE: 2,
     Fault.REORDERED: 2,

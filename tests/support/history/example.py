@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from datetime import timedelta
 
 from plantel import errors
 from plantel.access import Actor, Role
@@ -10,7 +11,7 @@ from plantel.ports import Transaction
 from plantel.roster import Interfaces
 from plantel.service import Receipt, Service
 from plantel.testing.memory_store import MemoryStore
-from tests.support.door import OPERATOR, SetClock
+from tests.support.door import EPOCH, OPERATOR, SetClock
 from tests.support.history.history import History
 from tests.support.history.operation import (
     NOT_SENT,
@@ -26,9 +27,11 @@ from tests.support.history.operation import (
     Stored,
     Unknown,
 )
+from tests.support.history.pasts import pasts
 from tests.support.history.workload import DECLARED, Workload
 
 CLIENTS = 5
+PASTS = 5
 UNANSWERED = 0.06
 """How often an answer is lost. In a third of the cases nothing is done; in another, only after the client gave up."""
 
@@ -57,7 +60,8 @@ def example(seed: int, seconds: float = 60) -> History:
 async def _example(seed: int, seconds: float) -> History:
     draw = random.Random(seed)
     store = MemoryStore()
-    service = Service(store, "default", SetClock(), Interfaces(), lambda *_: None)
+    clock = SetClock()
+    service = Service(store, "default", clock, Interfaces(), lambda *_: None)
     for name in DECLARED:
         await service.declare(OPERATOR, name)
     attempts = sorted(
@@ -70,6 +74,7 @@ async def _example(seed: int, seconds: float) -> History:
         ask = workload.next(number)
         outcome: Outcome = Refused(NOT_SENT)
         if attempt.moment is not None:
+            clock.moment = EPOCH + timedelta(seconds=attempt.invoked)  # as where clocks differ
             outcome = await _outcome(service, attempt.process, ask)
         if attempt.sent and not attempt.answered:
             outcome = Unknown("made up")
@@ -84,6 +89,7 @@ async def _example(seed: int, seconds: float) -> History:
             tuple(reversed(transaction.batches("default", 10**6))),
             tuple(transaction.journal("default", limit=10**6)),
             tuple(transaction.members("default")),
+            pasts(transaction, "default", draw, PASTS),
         )
 
     return await store.read(everything)

@@ -1,11 +1,20 @@
 """All that is known after a run."""
 
+from datetime import datetime
+
 import msgspec
 
 from plantel.batch import Batch
 from plantel.ports import Entry
 from plantel.roster import Member
 from tests.support.history.operation import Operation
+
+
+class Past(msgspec.Struct, frozen=True):
+    """What the store says, in the end, that the roster was at `moment`."""
+
+    moment: datetime
+    members: tuple[Member, ...]
 
 
 class History(msgspec.Struct, frozen=True):
@@ -20,4 +29,5 @@ class History(msgspec.Struct, frozen=True):
     batches: tuple[Batch, ...]
     lines: tuple[Entry, ...]
     members: tuple[Member, ...]
+    pasts: tuple[Past, ...] = ()
     given: frozenset[str] = frozenset()

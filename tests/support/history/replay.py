@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from plantel.batch import Batch
 from plantel.ports import Entry
-from plantel.roster import Member
+from plantel.roster import Member, fold
 from tests.support.history.history import History
 from tests.support.history.meaning import Difference, Key, Rules, key_of, kind_of, phone_of
 from tests.support.history.operation import Operation, Refused, Stored
@@ -35,6 +35,7 @@ class Replay:
             self.timeline.pass_batch(own)
         for batch_id in lines:
             self._blame(Fault.PHANTOM, f"the journal has lines of {batch_id}, which is no batch")
+        self._check_pasts(history)
         self._check_end(history.members)
 
     def _check_order(self, history: History) -> None:
@@ -102,6 +103,15 @@ class Replay:
         if isinstance(outcome, Stored) and outcome.changes not in {None, len(lines)}:
             text = f"told of {outcome.changes} changes, {len(lines)} are recorded"
             self._blame(Fault.WRONG, text, place, operation=operation)
+
+    def _check_pasts(self, history: History) -> None:
+        for past in history.pasts:
+            place = max((at for at, batch in enumerate(history.batches, 1) if batch.at <= past.moment), default=0)
+            for campaign in history.campaigns:
+                crew = [member for member in past.members if fold(member.campaign) == fold(campaign)]
+                if not self.timeline.was(campaign, crew, place):
+                    text = f"at {past.moment}, in {campaign}: {', '.join(map(shown, crew)) or 'nobody'}"
+                    self._blame(Fault.PAST, text, place)
 
     def _check_end(self, members: Sequence[Member]) -> None:
         roster, found = self.timeline.roster, Counter(members)

@@ -22,6 +22,7 @@ from tests.support.history.client import PATIENCE, Client
 from tests.support.history.ground import Ground
 from tests.support.history.history import History
 from tests.support.history.node import Node
+from tests.support.history.pasts import pasts
 from tests.support.history.progress import Progress
 from tests.support.history.workload import DECLARED
 
@@ -30,6 +31,9 @@ T = TypeVar("T")
 NODES = 2
 CLIENTS = 12
 INSTANCE = "default"
+
+PASTS = 100
+"""Past rosters asked for in the end."""
 
 QUIET_MOST = 300
 """Operations from one fault to the next, and during one."""
@@ -117,6 +121,7 @@ class Site:
             tuple(reversed(transaction.batches(INSTANCE, 10**9))),
             tuple(transaction.journal(INSTANCE, limit=10**9)),
             tuple(transaction.members(INSTANCE)),
+            pasts(transaction, INSTANCE, self._draw, PASTS),
         )
 
     # --- what goes wrong ---------------------------------------------------------------------------------------------

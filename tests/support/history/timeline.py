@@ -45,5 +45,9 @@ class Timeline:
         since, now = self._of(folded)
         return [*found, (since, self.place)] if now == content else found
 
+    def was(self, campaign: str, members: Iterable[Member], place: int) -> bool:
+        """Whether the campaign had just these members after that batch."""
+        return any(first <= place <= last for first, last in self.spans(campaign, members))
+
     def _of(self, campaign: str) -> tuple[int, frozenset[Member]]:
         return self._now.get(campaign, (0, frozenset()))

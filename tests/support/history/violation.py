@@ -29,6 +29,8 @@ class Fault(StrEnum):
     """A read of what was stored only later."""
     NEVER = "never"
     """A read of what never was so."""
+    PAST = "past"
+    """A past roster that is not the one after the last batch of that moment or before."""
     END = "end"
     """The journal does not lead to the roster that there is."""
 
