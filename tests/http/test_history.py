@@ -34,5 +34,5 @@ def test_one_order_explains_all_that_the_clients_were_told(ground: str, tmp_path
     print(f"{dict(outcomes)}, {len(history.lines)} lines, {dict(site.faults)}; kept in {kept}")  # noqa: T201 - the same
     told = report(history)
     assert not told, told
-    assert outcomes[Stored.__name__] > 20 * SECONDS
+    assert outcomes[Stored.__name__] > 100, "too few to tell anything"
     assert site.faults.total() > 0

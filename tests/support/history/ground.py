@@ -1,19 +1,19 @@
 """The stores on which a history is made."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 
 class Ground(NamedTuple):
-    """A store that does not exist yet, by its url; and what can be done to its database meanwhile, by name.
+    """An empty store, by its url; and what can be done to its database meanwhile, by name.
 
-    Each fault returns once it is over, and the database answers again.
+    Within the context of a fault something is wrong; when it ends, the database is well again.
     """
 
     url: str
-    faults: Mapping[str, Callable[[], None]] = {}
+    faults: Mapping[str, Callable[[], AbstractContextManager[None]]] = {}
 
 
 @contextmanager

@@ -7,7 +7,8 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -36,10 +37,10 @@ PASTS = 100
 """Past rosters asked for in the end."""
 
 QUIET_MOST = 300
-"""Operations from one fault to the next, and during one."""
+"""Operations before each thing that goes wrong, and as long as it does."""
 
-FREEZE_MOST = 3.0
-"""Seconds: longer than a client waits, and shorter than a node waits for another's lock, or longer by what it tries."""
+HARM_MOST = 3.0
+"""Seconds that it goes wrong: longer than a client waits."""
 
 
 class Site:
@@ -53,12 +54,12 @@ class Site:
         self._seconds = seconds
         self._draw = random.Random(seed)
         self._nodes = [Node(folder / f"node-{number}", ground.url) for number in range(NODES)]
-        self._harms: dict[str, Callable[[], None]] = {
-            "kill": self._kill_one,
-            "kill all": self._kill_all,
-            "freeze": self._freeze,
-            "freeze, then kill": self._freeze_and_kill,
-            "restart": self._restart,
+        self._harms: dict[str, Callable[[], AbstractContextManager[None]]] = {
+            "a node killed": self._one_killed,
+            "all nodes killed": self._all_killed,
+            "a node frozen": self._one_frozen,
+            "a node frozen, then killed": self._one_frozen_and_killed,
+            "a node restarted": self._one_restarted,
             **ground.faults,
         }
         self._progress = Progress()
@@ -93,6 +94,7 @@ class Site:
             for node in self._nodes:
                 assert node.stop() == 0, node.log.read_text(encoding="utf-8")
         finally:
+            self._done.set()
             for node in self._nodes:
                 if node.process is not None:
                     node.kill()
@@ -127,46 +129,50 @@ class Site:
     # --- what goes wrong ---------------------------------------------------------------------------------------------
 
     def _harm(self) -> None:
-        """One thing after another, until the time is over."""
+        """One thing after another, until the time is over; the clients go on before each, and during it."""
         end = time.monotonic() + self._seconds
         while time.monotonic() < end:
             self._progress.wait(self._draw.randrange(QUIET_MOST), 1)
             harm = self._draw.choice(list(self._harms))
-            self._harms[harm]()
+            with self._harms[harm]():
+                self._progress.wait(self._draw.randrange(QUIET_MOST), self._draw.uniform(0, HARM_MOST))
             self.faults[harm] += 1
 
-    def _some(self) -> None:
-        """Let the clients go on for a moment."""
-        self._progress.wait(self._draw.randrange(QUIET_MOST), self._draw.uniform(0, FREEZE_MOST))
-
-    def _kill_one(self) -> None:
+    @contextmanager
+    def _one_killed(self) -> Iterator[None]:
         node = self._draw.choice(self._nodes)
         node.kill()
-        self._some()
+        yield
         node.start()
 
-    def _kill_all(self) -> None:
+    @contextmanager
+    def _all_killed(self) -> Iterator[None]:
         for node in self._nodes:
             node.kill()
+        yield
         for node in self._nodes:
             node.start()
 
-    def _freeze(self) -> None:
+    @contextmanager
+    def _one_frozen(self) -> Iterator[None]:
         node = self._draw.choice(self._nodes)
         node.freeze()
-        self._some()
+        yield
         node.thaw()
 
-    def _freeze_and_kill(self) -> None:
+    @contextmanager
+    def _one_frozen_and_killed(self) -> Iterator[None]:
         node = self._draw.choice(self._nodes)
         node.freeze()
-        self._some()
+        yield
         node.kill()
         node.start()
 
-    def _restart(self) -> None:
+    @contextmanager
+    def _one_restarted(self) -> Iterator[None]:
         node = self._draw.choice(self._nodes)
         assert node.stop() == 0, node.log.read_text(encoding="utf-8")
+        yield
         node.start()
 
 
