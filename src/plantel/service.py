@@ -380,7 +380,7 @@ class Service:
         def work(transaction: Transaction) -> Receipt:
             batch = self._batch(actor, source, 1)
             changes = [Change(Kind.REMOVED, member, None) for member in transaction.members(self.instance, [name])]
-            revision = transaction.record(batch, changes) if changes else transaction.revision()
+            revision = transaction.record(batch, changes)
             transaction.remove_campaign(self.instance, name)
             return Receipt(batch.id, revision, changes, frozenset({fold(name)}))
 

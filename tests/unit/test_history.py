@@ -17,14 +17,14 @@ from tests.support.history.checker import check
 from tests.support.history.example import example
 from tests.support.history.history import History
 from tests.support.history.minimal import minimised
-from tests.support.history.operation import Operation, Read, Refused, Seen, Stored, Unknown
+from tests.support.history.operation import Declare, Dissolve, Operation, Read, Refused, Seen, Stored, Unknown
 from tests.support.history.report import report
 from tests.support.history.violation import Fault
 from tests.support.rosters import NOON
 
 replace = msgspec.structs.replace
 seeds = st.integers(0, 2**32 - 1)
-thorough = settings(max_examples=60, deadline=None)
+thorough = settings(max_examples=40, deadline=None)
 
 
 @thorough
@@ -292,6 +292,19 @@ def refuse_for_nothing(history: History, draw: random.Random) -> History:
     return with_operation(changed, replace(operation, outcome=Refused("not_authenticated")))
 
 
+def see_what_is_gone(history: History, draw: random.Random) -> History | None:
+    """A read of a campaign that was found to be dissolved when all was quiet."""
+    changes = [one for one in history.operations if isinstance(one.ask, Declare | Dissolve)]
+    if any(isinstance(one.outcome, Unknown) for one in changes):
+        return None
+    end = max(one.returned for one in history.operations) + 1
+    gone = Operation(
+        10**6, changes[0].process, "node 0", end, end + 1, Dissolve(history.passing), Refused("no_such_thing")
+    )
+    read = Operation(10**6 + 1, "reader", "node 0", end + 2, end + 3, Read(history.passing), Seen(()))
+    return replace(history, operations=(*history.operations, gone, read))
+
+
 def tell_another_count(history: History, draw: random.Random) -> History:
     operation, batch = draw.choice(list(stored(history)))
     return with_operation(history, replace(operation, outcome=Stored(batch, 77)))
@@ -346,6 +359,7 @@ DAMAGES = [
     Damage(read_a_mixture, Fault.NEVER),
     Damage(refuse_what_is_stored, Fault.STORED_THOUGH_REFUSED),
     Damage(refuse_for_nothing, Fault.REFUSED_WITHOUT_REASON),
+    Damage(see_what_is_gone, Fault.WRONG),
     Damage(tell_another_count, Fault.WRONG),
     Damage(put_it_on_another, Fault.WRONG),
     Damage(tell_another_past, Fault.PAST),
@@ -359,19 +373,19 @@ OPERATIONS_MOST = {
     Fault.PHANTOM: 0,
     Fault.PAST: 0,
     Fault.END: 0,
-    Fault.TWICE: 2,
-    Fault.REORDERED: 2,
-    Fault.STALE: 2,
-    Fault.EARLY: 2,
+    Fault.LOST: 1,
+    Fault.TORN: 1,
+    Fault.NEVER: 1,
+    Fault.STORED_THOUGH_REFUSED: 1,
 }
-"""How many are left of a hundred when the rest has been taken out; 1 for those not named."""
+"""How many of a hundred are left when the rest is taken out; 2 for those not named: it, and what it clashes with."""
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.make.__name__)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=seeds)
 def test_whatever_is_made_wrong_is_found_and_told_in_few_words(damage: Damage, seed: int) -> None:
-    right = example(seed, 30)
+    right = example(seed, 20)
     assume(right.lines)
     wrong = damage.make(right, random.Random(seed))
     assume(wrong is not None)
@@ -380,7 +394,7 @@ def test_whatever_is_made_wrong_is_found_and_told_in_few_words(damage: Damage, s
     found = minimised(wrong)
     assert found is not None
     violation, least = found
-    assert len(least.operations) <= OPERATIONS_MOST.get(violation.fault, 1)
+    assert len(least.operations) <= OPERATIONS_MOST.get(violation.fault, 2)
     told = report(wrong)
     assert told.startswith(violation.fault.upper())
     assert f"seed {right.seed}" in told

@@ -1,7 +1,7 @@
 """Which batch is whose."""
 
 from tests.support.history.history import History
-from tests.support.history.operation import Add, Operation, Read, Refused, Stored, Unknown
+from tests.support.history.operation import Add, Ask, Declare, Dissolve, Operation, Read, Refused, Stored, Unknown
 from tests.support.history.violation import Fault, Violation
 
 
@@ -32,7 +32,7 @@ class Attribution:
 
     def _claim(self, operation: Operation) -> None:
         outcome = operation.outcome
-        if isinstance(outcome, Unknown) and not isinstance(operation.ask, Read):
+        if isinstance(outcome, Unknown) and not isinstance(operation.ask, Read | Declare):
             if self._open.setdefault(operation.process, operation) is not operation:
                 raise ValueError(f"{operation.process} went on after an unknown outcome")
         elif isinstance(outcome, Refused) and not outcome.batch:
@@ -75,8 +75,7 @@ class Attribution:
             self._blame(Fault.STORED_THOUGH_REFUSED, "refused, or not sent, and stored", unsent, places=(place,))
 
     def _check_head(self, operation: Operation, place: int) -> None:
-        batch, ask = self._history.batches[place - 1], operation.ask
-        items = 0 if isinstance(ask, Read) else len(ask.members if isinstance(ask, Add) else ask.agents)
+        batch, items = self._history.batches[place - 1], _items(operation.ask)
         if batch.actor != operation.process:
             self._blame(Fault.WRONG, f"recorded as done by {batch.actor}", operation, places=(place,))
         if batch.items != items:
@@ -84,3 +83,15 @@ class Attribution:
 
     def _blame(self, fault: Fault, text: str, *operations: Operation, places: tuple[int, ...] = ()) -> None:
         self.violations.append(Violation(fault, text, tuple(one.number for one in operations), places))
+
+
+def _items(ask: Ask) -> int:
+    match ask:
+        case Add(members):
+            return len(members)
+        case Read() | Declare():
+            return 0
+        case Dissolve():
+            return 1
+        case _:
+            return len(ask.agents)

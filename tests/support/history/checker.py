@@ -5,9 +5,9 @@ held against what the operation means at its place, and each place against real 
 """
 
 from tests.support.history.attribution import Attribution
+from tests.support.history.campaigns import Campaigns
 from tests.support.history.history import History
-from tests.support.history.meaning import Rules
-from tests.support.history.operation import NOT_SENT, Read, Refused
+from tests.support.history.operation import NOT_SENT, Declare, Dissolve, Done, Operation, Read, Refused, Seen
 from tests.support.history.order import Order
 from tests.support.history.replay import Replay
 from tests.support.history.violation import Fault, Violation
@@ -35,13 +35,21 @@ def _check_processes(history: History) -> None:
 
 
 def _unrecorded(history: History) -> list[Violation]:
-    """Refusals of which nothing is recorded, and for which there is no reason whatever the roster."""
-    rules = Rules(history.campaigns)
-    return [
-        Violation(Fault.REFUSED_WITHOUT_REASON, f"answered {one.outcome.code}", (one.number,))
+    """What was answered without a batch, and for which there is no reason whatever the roster."""
+    campaigns = Campaigns(history)
+    judged = (
+        (one, _judged(one, [rules.problems(one.ask, {}) for rules in campaigns.rules(one)]))
         for one in history.operations
-        if isinstance(one.outcome, Refused)
-        and not one.outcome.batch
-        and one.outcome.code != NOT_SENT
-        and not (isinstance(one.ask, Read) and one.outcome.code in rules.problems(one.ask, {}))
-    ]
+    )
+    return [Violation(*wrong, (one.number,)) for one, wrong in judged if wrong is not None]
+
+
+def _judged(operation: Operation, problems: list[frozenset[str]]) -> tuple[Fault, str] | None:
+    """What is wrong with its answer, where one of `problems` is all that stood against it."""
+    match operation.outcome:
+        case Seen() | Done() if all(problems):
+            return Fault.WRONG, f"done, in spite of {', '.join(problems[0])}"
+        case Refused(code, "") if code != NOT_SENT:
+            known = isinstance(operation.ask, Read | Declare | Dissolve) and any(code in one for one in problems)
+            return None if known else (Fault.REFUSED_WITHOUT_REASON, f"answered {code}")
+    return None

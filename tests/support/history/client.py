@@ -12,7 +12,7 @@ from tests.support.history.node import Node
 from tests.support.history.operation import NOT_SENT, Ask, Operation, Outcome, Read, Refused, Unknown
 from tests.support.history.progress import Progress
 from tests.support.history.request import outcome, request
-from tests.support.history.workload import Workload
+from tests.support.history.workload import Coming, Workload
 from tests.support.wire import Wire
 
 PATIENCE = 2.0
@@ -38,6 +38,7 @@ class Client(threading.Thread):
         nodes: Sequence[Node],
         processes: Iterator[tuple[str, str]],
         draw: random.Random,
+        wishes: Workload | Coming,
         numbers: "itertools.count[int]",
         progress: Progress,
         done: threading.Event,
@@ -51,7 +52,7 @@ class Client(threading.Thread):
         self._numbers = numbers
         self._progress = progress
         self._done = done
-        self._workload = Workload(draw)
+        self._wishes = wishes
         self._node = draw.choice(nodes)
         self._wire: Wire | None = None
 
@@ -60,7 +61,7 @@ class Client(threading.Thread):
             for process, token in self._processes:
                 while not self._done.is_set():
                     number = next(self._numbers)
-                    self._carry_out(number, process, token, self._workload.next(number))
+                    self._carry_out(number, process, token, self._wishes.next(number))
                     self._progress.made()
                     if isinstance(self.operations[-1].outcome, Unknown):
                         break

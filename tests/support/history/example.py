@@ -17,6 +17,9 @@ from tests.support.history.operation import (
     NOT_SENT,
     Add,
     Ask,
+    Declare,
+    Dissolve,
+    Done,
     Operation,
     Outcome,
     Pause,
@@ -28,9 +31,11 @@ from tests.support.history.operation import (
     Unknown,
 )
 from tests.support.history.pasts import pasts
-from tests.support.history.workload import DECLARED, Workload
+from tests.support.history.workload import DECLARED, PASSING, Coming, Workload
 
 CLIENTS = 5
+"""Besides them, one makes the passing campaign come and go."""
+
 PASTS = 5
 UNANSWERED = 0.06
 """How often an answer is lost. In a third of the cases nothing is done; in another, only after the client gave up."""
@@ -65,13 +70,13 @@ async def _example(seed: int, seconds: float) -> History:
     for name in DECLARED:
         await service.declare(OPERATOR, name)
     attempts = sorted(
-        (attempt for client in range(CLIENTS) for attempt in _attempts(client, draw, seconds)),
+        (attempt for client in range(CLIENTS + 1) for attempt in _attempts(client, draw, seconds)),
         key=lambda one: one.invoked if one.moment is None else one.moment,
     )
-    workload = Workload(draw)
+    workload, coming = Workload(draw), Coming(lambda: None)
     operations: list[Operation] = []
     for number, attempt in enumerate(attempts):
-        ask = workload.next(number)
+        ask = (coming if attempt.process.startswith(f"{CLIENTS}-") else workload).next(number)
         outcome: Outcome = Refused(NOT_SENT)
         if attempt.moment is not None:
             clock.moment = EPOCH + timedelta(seconds=attempt.invoked)  # as where clocks differ
@@ -90,6 +95,7 @@ async def _example(seed: int, seconds: float) -> History:
             tuple(transaction.journal("default", limit=10**6)),
             tuple(transaction.members("default")),
             pasts(transaction, "default", draw, PASTS),
+            PASSING,
         )
 
     return await store.read(everything)
@@ -108,19 +114,23 @@ def _attempts(client: int, draw: random.Random, seconds: float) -> list[_Attempt
 
 
 async def _outcome(service: Service, process: str, ask: Ask) -> Outcome:
-    actor = Actor(process, Role.INTEGRATOR)
+    actor = Actor(process, Role.ADMIN)
     try:
-        if isinstance(ask, Read):
-            return Seen(tuple(await service.members(actor, ask.campaign)))
+        match ask:
+            case Read(campaign):
+                return Seen(tuple(await service.members(actor, campaign)))
+            case Declare(campaign):
+                await service.declare(actor, campaign)
+                return Done()
         receipt = await _done(service, actor, ask)
     except errors.BatchRefused as error:
         return Refused(error.problems[0].code, error.batch)
-    except errors.UnknownCampaign as error:
+    except (errors.UnknownCampaign, errors.NameTaken, errors.NoSuchThing) as error:
         return Refused(error.code)
     return Stored(receipt.batch, len(receipt.changes))
 
 
-async def _done(service: Service, actor: Actor, ask: Add | Remove | Pause) -> Receipt:
+async def _done(service: Service, actor: Actor, ask: Add | Remove | Pause | Dissolve) -> Receipt:
     match ask:
         case Add(members):
             return await service.add(actor, members, Source.WIRE)
@@ -128,3 +138,5 @@ async def _done(service: Service, actor: Actor, ask: Add | Remove | Pause) -> Re
             return await service.remove(actor, campaign, agents, Source.API)
         case Pause(campaign, agents, paused):
             return await service.pause(actor, campaign, agents, Source.API, paused=paused)
+        case Dissolve(campaign):
+            return await service.dissolve(actor, campaign, Source.API)

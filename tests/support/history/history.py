@@ -20,6 +20,8 @@ class Past(msgspec.Struct, frozen=True):
 class History(msgspec.Struct, frozen=True):
     """What the clients were told, and what the store has in the end; at first it had no members.
 
+    `campaigns` were there from first to last. `passing` is one that one client declares and dissolves, "" for none;
+    `hidden`: what else that client did, of which only is known that it did something.
     `batches` in the order of commits, `lines` by revision. `given`: ids of batches that no operation has to explain.
     """
 
@@ -30,4 +32,6 @@ class History(msgspec.Struct, frozen=True):
     lines: tuple[Entry, ...]
     members: tuple[Member, ...]
     pasts: tuple[Past, ...] = ()
+    passing: str = ""
+    hidden: tuple[Operation, ...] = ()
     given: frozenset[str] = frozenset()

@@ -4,13 +4,13 @@ An add, for one, is decided there item by item. Here it is one sentence: whoever
 named, is gone; then everybody named is there. What differs from before is what changed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from plantel.batch import Kind
 from plantel.roster import Member, fold
-from tests.support.history.operation import Add, Ask, Pause, Read, Remove
+from tests.support.history.operation import Add, Ask, Declare, Dissolve, Pause, Read, Remove
 
 Key = tuple[str, str]
 """Folded campaign and membername."""
@@ -31,9 +31,9 @@ def phone_of(member: Member) -> Key:
 
 
 class Rules:
-    """`campaigns` as they were declared; they stay."""
+    """Where just these campaigns are, spelled as they were declared."""
 
-    def __init__(self, campaigns: tuple[str, ...]) -> None:
+    def __init__(self, campaigns: Iterable[str]) -> None:
         self._spelled = {fold(name): name for name in campaigns}
 
     def problems(self, ask: Ask, roster: Roster) -> frozenset[str]:
@@ -41,18 +41,30 @@ class Rules:
         if isinstance(ask, Add):
             found = {"unknown_campaign" for one in ask.members if fold(one.campaign) not in self._spelled}
             return frozenset(found | ({"contradiction"} if _contradicts_itself(ask) else set()))
-        if fold(ask.campaign) not in self._spelled:
+        there = fold(ask.campaign) in self._spelled
+        match ask:
+            case Declare():
+                return frozenset({"name_taken"} if there else ())
+            case Dissolve():
+                return frozenset(() if there else {"no_such_thing"})
+            case Read():
+                return frozenset(() if there else {"unknown_campaign"})
+        if not there:
             return frozenset({"unknown_campaign"})
-        if isinstance(ask, Read):
-            return frozenset()
         named = [_named(roster, ask.campaign, agent) for agent in ask.agents]
         return frozenset({"unknown_member"}) if None in named else frozenset()
 
     def difference(self, ask: Ask, roster: Roster) -> Difference:
         """What `ask`, for which there are no problems, changes in `roster`."""
-        if isinstance(ask, Read):
-            return {}
-        after = self._add(ask, roster) if isinstance(ask, Add) else _change(ask, roster)
+        match ask:
+            case Read() | Declare():
+                return {}
+            case Add():
+                after = self._add(ask, roster)
+            case Dissolve(campaign):
+                after = dict.fromkeys(key for key in roster if key[0] == fold(campaign))
+            case _:
+                after = _change(ask, roster)
         both = {key: (roster.get(key), member) for key, member in after.items()}
         return {key: (before, now) for key, (before, now) in both.items() if before != now}
 

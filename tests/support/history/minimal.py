@@ -7,7 +7,7 @@ import msgspec
 from tests.support.history.attribution import Attribution
 from tests.support.history.checker import check
 from tests.support.history.history import History
-from tests.support.history.operation import Operation
+from tests.support.history.operation import Declare, Dissolve, Operation
 from tests.support.history.violation import Fault, Violation
 
 
@@ -28,7 +28,12 @@ def minimised(history: History) -> tuple[Violation, History] | None:
     def only(operations: Sequence[Operation]) -> History:
         kept = {operation.number for operation in operations}
         given = frozenset(batch for number, batch in batch_of.items() if number not in kept)
-        return msgspec.structs.replace(history, operations=tuple(operations), given=history.given | given)
+        hidden = tuple(
+            one for one in history.operations if one.number not in kept and isinstance(one.ask, Declare | Dissolve)
+        )
+        return msgspec.structs.replace(
+            history, operations=tuple(operations), given=history.given | given, hidden=hidden
+        )
 
     least = only(_least(history.operations, lambda some: _shows(only(some), fault)))
     return next(one for one in check(least) if one.fault is fault), least

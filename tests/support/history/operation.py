@@ -32,7 +32,19 @@ class Read(msgspec.Struct, frozen=True, tag=True):
     campaign: str
 
 
-Ask = Add | Remove | Pause | Read
+class Declare(msgspec.Struct, frozen=True, tag=True):
+    """A campaign."""
+
+    campaign: str
+
+
+class Dissolve(msgspec.Struct, frozen=True, tag=True):
+    """A campaign, with all its members."""
+
+    campaign: str
+
+
+Ask = Add | Remove | Pause | Read | Declare | Dissolve
 
 
 class Stored(msgspec.Struct, frozen=True, tag=True):
@@ -40,6 +52,10 @@ class Stored(msgspec.Struct, frozen=True, tag=True):
 
     batch: str
     changes: int | None = None
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """It was done, and no batch tells of it: a Declare."""
 
 
 class Seen(msgspec.Struct, frozen=True, tag=True):
@@ -65,7 +81,7 @@ class Unknown(msgspec.Struct, frozen=True, tag=True):
     why: str
 
 
-Outcome = Stored | Seen | Refused | Unknown
+Outcome = Stored | Done | Seen | Refused | Unknown
 
 
 class Operation(msgspec.Struct, frozen=True):

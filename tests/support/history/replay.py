@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from plantel.batch import Batch
 from plantel.ports import Entry
 from plantel.roster import Member, fold
+from tests.support.history.campaigns import Campaigns
 from tests.support.history.history import History
 from tests.support.history.meaning import Difference, Key, Rules, key_of, kind_of, phone_of
 from tests.support.history.operation import Operation, Refused, Stored
@@ -19,7 +20,7 @@ class Replay:
     def __init__(self, history: History, operations: Mapping[int, Operation]) -> None:
         self.violations: list[Violation] = []
         self.timeline = Timeline()
-        self._rules = Rules(history.campaigns)
+        self._campaigns = Campaigns(history)
         self._phones: dict[Key, Key] = {}
         """Who is on each phone."""
         self._check_order(history)
@@ -78,36 +79,43 @@ class Replay:
 
     def _check_operation(self, place: int, batch: Batch, lines: Sequence[Entry], operation: Operation) -> None:
         """The batch is what the operation means at this point. What an answer says of it is so."""
+        found = [self._judged(rules, batch, lines, operation) for rules in self._campaigns.rules(operation)]
+        if all(found):
+            self.violations += (Violation(fault, text, (operation.number,), (place,)) for fault, text in found[0])
+
+    def _judged(
+        self, rules: Rules, batch: Batch, lines: Sequence[Entry], operation: Operation
+    ) -> list[tuple[Fault, str]]:
         ask, outcome, roster = operation.ask, operation.outcome, self.timeline.roster
-        problems = self._rules.problems(ask, roster)
+        problems = rules.problems(ask, roster)
         if not batch.stored:
             codes = {problem.code for problem in batch.problems}
             told = {outcome.code} if isinstance(outcome, Refused) else set()
-            if not codes or not codes <= problems or not told <= codes:
-                text = f"refused for {', '.join(sorted(codes | told))}; reasons there: {', '.join(problems) or 'none'}"
-                self._blame(Fault.REFUSED_WITHOUT_REASON, text, place, operation=operation)
-            return
+            if codes and codes <= problems and told <= codes:
+                return []
+            text = f"refused for {', '.join(sorted(codes | told))}; reasons there: {', '.join(problems) or 'none'}"
+            return [(Fault.REFUSED_WITHOUT_REASON, text)]
         if problems:
-            self._blame(Fault.WRONG, f"done, in spite of {', '.join(problems)}", place, operation=operation)
-            return
-        wanted = self._rules.difference(ask, roster)
+            return [(Fault.WRONG, f"done, in spite of {', '.join(problems)}")]
+        wrong: list[tuple[Fault, str]] = []
+        wanted = rules.difference(ask, roster)
         found: Difference = {key_of(one.change.member): (one.change.before, one.change.after) for one in lines}
         if found != wanted:
             fault = Fault.TORN if found.items() < wanted.items() else Fault.WRONG
-            text = f"changes {told_changes(found)}; it means {told_changes(wanted)}"
-            self._blame(fault, text, place, operation=operation)
-        for line in lines:
-            if line.change.kind is not kind_of(ask, line.change.before, line.change.after):
-                text = f"revision {line.revision} calls it {line.change.kind}"
-                self._blame(Fault.WRONG, text, place, operation=operation)
+            wrong.append((fault, f"changes {told_changes(found)}; it means {told_changes(wanted)}"))
+        wrong += (
+            (Fault.WRONG, f"revision {line.revision} calls it {line.change.kind}")
+            for line in lines
+            if line.change.kind is not kind_of(ask, line.change.before, line.change.after)
+        )
         if isinstance(outcome, Stored) and outcome.changes not in {None, len(lines)}:
-            text = f"told of {outcome.changes} changes, {len(lines)} are recorded"
-            self._blame(Fault.WRONG, text, place, operation=operation)
+            wrong.append((Fault.WRONG, f"told of {outcome.changes} changes, {len(lines)} are recorded"))
+        return wrong
 
     def _check_pasts(self, history: History) -> None:
         for past in history.pasts:
             place = max((at for at, batch in enumerate(history.batches, 1) if batch.at <= past.moment), default=0)
-            for campaign in history.campaigns:
+            for campaign in (*history.campaigns, history.passing):
                 crew = [member for member in past.members if fold(member.campaign) == fold(campaign)]
                 if not self.timeline.was(campaign, crew, place):
                     text = f"at {past.moment}, in {campaign}: {', '.join(map(shown, crew)) or 'nobody'}"
@@ -120,8 +128,8 @@ class Replay:
         for member in (found - Counter(roster.values())).elements():
             self._blame(Fault.END, f"{shown(member)} is there, but not by the journal", self.timeline.place)
 
-    def _blame(self, fault: Fault, text: str, *places: int, operation: Operation | None = None) -> None:
-        self.violations.append(Violation(fault, text, () if operation is None else (operation.number,), places))
+    def _blame(self, fault: Fault, text: str, *places: int) -> None:
+        self.violations.append(Violation(fault, text, places=places))
 
 
 def shown(member: Member | None) -> str:

@@ -6,7 +6,21 @@ from plantel.roster import fold
 from tests.support.history.history import History
 from tests.support.history.meaning import key_of
 from tests.support.history.minimal import minimised
-from tests.support.history.operation import Add, Ask, Operation, Outcome, Pause, Read, Refused, Remove, Seen, Stored
+from tests.support.history.operation import (
+    Add,
+    Ask,
+    Declare,
+    Dissolve,
+    Done,
+    Operation,
+    Outcome,
+    Pause,
+    Read,
+    Refused,
+    Remove,
+    Seen,
+    Stored,
+)
 from tests.support.history.replay import shown
 from tests.support.history.violation import Violation
 
@@ -69,12 +83,18 @@ def _ask(ask: Ask) -> str:
             return f"{'pause' if paused else 'end the pause of'} {', '.join(agents)} in {campaign}"
         case Read(campaign):
             return f"read {campaign}"
+        case Declare(campaign):
+            return f"declare {campaign}"
+        case Dissolve(campaign):
+            return f"dissolve {campaign}"
 
 
 def _outcome(outcome: Outcome) -> str:
     match outcome:
         case Stored(batch, changes):
             return f"done, batch {batch}" + ("" if changes is None else f", {changes} changes")
+        case Done():
+            return "done"
         case Seen(members):
             return f"saw {', '.join(map(shown, members)) or 'nobody'}"
         case Refused(code, batch):

@@ -25,7 +25,7 @@ from tests.support.history.history import History
 from tests.support.history.node import Node
 from tests.support.history.pasts import pasts
 from tests.support.history.progress import Progress
-from tests.support.history.workload import DECLARED
+from tests.support.history.workload import DECLARED, PASSING, Coming, Workload
 
 T = TypeVar("T")
 
@@ -35,6 +35,9 @@ INSTANCE = "default"
 
 PASTS = 100
 """Past rosters asked for in the end."""
+
+COMING = 40
+"""Operations between two changes of the passing campaign."""
 
 QUIET_MOST = 300
 """Operations before each thing that goes wrong, and as long as it does."""
@@ -68,12 +71,16 @@ class Site:
         lives = int(20 + 3 * seconds)
         self._processes = {number: [f"{number}-{life}" for life in range(lives)] for number in range(CLIENTS + 1)}
         self._secrets = {name: secrets.token_urlsafe(9) for names in self._processes.values() for name in names}
-        *self._clients, self._reader = (self._client(number) for number in self._processes)
+        coming = Coming(lambda: self._progress.wait(COMING, 1))
+        draws = [random.Random(f"{seed} {number}") for number in self._processes]
+        wishes: list[Workload | Coming] = [coming, *map(Workload, draws[1:])]
+        *self._clients, self._reader = (
+            self._client(number, draw, wish) for number, draw, wish in zip(self._processes, draws, wishes, strict=True)
+        )
 
-    def _client(self, number: int) -> Client:
+    def _client(self, number: int, draw: random.Random, wishes: Workload | Coming) -> Client:
         processes = ((name, token_text(name, self._secrets[name])) for name in self._processes[number])
-        draw = random.Random(f"{self._seed} {number}")
-        return Client(self._nodes, processes, draw, self._numbers, self._progress, self._done)
+        return Client(self._nodes, processes, draw, wishes, self._numbers, self._progress, self._done)
 
     def run(self) -> History:
         """All of it: takes about `seconds`, and the starts of the nodes."""
@@ -108,7 +115,7 @@ class Site:
             transaction.add_campaign(Campaign(INSTANCE, name))
         key, now = transaction.token_key(), datetime.now(UTC)
         for name, secret in self._secrets.items():
-            transaction.add_token(Token(INSTANCE, name, digest(key, secret), Role.INTEGRATOR, (), now))
+            transaction.add_token(Token(INSTANCE, name, digest(key, secret), Role.ADMIN, (), now))
 
     def _written_down(self, transaction: Transaction) -> History:
         operations = [one for client in (*self._clients, self._reader) for one in client.operations]
@@ -124,6 +131,7 @@ class Site:
             tuple(transaction.journal(INSTANCE, limit=10**9)),
             tuple(transaction.members(INSTANCE)),
             pasts(transaction, INSTANCE, self._draw, PASTS),
+            PASSING,
         )
 
     # --- what goes wrong ---------------------------------------------------------------------------------------------
