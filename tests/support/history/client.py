@@ -55,6 +55,8 @@ class Client(threading.Thread):
         self._wishes = wishes
         self._node = draw.choice(nodes)
         self._wire: Wire | None = None
+        self._retry_after = 0.0
+        """Seconds, as the last answer asked for: else all names would be used up on a database that is away."""
 
     def run(self) -> None:
         try:
@@ -63,6 +65,7 @@ class Client(threading.Thread):
                     number = next(self._numbers)
                     self._carry_out(number, process, token, self._wishes.next(number))
                     self._progress.made()
+                    self._done.wait(self._draw.uniform(0, self._retry_after))
                     if isinstance(self.operations[-1].outcome, Unknown):
                         break
                 else:
@@ -108,7 +111,9 @@ class Client(threading.Thread):
             if self._draw.random() < CUT:
                 self._break_off()
                 return Unknown("nobody waited for the answer")
-            return outcome(ask, wire.answer())
+            answer = wire.answer()
+            self._retry_after = float(answer.headers.get("retry-after", "0"))
+            return outcome(ask, answer)
         except OSError as error:
             return Unknown(repr(error))
 
