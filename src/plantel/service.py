@@ -43,6 +43,10 @@ Unknown = Callable[[Sequence[Member]], Awaitable[Mapping[tuple[str, str], str]]]
 """Tells which members (folded campaign, interface) have a phone that their servers, named, do not know."""
 
 
+Refusal = tuple[str, list[errors.PlantelError]]
+"""A recorded batch that is refused, and why. Raised as BatchRefused once that is stored."""
+
+
 class Receipt(msgspec.Struct, frozen=True):
     """A stored batch. `changes` is empty when everything was so already; `campaigns` (folded) are all that it named,
     `members` those that it named or took away. `warnings`: what was stored all the same.
@@ -120,15 +124,14 @@ class Service:
         doubts = [] if self._unknown is None else await self._doubts(self._unknown, items, problems)
         if self._phones_required:
             problems += doubts
-        batch = self._batch(actor, source, len(items))
 
-        def work(transaction: Transaction) -> Receipt | list[errors.InvalidItem]:
+        def work(transaction: Transaction) -> Receipt | Refusal:
+            batch = self._batch(actor, source, len(items))
             campaigns = transaction.campaigns(self.instance)
             unknown = _unknown_campaigns(items, campaigns)
             if problems or unknown:
                 found = sorted([*problems, *unknown], key=lambda error: error.item or 0)
-                transaction.record(_refused(batch, found), ())
-                return found
+                return _refuse(transaction, batch, found)
             receipt = _commit(transaction, batch, _spelled(members, campaigns))
             if declared := _pauses_declared(receipt.changes):
                 transaction.forget_pauses(self.instance, self._by_all_names(declared))
@@ -137,8 +140,8 @@ class Service:
             return receipt
 
         result = await self._store.write(work, like=(self.instance, members))
-        if isinstance(result, list):
-            raise errors.BatchRefused(batch.id, list[errors.PlantelError](result))
+        if isinstance(result, tuple):
+            raise errors.BatchRefused(*result)
         return self._tell(msgspec.structs.replace(result, warnings=tuple(doubts)) if doubts else result)
 
     async def _doubts(
@@ -169,9 +172,10 @@ class Service:
 
     async def refuse(self, actor: Actor, source: Source, problem: errors.PlantelError, items: int = 0) -> NoReturn:
         """Record a batch that cannot even be decided, and raise BatchRefused."""
-        batch = self._batch(actor, source, items)
-        await self._store.write(lambda transaction: transaction.record(_refused(batch, [problem]), ()))
-        raise errors.BatchRefused(batch.id, [problem])
+        refusal = await self._store.write(
+            lambda transaction: _refuse(transaction, self._batch(actor, source, items), [problem])
+        )
+        raise errors.BatchRefused(*refusal)
 
     async def remove(self, actor: Actor, campaign: str, agents: Sequence[str], source: Source) -> Receipt:
         """Take these agents, named by membername or by interface, out of the campaign; all or none."""
@@ -214,9 +218,9 @@ class Service:
         actor.check_write()
         if not actor.reaches(campaign):
             await self.refuse(actor, source, errors.CampaignForbidden(campaign=campaign), len(agents))
-        batch = self._batch(actor, source, len(agents))
 
-        def work(transaction: Transaction) -> Receipt | list[errors.PlantelError]:
+        def work(transaction: Transaction) -> Receipt | Refusal:
+            batch = self._batch(actor, source, len(agents))
             problems: list[errors.PlantelError] = []
             chosen: dict[str, Member] = {}
             if fold(campaign) not in transaction.campaigns(self.instance):
@@ -232,8 +236,7 @@ class Service:
                     else:
                         chosen[member.membername] = member
             if problems:
-                transaction.record(_refused(batch, problems), ())
-                return problems
+                return _refuse(transaction, batch, problems)
             reasons = NO_REASONS
             if pausing:
                 reasons = transaction.reasons(self.instance, chosen.values())
@@ -250,8 +253,8 @@ class Service:
             return receipt
 
         result = await self._store.write(work)
-        if isinstance(result, list):
-            raise errors.BatchRefused(batch.id, result)
+        if isinstance(result, tuple):
+            raise errors.BatchRefused(*result)
         return self._tell(result)
 
     async def adopt(self, actor: Actor, server: str, found: Sequence[Member | errors.InvalidItem]) -> Receipt:
@@ -298,9 +301,9 @@ class Service:
         keeps what the roster says, and so does one whose pause was declared meanwhile, even as it was (the ledger no
         longer has it as asserted).
         """
-        batch = self._batch(Actor(f"server:{server}", Role.INTEGRATOR), Source.SERVER, len(seen))
 
         def work(transaction: Transaction) -> Receipt:
+            batch = self._batch(Actor(f"server:{server}", Role.INTEGRATOR), Source.SERVER, len(seen))
             members = [one.member for one in seen]
             present = {
                 (fold(member.campaign), member.membername): member
@@ -387,11 +390,11 @@ class Service:
     async def dissolve(self, actor: Actor, name: str, source: Source) -> Receipt:
         """Remove a campaign with all its members, journalled. Raises NoSuchThing, ActionForbidden."""
         actor.check_admin()
-        batch = self._batch(actor, source, 1)
 
         def work(transaction: Transaction) -> Receipt:
+            batch = self._batch(actor, source, 1)
             changes = [Change(Kind.REMOVED, member, None) for member in transaction.members(self.instance, [name])]
-            revision = transaction.record(batch, changes) if changes else transaction.revision()
+            revision = transaction.record(batch, changes)
             transaction.remove_campaign(self.instance, name)
             return Receipt(batch.id, revision, changes, frozenset({fold(name)}))
 
@@ -433,6 +436,7 @@ class Service:
     # --- helpers -----------------------------------------------------------------------------------------------------
 
     def _batch(self, actor: Actor, source: Source, items: int) -> Batch:
+        """A new one, of now: made within its transaction, so that what is stored later is not of an earlier time."""
         now = self._clock.now()
         return Batch(_new_id(now), self.instance, actor.name, source, now, items)
 
@@ -480,8 +484,10 @@ def _pauses_declared(changes: Iterable[Change]) -> list[Member]:
     ]
 
 
-def _refused(batch: Batch, problems: Iterable[errors.PlantelError]) -> Batch:
-    return msgspec.structs.replace(batch, problems=tuple(Problem.of(problem) for problem in problems))
+def _refuse(transaction: Transaction, batch: Batch, problems: Iterable[errors.PlantelError]) -> Refusal:
+    found = list(problems)
+    transaction.record(msgspec.structs.replace(batch, problems=tuple(map(Problem.of, found))), ())
+    return batch.id, found
 
 
 def _unknown_campaigns(

@@ -403,6 +403,23 @@ async def test_the_roster_at_a_moment(store: Store) -> None:
     assert await at(9) == await roster(store)
 
 
+async def test_the_roster_at_a_moment_is_one_that_there_was(store: Store) -> None:
+    """Whoever waits long has an earlier time than those who are stored before."""
+    await store.write(declared("Ventas->"))
+    await store.write(added(ANA, batch=a_batch(minute=1)))
+    bea, cid = with_phone(BEA, ANA.interface), with_phone(CID, ANA.interface)
+    await store.write(added(bea, batch=a_batch(minute=3)))  # replaces Ana
+    await store.write(added(cid, batch=a_batch(minute=2)))  # replaces Bea
+
+    async def at(minute: float) -> list[Member]:
+        moment = NOON + timedelta(minutes=minute)
+        return await store.read(lambda transaction: transaction.members_at("acme", moment))
+
+    assert await at(1) == [ANA]
+    assert await at(2) == [cid]
+    assert await at(3) == [cid]
+
+
 # --- units of work ---------------------------------------------------------------------------------------------------
 
 

@@ -64,6 +64,18 @@ async def test_removing_somebody_who_is_not_there_removes_nobody(door: Door) -> 
     assert await names(door, token, "campaign=Ventas-%3E") == ["ana"]
 
 
+async def test_a_campaign_that_is_removed_leaves_a_batch_also_where_it_had_no_members(door: Door) -> None:
+    token = await door.token()
+    await api(door, token, "members", [item("ana")])
+    for campaign, changes in ((VENTAS, 1), ("POWER<-", 0)):
+        removed = await api(door, token, "campaigns/remove", {"name": campaign})
+        assert (removed.status, removed.json["changes"]) == (200, changes)
+        shown = (await api(door, token, f"batches/{removed.json['batch']}")).json
+        assert shown["stored"]
+        assert [one["kind"] for one in shown["changes"]] == ["removed"] * changes
+    assert (await api(door, token, "campaigns")).json == []
+
+
 async def test_the_roster_of_a_past_moment(door: Door) -> None:
     token = await door.token()
     await api(door, token, "members", [item("ana")])

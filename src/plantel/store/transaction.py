@@ -237,11 +237,19 @@ class SqlTransaction(ABC):
 
     def members_at(self, instance: str, moment: datetime, campaign: str | None = None) -> list[Member]:
         j, b, c = schema.journal.c, schema.batches.c, schema.campaigns.c
+        # not line by line: of two batches that overlapped, the later one may have the earlier time
+        until = self._rows(
+            select(b.revision)
+            .where(b.instance == instance, b.at <= rows.microseconds(moment))
+            .order_by(b.number.desc())
+            .limit(1)
+        )
+        if not until:
+            return []
         last = (
             select(func.max(j.revision))
-            .join_from(schema.journal, schema.batches, b.number == j.batch)
-            .join(schema.campaigns, c.id == j.campaign)
-            .where(c.instance == instance, b.at <= rows.microseconds(moment))
+            .join_from(schema.journal, schema.campaigns, c.id == j.campaign)
+            .where(c.instance == instance, j.revision <= until[0].revision)
             .group_by(j.campaign, j.membername)
         )
         if campaign is not None:

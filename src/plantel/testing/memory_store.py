@@ -232,9 +232,12 @@ class _MemoryTransaction:
         return lines[max(len(lines) - limit, 0) :]
 
     def members_at(self, instance: str, moment: datetime, campaign: str | None = None) -> list[Member]:
+        own = [batch for batch in self.state.batches.values() if batch.instance == instance]
+        until = max((place for place, batch in enumerate(own, 1) if batch.at <= moment), default=0)
+        passed = {batch.id for batch in own[:until]}
         last: dict[_Pair, Member | None] = {}
         for owner, entry in self.state.journal:
-            if owner == instance and entry.at <= moment:
+            if owner == instance and entry.batch in passed:
                 member = entry.change.member
                 last[fold(member.campaign), member.membername] = entry.change.after
         return _ordered(
