@@ -5,7 +5,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,8 +23,12 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 class ServerProcess:
     """`command`, which listens on `port` of the loopback, from the beginning of the `with` block to its end."""
 
-    def __init__(self, command: Sequence[str], port: int, log: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], port: int, log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """`environment` is added to our own."""
         self.port = port
+        self._environment = dict(environment or {})
         self._command = command
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -33,7 +37,7 @@ class ServerProcess:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PLANTEL_")}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, cwd=ROOT, env=clean, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self._command, cwd=ROOT, env=clean | self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         try:
             self._wait_until_accepting()
@@ -57,8 +61,13 @@ class ServerProcess:
         return self._status("VmRSS")
 
     def peak(self) -> int:
-        """The most bytes of memory that were ever in use."""
+        """The most bytes of memory that were ever in use, or since `forget_peak`."""
         return self._status("VmHWM")
+
+    def forget_peak(self) -> None:
+        """Have `peak` count from now on."""
+        assert self._process is not None
+        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
 
     def _status(self, name: str) -> int:
         found = re.search(rf"^{name}:\s*([0-9]+) kB$", self._read("status"), re.MULTILINE)
