@@ -61,7 +61,7 @@ def _size(report: Report, chart: Chart, folder: Path, base: Database, new: Calla
         again = statistics.median([_add(caller, bodies[-1]) for _ in bodies])
     with database.connect(plantel.url) as raw:
         _check(raw, sum(map(len, batches)))
-        ways = raw.WAYS
+        ways = raw.ways
     theirs = min(_raw(base, new(f"{folder.name}-{way}"), way, names, batches) for way in ways)
     what = f"{base.name}, a batch of {size:,}"
     report.add(

@@ -30,8 +30,10 @@ ASTRAY = """SELECT count(*) FROM journal JOIN
 class Raw(AbstractContextManager["Raw"], Protocol):
     """One connection; closed at the end of its `with` block."""
 
-    WAYS: tuple[str, ...]
-    """In how many ways it can insert many rows."""
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The ways in which it can insert many rows."""
+        ...
 
     def __enter__(self) -> Self: ...
 

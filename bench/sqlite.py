@@ -54,7 +54,7 @@ _UPSERT = f"""{_MEMBER}{_values(MEMBER)} ON CONFLICT (campaign, membername) DO U
 class RawSqlite:
     """`raw.Raw` through the standard library's driver."""
 
-    WAYS = ("executemany", "rows together")
+    ways = ("executemany", "rows together")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
