@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import bulk, delivery, rest, serving, visibility
+from bench import bulk, delivery, growth, history, rest, serving, visibility
 from bench.machine import environment, file_system
 from bench.measure import QUICK, BenchFailed, Scale
 from bench.process import ROOT
@@ -29,6 +29,8 @@ BENCHMARKS: dict[str, Callable[[Scale, Report, Path], None]] = {
     "visibility": visibility.measure,
     "delivery": delivery.measure,
     "rest": rest.measure,
+    "growth": growth.measure,
+    "history": history.measure,
 }
 
 DOCUMENT = ROOT / "docs" / "performance.md"

@@ -47,7 +47,7 @@ QUICK = Scale(
     crowd=1000,
     batches=(1, 100, 1_000, 10_000),
     members_most=10_000,
-    lines=(100_000,),
+    lines=(200_000,),
     roster=(1, 100, 1_000),
 )
 
