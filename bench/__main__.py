@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import bulk, delivery, growth, history, rest, serving, visibility
+from bench import bulk, delivery, growth, history, peers, rest, serving, visibility
 from bench.machine import environment, file_system
 from bench.measure import QUICK, BenchFailed, Scale
 from bench.process import ROOT
@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[Scale, Report, Path], None]] = {
     "rest": rest.measure,
     "growth": growth.measure,
     "history": history.measure,
+    "peers": peers.measure,
 }
 
 DOCUMENT = ROOT / "docs" / "performance.md"

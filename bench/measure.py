@@ -48,7 +48,7 @@ QUICK = Scale(
     batches=(1, 100, 1_000, 10_000),
     members_most=10_000,
     lines=(200_000,),
-    roster=(1, 100, 1_000),
+    roster=(1, 100),
 )
 
 
