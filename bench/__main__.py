@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import bulk, delivery, growth, history, peers, rest, serving, visibility
+from bench import bulk, delivery, growth, history, path, peers, rest, serving, visibility
 from bench.machine import environment, file_system
 from bench.measure import QUICK, BenchFailed, Scale
 from bench.process import ROOT
@@ -25,6 +25,7 @@ from plantel.testing.installation import AsteriskMissing
 
 BENCHMARKS: dict[str, Callable[[Scale, Report, Path], None]] = {
     "serving": serving.measure,
+    "path": path.measure,
     "bulk": bulk.measure,
     "visibility": visibility.measure,
     "delivery": delivery.measure,
@@ -74,8 +75,8 @@ def run(names: list[str], scale: Scale) -> tuple[Report, str]:
     """The report on these benchmarks, and what it was measured on and how. Raises BenchFailed."""
     report = Report()
     # not /tmp, which may be memory: a commit has to reach a disk
-    with tempfile.TemporaryDirectory(prefix="plantel-bench-", dir=os.environ.get("TMPDIR", "/var/tmp")) as path:
-        folder = Path(path)
+    with tempfile.TemporaryDirectory(prefix="plantel-bench-", dir=os.environ.get("TMPDIR", "/var/tmp")) as own:
+        folder = Path(own)
         if file_system(folder) in {"tmpfs", "ramfs"}:
             raise BenchFailed(f"{folder.parent} is memory: set TMPDIR to a folder on a disk")
         began = time.monotonic()

@@ -1,5 +1,6 @@
 """A server as a process of its own, and what the kernel knows of it."""
 
+import contextlib
 import os
 import re
 import socket
@@ -55,6 +56,17 @@ class ServerProcess:
         """Processor time used so far, in user and kernel mode, by all threads; the kernel counts it in hundredths."""
         fields = self._read("stat").rpartition(") ")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def processor_seconds_by_thread(self) -> dict[str, float]:
+        """The same of each thread by its number, in nanoseconds exactly; that of the first is `""`."""
+        assert self._process is not None
+        number = str(self._process.pid)
+        seconds = {}
+        for task in Path(f"/proc/{number}/task").iterdir():
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                spent = int((task / "schedstat").read_text().split()[0])
+                seconds["" if task.name == number else task.name] = spent / 1e9
+        return seconds
 
     def resident(self) -> int:
         """Bytes of memory in use."""

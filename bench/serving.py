@@ -27,10 +27,11 @@ _TRANSPORTS = ("HTTP/1.1", "TLS", "HTTP/2")
 """TLS is HTTP/1.1 over TLS; HTTP/2 is over TLS, too."""
 
 _CONNECTIONS = (1, 16, 64, 256)
+_BUSY = 64
 
 _WARM_SECONDS = 1
 
-_GOALS = {("SQLite", "HTTP/1.1", 64): (Goal(least=0.7), Goal(least=2.0))}
+_GOALS = {("SQLite", "HTTP/1.1", _BUSY): (Goal(least=0.7), Goal(least=2.0))}
 """By database, transport and connections: against the floor, and against the peer."""
 
 _FLOOR, _PEER = "a bare handler", "a raw transaction per request"
@@ -42,6 +43,7 @@ _TAIL = Column(f"p99 ({_SIDES})", "ms")
 _PROCESSOR = Column(f"processor time of each ({_SIDES})", "µs")
 _OF_FLOOR = Column("adds ÷ bare", "")
 _OF_PEER = Column("adds ÷ raw", "")
+_THREAD = Column(_SIDES, "µs")
 _COLUMNS = (_RATE, _OF_FLOOR, _OF_PEER, _MEDIAN, _TAIL, _PROCESSOR)
 
 
@@ -51,12 +53,14 @@ class Load(msgspec.Struct, frozen=True):
     rate              adds per second
     median, tail      milliseconds to the answer, of which half of the adds, and 99 in 100, take no more
     processor         microseconds of the server's processor time for each add
+    threads           the same of its first thread (the event loop), of the busiest other, and of all others
     """
 
     rate: float
     median: float
     tail: float
     processor: float
+    threads: tuple[float, float, float]
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -74,7 +78,10 @@ class Target(msgspec.Struct, frozen=True):
 def measure(scale: Scale, report: Report, folder: Path) -> None:
     """For each database, rounds of: Plantel, floor, peer; over each transport, with each number of connections."""
     grid = Grid("Single adds", ("database", "transport", "connections"), _COLUMNS)
-    report.put(grid)
+    threads = Grid(
+        f"Processor time of an add by thread, {_BUSY} connections", ("database", "transport", "thread"), (_THREAD,)
+    )
+    report.put(grid, threads)
     (campaign,) = roster.campaigns(1)
     certificate = make_certificate(folder)
     runs = itertools.count(1)
@@ -91,12 +98,14 @@ def measure(scale: Scale, report: Report, folder: Path) -> None:
                 for target in targets:
                     _probe(target, campaign)
                 for transport, target in itertools.product(_TRANSPORTS, targets):
-                    _load(target, transport, campaign, 64, _WARM_SECONDS, next(runs))
+                    _load(target, transport, campaign, _BUSY, _WARM_SECONDS, next(runs))
                 for _, transport, connections in itertools.product(range(scale.rounds), _TRANSPORTS, _CONNECTIONS):
                     figures = [
                         _load(target, transport, campaign, connections, scale.seconds, next(runs)) for target in targets
                     ]
                     _note(report, grid, chart, (one.name, transport, connections), *figures)
+                    if connections == _BUSY:
+                        _note_threads(threads, (one.name, transport), *figures)
                 for url in (*(ours.stores or ()), *(peer.stores or ())):
                     with database.connect(url) as raw:
                         raw.check_consistent()
@@ -122,6 +131,11 @@ def _note(
     for against, theirs, goal in zip((_FLOOR, _PEER), (floor, peer), _GOALS.get(case, ()), strict=False):
         what = f"single adds, {base}, {transport}, {connections} connections"
         report.add(Row(what, against, "/s", goal), ours.rate, theirs.rate)
+
+
+def _note_threads(grid: Grid, case: tuple[str, str], ours: Load, floor: Load, peer: Load) -> None:
+    for place, thread in enumerate(("event loop", "busiest other", "all others")):
+        grid.add((*case, thread), _THREAD, *(side.threads[place] for side in (ours, floor, peer)))
 
 
 def _ours(
@@ -174,7 +188,7 @@ def _load(target: Target, transport: str, campaign: str, connections: int, secon
     process = target.secured if secured else target.plain
     store = target.stores[secured] if target.stores else ""
     before = _lines(store)
-    started = process.processor_seconds()
+    started, threads = process.processor_seconds(), process.processor_seconds_by_thread()
     done = subprocess.run(
         _generator(transport, process.port, connections, seconds),
         cwd=ROOT,
@@ -189,7 +203,7 @@ def _load(target: Target, transport: str, campaign: str, connections: int, secon
         timeout=seconds + 30,
         check=False,
     )
-    used = process.processor_seconds() - started
+    used, after = process.processor_seconds() - started, process.processor_seconds_by_thread()
     if done.returncode:
         raise BenchFailed(f"{transport}: {done.stderr or done.stdout}")
     summary = json.loads(done.stdout.splitlines()[-1])
@@ -200,8 +214,18 @@ def _load(target: Target, transport: str, campaign: str, connections: int, secon
     if store and not requests <= (lines := _lines(store) - before) <= requests + connections:
         raise BenchFailed(f"{transport}: {requests} adds were answered, {lines} are in the journal")
     return Load(
-        requests * 1e6 / summary["microseconds"], summary["p50"] / 1e3, summary["p99"] / 1e3, used * 1e6 / requests
+        requests * 1e6 / summary["microseconds"],
+        summary["p50"] / 1e3,
+        summary["p99"] / 1e3,
+        used * 1e6 / requests,
+        _shares({name: (spent - threads.get(name, 0.0)) * 1e6 / requests for name, spent in after.items()}),
     )
+
+
+def _shares(by_thread: dict[str, float]) -> tuple[float, float, float]:
+    first = by_thread.pop("")
+    busiest, *others = sorted(by_thread.values(), reverse=True)
+    return first, busiest, sum(others)
 
 
 def _generator(transport: str, port: int, connections: int, seconds: int) -> list[str]:
