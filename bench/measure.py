@@ -29,7 +29,7 @@ class Scale(msgspec.Struct, frozen=True):
     """
 
     rounds: int = 3
-    seconds: int = 2
+    seconds: int = 1
     adds: int = 200
     queues: int = 500
     crowd: int = 5000
@@ -47,7 +47,7 @@ QUICK = Scale(
     crowd=1000,
     batches=(1, 100, 1_000, 10_000),
     members_most=10_000,
-    lines=(200_000,),
+    lines=(200_000, 400_000),
     roster=(1, 100),
 )
 

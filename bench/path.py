@@ -31,7 +31,7 @@ _STAGES = (
     Stage("form decoding", integra, ("decode_json_field",)),
     Stage("JSON and the rules of a member", integra, ("parse_members",)),
     Stage("service: rights, interfaces, batch, receipt", Service, ("add",)),
-    Stage("handing over to the writer", store.SqliteStore, ("write",)),
+    Stage("handing over to the writer", store.SqlStore, ("write",)),
     Stage("sending the answer", integra, ("respond",)),
     Stage("writer: taking, grouping, answering", writer.Writer, ("_carry_out",)),
     Stage("writer: deciding the change, making its rows", writer.Writer, ("_work",)),
