@@ -85,13 +85,13 @@ class Authenticator:
         """Ask the store again about every token."""
         self._known.clear()
 
-    async def actor(self, authorization: bytes, address: str) -> Actor:
+    async def actor(self, authorization: str, address: str) -> Actor:
         """Who carries this Authorization header. Raises NotAuthenticated, TooManyAttempts."""
-        scheme, _, text = authorization.partition(b" ")
-        if scheme.lower() != b"basic" or not text:
+        scheme, _, text = authorization.partition(" ")
+        if scheme.lower() != "basic" or not text:
             raise errors.NotAuthenticated
         # looked up by keyed hash: how long the look-up takes says nothing about the secret
-        remembered = digest(await self._token_key(), text.decode("iso-8859-1"))
+        remembered = digest(await self._token_key(), text)
         known = self._known.get(remembered)
         if known is not None and known[1] > time.monotonic():
             return known[0]
