@@ -28,9 +28,8 @@ TEXT = ("content-type", "text/plain; charset=utf-8")
 JSON = ("content-type", "application/json; charset=utf-8")
 ONE = b"1"
 ZERO = b"0"
-
-_ANSWERED = ANSWERS.labels("1")
-_REFUSED = ANSWERS.labels("0")
+_LIVE, _PENDING, _NOWHERE = (("plantel-delivery", text) for text in ("live", "pending", "none"))
+_FORM = "application/x-www-form-urlencoded"
 
 BIG_BODY = 64 * 1024
 """Bytes from which a body is taken apart in a thread, so that a large batch does not hold up the small ones."""
@@ -52,10 +51,10 @@ class Integra:
         self._confirm = confirm
         self._deadline = deadline
         self._calls: dict[str, Callable[[Instance, Request], Awaitable[Answer]]] = {
-            "queues/addqueuemember": self._add,
-            "queues/getqueuemembersofqueue": self._members,
-            "auth/getUserToken": self._log_in,
-            "auth/EndSession": self._log_out,
+            PREFIX + "queues/addqueuemember": self._add,
+            PREFIX + "queues/getqueuemembersofqueue": self._members,
+            PREFIX + "auth/getUserToken": self._log_in,
+            PREFIX + "auth/EndSession": self._log_out,
         }
 
     async def __call__(self, instance: Instance, request: Request) -> None:
@@ -69,7 +68,7 @@ class Integra:
             log.exception("failed", path=request.path)
             await self._refuse(errors.PlantelError(), request)
         else:
-            _ANSWERED.inc()
+            ANSWERS["1"] += 1
             request.respond(200, extra, body)
 
     async def _refuse(self, error: errors.PlantelError, request: Request) -> None:
@@ -79,13 +78,13 @@ class Integra:
         extra = headers(error)
         if status in _UNREAD and not await request.drain():
             extra.append(("connection", "close"))
-        _REFUSED.inc()
+        ANSWERS["0"] += 1
         refusal = {name: value for name, value in extra if name in _LOGGED}
         log.warning("refused", path=request.path, address=request.address, **refusal)
         request.respond(status, [TEXT, *extra], ZERO)
 
     def _call_of(self, request: Request) -> Callable[[Instance, Request], Awaitable[Answer]]:
-        call = self._calls.get(request.path.removeprefix(PREFIX))
+        call = self._calls.get(request.path)
         if call is None:
             raise errors.NotFound
         if request.scope.method != "POST":
@@ -105,17 +104,18 @@ class Integra:
         extra = [TEXT, ("plantel-batch", receipt.batch)]
         if receipt.warnings:
             extra.append(("plantel-warning", to_header("; ".join(map(str, receipt.warnings)))))
-        confirm, deadline = preference(request.header("prefer"), self._confirm, self._deadline)
         if not instance.delivery.reconcilers:
-            return ONE, [*extra, ("plantel-delivery", "none")]
+            extra.append(_NOWHERE)
+            return ONE, extra
+        confirm, deadline = preference(request.header("prefer"), self._confirm, self._deadline)
         if confirm == "live":
             behind = await instance.delivery.live(receipt, deadline)
         else:
             behind = instance.delivery.behind(receipt)
         if behind is None:
-            extra.append(("plantel-delivery", "live"))
+            extra.append(_LIVE)
         else:
-            extra += [("plantel-delivery", "pending"), ("plantel-reason", to_header(str(behind)))]
+            extra += [_PENDING, ("plantel-reason", to_header(str(behind)))]
         return ONE, extra
 
     # --- its neighbours ----------------------------------------------------------------------------------------------
@@ -150,8 +150,8 @@ class Integra:
         return ZERO, [TEXT, *headers(errors.NoSuchThing(name="session"))]
 
     async def _form(self, request: Request) -> bytes:
-        kind = request.header("content-type").partition(";")[0].strip().lower()
-        if kind != "application/x-www-form-urlencoded":
+        kind = request.header("content-type")
+        if kind != _FORM and kind.partition(";")[0].strip().lower() != _FORM:
             raise errors.NotAForm
         return await request.body(self._limit, self._timeout)
 
