@@ -28,14 +28,15 @@ class Watch:
 
     def begin(self, seconds: float) -> asyncio.Task[Any]:
         """Watch the current task, which is returned, for so long."""
-        task = asyncio.current_task()
-        assert task is not None
-        loop = task.get_loop()
-        if loop is not self._loop:
+        loop = self._loop
+        task = None if loop is None else asyncio.current_task(loop)
+        if loop is None or task is None:
             # nobody was waiting, so there is no timer; or it ended with an earlier loop
-            self._loop = loop
+            loop = self._loop = asyncio.get_running_loop()
             self._due.clear()
             loop.call_later(TICK, self._look, loop)
+            task = asyncio.current_task(loop)
+            assert task is not None
         self._due[task] = loop.time() + seconds
         return task
 
