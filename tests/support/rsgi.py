@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from plantel.http.rsgi import Headers
+from plantel.http.rsgi import Headers, ProtocolClosed
 
 
 @dataclass
@@ -118,6 +118,8 @@ class Exchange:
         return self
 
     async def send_bytes(self, data: bytes) -> None:
+        if self.disconnected.is_set():
+            raise ProtocolClosed
         self._chunks.append(data)
 
     def _begin(self, status: int, headers: Headers) -> None:

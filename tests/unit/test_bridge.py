@@ -11,12 +11,12 @@ from tests.support import rsgi
 
 pytestmark = pytest.mark.anyio
 
-FIELDS = (("content-length", "6"), ("x-twice", "1"), ("x-twice", "2"))
+TWICE = (("x-twice", "1"), ("x-twice", "2"))
 
 
-async def through(app: App, exchange: rsgi.Exchange) -> rsgi.Answer:
+async def through(app: App, exchange: rsgi.Exchange, size: int = 6) -> rsgi.Answer:
     """What `app` answers to a POST of /é?q=é over HTTP/2, where the name of the host is no header."""
-    scope = rsgi.Scope("POST", "/é", "q=é", FIELDS, "[2001:db8::7]:40000", "2")
+    scope = rsgi.Scope("POST", "/é", "q=é", [("content-length", str(size)), *TWICE], "[2001:db8::7]:40000", "2")
     scope.authority = "plantel.example.com"
     request = Request(scope, exchange)
     request.added = (("x-added", "yes"),)
@@ -44,8 +44,11 @@ async def test_the_scope_says_what_was_asked() -> None:
         "server": ("127.0.0.1", 80),
         "state": {"who": "tests"},
     }.items() <= scope.items()
-    fields = [(name.encode(), value.encode()) for name, value in FIELDS]
-    assert scope["headers"] == [*fields, (b"host", b"plantel.example.com")]
+    assert scope["headers"] == [
+        (b"content-length", b"6"),
+        *((name.encode(), value.encode()) for name, value in TWICE),
+        (b"host", b"plantel.example.com"),
+    ]
     assert (answer.status, answer.body, answer.headers["x-added"]) == (204, b"", "yes")
 
 
@@ -67,12 +70,28 @@ async def test_the_body_comes_whole_and_the_disconnection_when_it_happens() -> N
     assert told == [{"type": "http.request", "body": b"abcdef", "more_body": False}, {"type": "http.disconnect"}]
 
 
+async def test_sending_to_nobody_is_an_error_that_asgi_knows() -> None:
+    exchange = rsgi.Exchange()
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        exchange.disconnected.set()
+        await send({"type": "http.response.body", "body": b"two", "more_body": True})
+
+    with pytest.raises(ConnectionResetError):
+        await through(app, exchange)
+    assert exchange.answer.chunks == (b"one",)
+
+
 async def test_a_body_that_broke_off_or_is_too_large_is_an_error_in_the_application() -> None:
     async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
         await receive()
 
     with pytest.raises(errors.BodyTooLate):
         await through(app, rsgi.Exchange([b"abc", rsgi.Cut(9)]))
+    with pytest.raises(errors.BodyTooLarge):
+        await through(app, rsgi.Exchange(), size=11)
 
 
 async def test_an_answer_in_one_piece_goes_out_whole() -> None:

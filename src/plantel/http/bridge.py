@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from plantel.http.request import Request
-from plantel.http.rsgi import Headers, Transport
+from plantel.http.rsgi import Headers, ProtocolClosed, Transport
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -38,7 +38,7 @@ def _scope(request: Request, state: dict[str, Any]) -> Scope:
         headers.append((b"host", request.host.encode()))
     return {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": asked.http_version,
         "method": asked.method,
         "scheme": asked.scheme,
@@ -96,6 +96,10 @@ class _Writer:
                 return
             self._transport = self._request.begin_response(*self._start)
         if body:
-            await self._transport.send_bytes(body)
+            try:
+                await self._transport.send_bytes(body)
+            except ProtocolClosed as error:
+                # what ASGI says that `send` raises to nobody
+                raise ConnectionResetError from error
         if not more:
             self._transport = None

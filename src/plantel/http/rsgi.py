@@ -6,6 +6,8 @@ The specification leaves open how a body ends; see `Request` for what granian do
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
+from granian import rsgi
+
 Headers = Sequence[tuple[str, str]]
 """Names in lower case, values in printable ASCII: the server knows no others, in either direction."""
 
@@ -55,11 +57,16 @@ class Scope(Protocol):
     def headers(self) -> Fields: ...
 
 
+# granian offers it by this name, only not to type checkers
+ProtocolClosed: type[Exception] = rsgi.ProtocolClosed  # type: ignore[attr-defined]
+"""There is nobody left to answer."""
+
+
 class Transport(Protocol):
     """An answer that is sent bit by bit; it ends when nobody holds it any more."""
 
     async def send_bytes(self, data: bytes, /) -> None:
-        """Raises granian's RSGIProtocolClosed where the client is gone."""
+        """Raises ProtocolClosed where the client is gone."""
 
 
 class Exchange(Protocol):
