@@ -12,7 +12,9 @@ TICK = 0.1
 
 
 class Watch:
-    """Cancels tasks that wait too long, each in one wait at a time. For one event loop at a time.
+    """Cancels tasks that wait too long, each in one wait at a time.
+
+    It serves one event loop at a time: where another begins a wait, those of the first have no deadline any more.
 
     waiting = watch.begin(seconds)
     try:
@@ -24,26 +26,28 @@ class Watch:
 
     def __init__(self) -> None:
         self._due: dict[asyncio.Task[Any], float] = {}
+        self._late: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def begin(self, seconds: float) -> asyncio.Task[Any]:
         """Watch the current task, which is returned, for so long."""
-        loop = self._loop
-        task = None if loop is None else asyncio.current_task(loop)
-        if loop is None or task is None:
-            # nobody was waiting, so there is no timer; or it ended with an earlier loop
-            loop = self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        loop = task.get_loop()
+        if loop is not self._loop:
+            # nobody was waiting, so there is no timer; or it belongs to another loop, whose waits are let go
+            self._loop = loop
             self._due.clear()
             loop.call_later(TICK, self._look, loop)
-            task = asyncio.current_task(loop)
-            assert task is not None
         self._due[task] = loop.time() + seconds
         return task
 
     def end(self, task: asyncio.Task[Any]) -> bool:
         """Let go of it; whether the task was cancelled for being late, which is then taken back."""
-        if self._due.pop(task, None) is not None:
+        self._due.pop(task, None)
+        if task not in self._late:
             return False
+        self._late.remove(task)
         task.uncancel()
         return True
 
@@ -54,7 +58,9 @@ class Watch:
             self._loop = None
             return
         now = loop.time()
-        for task in [task for task, due in self._due.items() if due <= now]:
-            del self._due[task]
-            task.cancel()
+        for task, due in list(self._due.items()):
+            if due <= now:
+                self._due.pop(task, None)
+                self._late.add(task)
+                task.cancel()
         loop.call_later(TICK, self._look, loop)

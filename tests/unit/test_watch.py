@@ -65,3 +65,12 @@ def test_a_watch_outlives_its_loop() -> None:
     for _ in range(2):
         assert asyncio.run(wait(watch, 60, event)) == "in time"
         assert asyncio.run(wait(watch, 0, asyncio.Event())) == "late"
+
+
+async def test_who_waits_in_one_loop_is_not_late_because_another_loop_waits() -> None:
+    watch, event = Watch(), asyncio.Event()
+    waiting = asyncio.create_task(wait(watch, 60, event))
+    await asyncio.sleep(0)
+    assert await asyncio.to_thread(lambda: asyncio.run(wait(watch, 0, asyncio.Event()))) == "late"
+    event.set()
+    assert await waiting == "in time"
