@@ -14,12 +14,12 @@ import msgspec
 
 from plantel.access import Token, User
 from plantel.batch import Batch, Change
-from plantel.closeup import Closeup
 from plantel.device import DeviceState
 from plantel.drift import DriftRecord
 from plantel.errors import SwitchRefused
 from plantel.plan import Action, Claim, Snapshot
 from plantel.roster import Campaign, Member
+from plantel.why.closeup import Closeup
 
 T = TypeVar("T")
 

@@ -16,12 +16,12 @@ from plantel import errors
 from plantel.access import Actor, Role
 from plantel.batch import Batch, Change, Kind, Problem, Source, decide_add, settle
 from plantel.drift import DriftRecord
-from plantel.facts import Trace
 from plantel.phones import PhoneRules
 from plantel.plan import Claim, Observed
 from plantel.ports import Clock, Entry, Store, Transaction
 from plantel.roster import Campaign, Interfaces, Member, Origin, fold
-from plantel.tracing import trace
+from plantel.why.facts import Trace
+from plantel.why.tracing import trace
 
 _process = f"{os.getpid() & 0xFFFF:04x}{os.urandom(4).hex()}"
 _numbers = itertools.count()
@@ -403,7 +403,7 @@ class Service:
         return [entry for entry in entries if actor.reaches(entry.change.member.campaign)]
 
     async def trace(self, actor: Actor, agent: str, campaign: str | None = None) -> list[Trace]:
-        """What is known of an agent: see `tracing.trace`. Raises UnknownCampaign, CampaignForbidden."""
+        """What is known of an agent: see `why.tracing.trace`. Raises UnknownCampaign, CampaignForbidden."""
         return await self._store.read(lambda transaction: trace(transaction, self.instance, actor, agent, campaign))
 
     # --- helpers -----------------------------------------------------------------------------------------------------

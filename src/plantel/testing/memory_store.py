@@ -9,6 +9,8 @@ from copy import copy
 from datetime import datetime
 from typing import TypeVar
 
+import msgspec
+
 from plantel import errors
 from plantel.access import Token, User
 from plantel.batch import Batch, Change
@@ -322,7 +324,7 @@ class _MemoryTransaction:
         keys = {(fold(member.campaign), member.phone) for member in members}
         for (owner, _), lines in self._writing().claims.items():
             for key in keys & lines.keys() if owner == instance else ():
-                lines[key] = Claim(lines[key].queue, lines[key].interface, lines[key].added)
+                lines[key] = msgspec.structs.replace(lines[key], paused=None)
 
 
 def _arrive(roster: dict[str, Member], members: list[Member]) -> None:
