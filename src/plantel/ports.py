@@ -74,6 +74,13 @@ class Transaction(Protocol):
         """
         ...
 
+    def reasons(self, instance: str, members: Iterable[Member]) -> Mapping[tuple[str, str], str]:
+        """What was given for the pauses in which these members are, by folded campaign and membername.
+
+        Of `members`, which have to be as they are now, those that are not paused, or for no reason, are left out.
+        """
+        ...
+
     def record(self, batch: Batch, changes: Sequence[Change]) -> int:
         """Store the batch, its changes and their journal lines; returns the store's revision after it.
 

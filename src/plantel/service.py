@@ -17,9 +17,9 @@ from plantel.access import Actor, Role
 from plantel.batch import Batch, Change, Kind, Problem, Source, decide_add, settle
 from plantel.drift import DriftRecord
 from plantel.phones import PhoneRules
-from plantel.plan import Claim, Observed
+from plantel.plan import NO_REASONS, Claim, Observed
 from plantel.ports import Clock, Entry, Store, Transaction
-from plantel.roster import Campaign, Interfaces, Member, Origin, fold
+from plantel.roster import Campaign, Interfaces, Member, Origin, check_reason, fold
 from plantel.why.facts import Trace
 from plantel.why.tracing import trace
 
@@ -175,20 +175,27 @@ class Service:
 
     async def remove(self, actor: Actor, campaign: str, agents: Sequence[str], source: Source) -> Receipt:
         """Take these agents, named by membername or by interface, out of the campaign; all or none."""
-        return await self._change(actor, campaign, agents, source, lambda member: Change(Kind.REMOVED, member, None))
+        return await self._change(actor, campaign, agents, source, lambda member, _: Change(Kind.REMOVED, member, None))
 
     async def pause(
-        self, actor: Actor, campaign: str, agents: Sequence[str], source: Source, *, paused: bool
+        self, actor: Actor, campaign: str, agents: Sequence[str], source: Source, *, paused: bool, reason: str = ""
     ) -> Receipt:
         """Pause these agents, named by membername or by interface, in the campaign, or end their pause; all or none.
 
         It stands against every pause made or ended on a server before, also where no look has shown that one yet.
+        `reason` is given to the servers, too; one who is paused already keeps the reason unless another one is given.
         """
+        try:
+            if reason and not paused:
+                raise errors.ReasonWithoutPause(key="reason")
+            check_reason(reason)
+        except errors.InvalidItem as problem:
+            await self.refuse(actor, source, problem, len(agents))
 
-        def change(member: Member) -> Change | None:
-            if member.paused is paused:
+        def change(member: Member, present: str) -> Change | None:
+            if member.paused is paused and reason in {"", present}:
                 return None
-            return Change(Kind.UPDATED, member, msgspec.structs.replace(member, paused=paused))
+            return Change(Kind.UPDATED, member, msgspec.structs.replace(member, paused=paused), reason)
 
         return await self._change(actor, campaign, agents, source, change, pausing=True)
 
@@ -198,11 +205,12 @@ class Service:
         campaign: str,
         agents: Sequence[str],
         source: Source,
-        change: Callable[[Member], Change | None],
+        change: Callable[[Member, str], Change | None],
         also: Callable[[Receipt, Transaction], None] | None = None,
         *,
         pausing: bool = False,
     ) -> Receipt:
+        """`change` is given each member and, where it is `pausing`, the reason of the pause that there is."""
         actor.check_write()
         if not actor.reaches(campaign):
             await self.refuse(actor, source, errors.CampaignForbidden(campaign=campaign), len(agents))
@@ -226,9 +234,15 @@ class Service:
             if problems:
                 transaction.record(_refused(batch, problems), ())
                 return problems
+            reasons = NO_REASONS
             if pausing:
+                reasons = transaction.reasons(self.instance, chosen.values())
                 transaction.forget_pauses(self.instance, self._by_all_names(chosen.values()))
-            changes = [made for member in chosen.values() if (made := change(member)) is not None]
+            changes = [
+                made
+                for member in chosen.values()
+                if (made := change(member, reasons.get((fold(campaign), member.membername), ""))) is not None
+            ]
             revision = transaction.record(batch, changes)
             receipt = Receipt(batch.id, revision, changes, frozenset({fold(campaign)}), list(chosen.values()))
             if also is not None:
@@ -263,7 +277,7 @@ class Service:
             campaign,
             agents,
             Source.CLI,
-            lambda member: Change(Kind.REMOVED, member, None),
+            lambda member, _: Change(Kind.REMOVED, member, None),
             partial(_disclaim, self.instance, servers),
         )
 
@@ -277,7 +291,8 @@ class Service:
         return [one for one in found if actor.reaches(one.campaign)]
 
     async def observe(self, server: str, seen: Sequence[Observed]) -> None:
-        """Take over pauses that were made or ended on `server`, together with the ledger lines that acknowledge them.
+        """Take over pauses that were made or ended on `server`, or given another reason there, together with the ledger
+        lines that acknowledge them.
 
         Journalled under the server's name, with the reason given there. A member that the roster has changed meanwhile
         keeps what the roster says, and so does one whose pause was declared meanwhile, even as it was (the ledger no
@@ -293,16 +308,18 @@ class Service:
             }
             lines = transaction.claims(self.instance, server, list({member.campaign for member in members}))
             asserted = {line.key for line in lines if line.paused is not None}
+            reasons = transaction.reasons(self.instance, present.values())
             changes: list[Change] = []
             taken: list[Claim] = []
             for one in seen:
                 if one.claim.key not in asserted:
                     continue
-                before = present.get((fold(one.member.campaign), one.member.membername))
+                agent = (fold(one.member.campaign), one.member.membername)
+                before = present.get(agent)
                 if before is None or msgspec.structs.replace(before, paused=one.member.paused) != one.member:
                     continue
                 taken.append(one.claim)
-                if before != one.member:
+                if before != one.member or one.reason != reasons.get(agent, ""):
                     changes.append(Change(Kind.UPDATED, before, one.member, one.reason))
             transaction.put_claims(self.instance, server, taken)
             revision = transaction.record(batch, changes) if changes else transaction.revision()
@@ -322,6 +339,13 @@ class Service:
             return transaction.members(self.instance, [campaign])
 
         return await self._store.read(work)
+
+    async def reasons(self, actor: Actor, campaign: str) -> dict[str, str]:
+        """What was given for the pauses in one campaign, by membername. Raises CampaignForbidden."""
+        if not actor.reaches(campaign):
+            raise errors.CampaignForbidden(campaign=campaign)
+        found = await self._store.read(lambda tx: tx.reasons(self.instance, tx.members(self.instance, [campaign])))
+        return {membername: reason for (_, membername), reason in found.items()}
 
     async def members_at(self, actor: Actor, moment: datetime, campaign: str | None = None) -> list[Member]:
         """The roster as it was at `moment` (aware), as far as the actor may see it."""

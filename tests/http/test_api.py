@@ -41,6 +41,18 @@ async def test_members_are_added_paused_and_removed(door: Door) -> None:
     assert paused.json["changes"] == 1
     listed = (await api(door, token, "members?campaign=ventas-%3E")).json
     assert [(one["membername"], one["paused"]) for one in listed] == [("ana", False), ("eva", True)]
+    order = {"campaign": VENTAS, "agents": ["eva"], "paused": True, "reason": "almuerzo"}
+    assert (await api(door, token, "members/pause", order)).json["changes"] == 1
+    listed = (await api(door, token, "members?campaign=ventas-%3E")).json
+    assert [one.get("reason") for one in listed] == [None, "almuerzo"]
+    line = (await api(door, token, "journal?agent=eva")).json[-1]
+    assert (line["reason"], line["before"]) == ("almuerzo", line["after"])
+    refused = await api(door, token, "members/pause", order | {"reason": "a|b"})
+    assert (refused.status, refused.json["code"], refused.json["problems"][0]["key"]) == (
+        422,
+        "forbidden_character",
+        "reason",
+    )
     await api(door, token, "members/remove", {"campaign": VENTAS, "agents": ["ana"]})
     assert await names(door, token, "campaign=Ventas-%3E") == ["eva"]
 
