@@ -232,6 +232,7 @@ class Reconciler:
                 settled, released = self._doubt.settled(found.settled), self._doubt.released(found.released)
                 await self._write_ledger(lease, settled, released)
                 if found.observed:
+                    lease.check()  # another may have seen newer
                     await self._service.observe(self.name, found.observed)
                 elif not found.actions:
                     refusals = {}
