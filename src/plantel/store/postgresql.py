@@ -40,10 +40,12 @@ _COMMON = {
     "client_connection_check_interval": "2s",
     # what is asked here is quick: to compile it takes longer
     "jit": "off",
+    # a plan made while a table was empty takes any index for as good as any other, and would be kept while it grows
+    "plan_cache_mode": "force_custom_plan",
 }
 _WRITER = _COMMON | {
     "idle_in_transaction_session_timeout": f"{PAUSE_SECONDS}s",
-    # members are found by key. A plan made while a table was empty would read all of it, and is kept while it grows.
+    # members are found by key, also before there are statistics
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
