@@ -1,14 +1,19 @@
 """What every test may use."""
 
+import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from plantel.testing.postgresql import PrivatePostgresql
 from tests.support.server import PlantelServer, served
 from tests.support.tls import Certificate, make_certificate
 
 HARD_NAMES = ("José Ñandú", "Ventas & Cobros", "Línea 100%", "A+B", "POWER<-")
 """Names that the usual clients encode each in its own way."""
+
+MEMORY = Path("/dev/shm")
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +34,19 @@ def plantel_server(tmp_path_factory: pytest.TempPathFactory, certificate: Certif
     server.declare(HARD_NAMES)
     with served(server):
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PrivatePostgresql]:
+    """A PostgreSQL server; shared, so leave it running. In memory: what has to survive here is its processes' end."""
+    with PrivatePostgresql(within=MEMORY if MEMORY.is_dir() else None) as server:
+        yield server
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def postgresql_url(postgresql: PrivatePostgresql) -> str:
+    """Where an empty database of the test's own is."""
+    return postgresql.database(f"test_{next(_numbers)}")

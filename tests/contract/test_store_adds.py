@@ -18,9 +18,13 @@ from tests.support.door import OPERATOR, SetClock
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    made: Store = MemoryStore() if request.param == "memory" else open_store(f"sqlite:///{tmp_path}/plantel.db")
+    made: Store = MemoryStore()
+    if request.param == "sqlite":
+        made = open_store(f"sqlite:///{tmp_path}/plantel.db")
+    elif request.param == "postgresql":
+        made = open_store(request.getfixturevalue("postgresql_url"))
     yield made
     await made.close()
 

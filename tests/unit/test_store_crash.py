@@ -22,13 +22,22 @@ ROOT = Path(__file__).parents[2]
 KILLS = 16
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of an empty store."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/plantel.db"
+    url: str = request.getfixturevalue("postgresql_url")
+    return url
+
+
 @contextmanager
 def worker(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A process that runs tests/support/store_worker.py; it does not outlive the block."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.store_worker", *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -60,8 +69,7 @@ async def check(store: Store, answered: set[tuple[str, str, str]]) -> int:
 
 
 @pytest.mark.anyio
-async def test_what_was_answered_survives_kill_9(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/plantel.db"
+async def test_what_was_answered_survives_kill_9(url: str) -> None:
     store = open_store(url)
     await store.write(declared(*CAMPAIGNS))
     await store.close()
@@ -84,8 +92,7 @@ async def test_what_was_answered_survives_kill_9(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_two_processes_write_at_once(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/plantel.db"
+async def test_two_processes_write_at_once(url: str) -> None:
     store = open_store(url)
     await store.write(declared(*CAMPAIGNS))
     with worker(url, "one", "500") as one, worker(url, "two", "500") as two:
@@ -100,32 +107,27 @@ async def test_two_processes_write_at_once(tmp_path: Path) -> None:
     await store.close()
 
 
-def test_processes_make_the_same_store_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("attempt", range(3))
+def test_processes_make_the_same_store_at_once(url: str, attempt: int) -> None:
     program = (
         "import asyncio, sys; from plantel.store import open_store; print('ready', flush=True); sys.stdin.readline();"
         " store = open_store(sys.argv[1]);"
         " print(asyncio.run(store.read(lambda transaction: transaction.token_key())).hex())"
     )
-    for attempt in range(3):
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-c", program, f"sqlite:///{tmp_path}/{attempt}.db"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for _ in range(4)
-        ]
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        keys = {process.communicate(timeout=60)[0] for process in processes}
-        assert [process.returncode for process in processes] == [0] * 4
-        assert len(keys) == 1
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    keys = {process.communicate(timeout=60)[0] for process in processes}
+    assert [process.returncode for process in processes] == [0] * 4
+    assert len(keys) == 1
 
 
 def _answer(line: str) -> tuple[str, str, str]:
