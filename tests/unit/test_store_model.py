@@ -1,4 +1,4 @@
-"""Whatever is done to them, SqliteStore and MemoryStore stay the same."""
+"""Whatever is done to them, SqlStore and MemoryStore stay the same."""
 
 import asyncio
 import tempfile

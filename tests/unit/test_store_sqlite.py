@@ -14,7 +14,7 @@ from plantel import errors
 from plantel.ports import Transaction
 from plantel.roster import Member
 from plantel.store import open_store, sqlite, store, writer
-from plantel.store.store import SqliteStore
+from plantel.store.store import SqlStore
 from tests.support.rosters import added, declared
 
 pytestmark = pytest.mark.anyio
@@ -24,14 +24,14 @@ BEA = Member("Ventas->", "Bea", "SIP/1002")
 
 
 @pytest.fixture
-async def opened(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+async def opened(tmp_path: Path) -> AsyncIterator[SqlStore]:
     opened = open_store(f"sqlite:///{tmp_path}/plantel.db")
     await opened.write(declared("Ventas->"))
     yield opened
     await opened.close()
 
 
-async def roster(opened: SqliteStore) -> list[Member]:
+async def roster(opened: SqlStore) -> list[Member]:
     return await opened.read(lambda transaction: transaction.members("acme"))
 
 
@@ -57,12 +57,12 @@ class Blocker:
 # --- the file --------------------------------------------------------------------------------------------------------
 
 
-async def test_only_the_owner_may_read_the_files(opened: SqliteStore, tmp_path: Path) -> None:
+async def test_only_the_owner_may_read_the_files(opened: SqlStore, tmp_path: Path) -> None:
     await opened.write(added(ANA))
     assert _modes(tmp_path) == {"plantel.db": 0o600, "plantel.db-wal": 0o600, "plantel.db-shm": 0o600}
 
 
-async def test_an_answer_means_durable(opened: SqliteStore) -> None:
+async def test_an_answer_means_durable(opened: SqlStore) -> None:
     def pragmas(transaction: Transaction) -> list[object]:
         driver = transaction._connection._driver  # type: ignore[attr-defined] # white-box
         return [driver.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
@@ -109,7 +109,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 # --- a disk that fails -----------------------------------------------------------------------------------------------
 
 
-def limit(opened: SqliteStore, pages: int) -> Callable[[Transaction], None]:
+def limit(opened: SqlStore, pages: int) -> Callable[[Transaction], None]:
     """Let the database grow by so many pages and no further."""
 
     def work(transaction: Transaction) -> None:
@@ -121,7 +121,7 @@ def limit(opened: SqliteStore, pages: int) -> Callable[[Transaction], None]:
 
 
 @pytest.mark.parametrize("size", [1, 600])
-async def test_a_full_disk_refuses_and_the_writer_goes_on(opened: SqliteStore, size: int) -> None:
+async def test_a_full_disk_refuses_and_the_writer_goes_on(opened: SqlStore, size: int) -> None:
     await opened.write(added(ANA))
     await opened.write(limit(opened, 4))
 
@@ -150,7 +150,7 @@ async def test_a_full_disk_refuses_and_the_writer_goes_on(opened: SqliteStore, s
     assert revisions == sorted(set(revisions))
 
 
-async def test_a_transaction_that_sqlite_gave_up_fails_the_whole_group(opened: SqliteStore) -> None:
+async def test_a_transaction_that_sqlite_gave_up_fails_the_whole_group(opened: SqlStore) -> None:
     """On a full disk or an I/O error SQLite may roll back by itself; what follows must not be stored bit by bit."""
 
     def give_up(transaction: Transaction) -> None:
@@ -175,8 +175,8 @@ async def test_a_transaction_that_sqlite_gave_up_fails_the_whole_group(opened: S
     assert await opened.write(added(ANA)) == 1
 
 
-async def test_a_store_that_cannot_be_written(opened: SqliteStore) -> None:
-    driver = opened._writer._connection._driver
+async def test_a_store_that_cannot_be_written(opened: SqlStore) -> None:
+    driver = opened._writer._connection._driver  # type: ignore[attr-defined] # white-box
     driver.execute("PRAGMA query_only = ON")
     with pytest.raises(errors.StoreUnavailable, match="readonly"):
         await opened.write(added(ANA))
@@ -204,7 +204,7 @@ async def test_a_lock_held_too_long_by_another_process(tmp_path: Path, monkeypat
 # --- the writer and the readers --------------------------------------------------------------------------------------
 
 
-async def test_too_many_waiting_units_are_refused(opened: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_waiting_units_are_refused(opened: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "WAITING_MOST", 5)
     blocker = Blocker()
     held = asyncio.ensure_future(opened.write(blocker))
@@ -219,7 +219,7 @@ async def test_too_many_waiting_units_are_refused(opened: SqliteStore, monkeypat
     await opened.write(added(BEA))
 
 
-async def test_units_that_wait_together_share_a_commit(opened: SqliteStore) -> None:
+async def test_units_that_wait_together_share_a_commit(opened: SqlStore) -> None:
     blocker = Blocker()
     held = asyncio.ensure_future(opened.write(blocker))
     await blocker.begun()
@@ -238,7 +238,7 @@ async def test_units_that_wait_together_share_a_commit(opened: SqliteStore) -> N
     assert await roster(opened) == members
 
 
-async def test_a_disk_that_does_not_answer(opened: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_disk_that_does_not_answer(opened: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "ANSWER_SECONDS", 0.05)
     blocker = Blocker()
     with pytest.raises(errors.StoreUnavailable, match="no answer within"):
@@ -249,7 +249,7 @@ async def test_a_disk_that_does_not_answer(opened: SqliteStore, monkeypatch: pyt
     assert await roster(opened) == [ANA]
 
 
-async def test_a_timeout_of_the_work_itself_is_passed_on(opened: SqliteStore) -> None:
+async def test_a_timeout_of_the_work_itself_is_passed_on(opened: SqlStore) -> None:
     def work(transaction: Transaction) -> None:
         raise TimeoutError("its own")
 
@@ -258,7 +258,7 @@ async def test_a_timeout_of_the_work_itself_is_passed_on(opened: SqliteStore) ->
             await call
 
 
-async def test_a_reader_keeps_its_view_while_others_write(opened: SqliteStore) -> None:
+async def test_a_reader_keeps_its_view_while_others_write(opened: SqlStore) -> None:
     await opened.write(added(ANA))
     seen, go = threading.Event(), threading.Event()
 
@@ -277,7 +277,7 @@ async def test_a_reader_keeps_its_view_while_others_write(opened: SqliteStore) -
 
 
 @pytest.mark.parametrize("strange", [SystemExit(3), KeyboardInterrupt(), StopIteration()], ids=repr)
-async def test_the_writer_outlives_whatever_a_unit_raises(opened: SqliteStore, strange: BaseException) -> None:
+async def test_the_writer_outlives_whatever_a_unit_raises(opened: SqlStore, strange: BaseException) -> None:
     def work(transaction: Transaction) -> None:
         added(BEA)(transaction)
         raise strange
@@ -288,7 +288,7 @@ async def test_the_writer_outlives_whatever_a_unit_raises(opened: SqliteStore, s
     assert await roster(opened) == [ANA]
 
 
-async def test_units_from_several_event_loops(opened: SqliteStore) -> None:
+async def test_units_from_several_event_loops(opened: SqlStore) -> None:
     def elsewhere(name: str) -> None:
         async def add() -> None:
             units = (added(Member("Ventas->", f"{name} {n}", f"SIP/{name}-{n}")) for n in range(20))
@@ -300,7 +300,7 @@ async def test_units_from_several_event_loops(opened: SqliteStore) -> None:
     assert len(await roster(opened)) == 60
 
 
-async def test_an_event_loop_that_is_gone_takes_nothing_from_others(opened: SqliteStore) -> None:
+async def test_an_event_loop_that_is_gone_takes_nothing_from_others(opened: SqlStore) -> None:
     blocker = Blocker()
     held = asyncio.ensure_future(opened.write(blocker))
     await blocker.begun()
@@ -321,7 +321,7 @@ async def test_an_event_loop_that_is_gone_takes_nothing_from_others(opened: Sqli
     assert await roster(opened) == [ANA, BEA]
 
 
-async def test_the_hot_statements_use_an_index(opened: SqliteStore) -> None:
+async def test_the_hot_statements_use_an_index(opened: SqlStore) -> None:
     """The hot statements find members by key though there are no statistics to guide the planner."""
     with closing(sqlite3.connect(_path(opened))) as other:
         for statement, values in (
@@ -341,5 +341,5 @@ def _modes(folder: Path) -> dict[str, int]:
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
 
 
-def _path(opened: SqliteStore) -> Path:
+def _path(opened: SqlStore) -> Path:
     return Path(str(opened._writer._connection.core.engine.url.database))

@@ -8,20 +8,20 @@ from typing import Any, TypeVar
 
 from plantel import errors
 from plantel.ports import Transaction
-from plantel.store.sqlite import SqliteConnection, translating
+from plantel.store.connection import Connection
 from plantel.store.transaction import ReadTransaction
 
 T = TypeVar("T")
 
 THREADS = 2
-"""SQLite's work is done without the interpreter lock, all else is not: more would only get in each other's way."""
+"""A database's work is done without the interpreter lock, all else is not: more would only get in each other's way."""
 
 
 class Readers:
-    def __init__(self, connect: Callable[[], SqliteConnection]) -> None:
+    def __init__(self, connect: Callable[[], Connection]) -> None:
         self._connect = connect
         self._own = threading.local()
-        self._connections: list[SqliteConnection] = []
+        self._connections: list[Connection] = []
         self._threads = ThreadPoolExecutor(THREADS, "plantel-reader")
         self._closed = False
 
@@ -40,10 +40,10 @@ class Readers:
 
     def _work(self, work: Callable[[Transaction], T]) -> T:
         connection: Any = getattr(self._own, "connection", None)
-        with translating():
-            if connection is None:
-                connection = self._own.connection = self._connect()
-                self._connections.append(connection)
+        if connection is None:
+            connection = self._own.connection = self._connect()
+            self._connections.append(connection)
+        with connection.translating():
             connection.begin_reading()
             try:
                 return work(ReadTransaction(connection))

@@ -12,7 +12,7 @@ from plantel.drift import Done, DriftRecord, Route
 from plantel.plan import Claim, DriftKind
 from plantel.ports import Entry
 from plantel.roster import Campaign, Member, Origin, fold
-from plantel.store.sqlite import ClaimRow
+from plantel.store.connection import ClaimRow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -16,24 +16,13 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from plantel import errors
+from plantel.store.connection import ClaimRow, Connection, LikeRow, MemberRow, PlacedRow
 
 BUSY_SECONDS = 5.0
 """How long to wait for the lock while another process writes."""
 
 CACHE_KIB = 32 * 1024
 """A writer's page cache: a batch of 50,000 members fits, so that nothing is written twice."""
-
-LikeRow = tuple[int, str, str]
-"""campaign id, membername, folded interface"""
-
-MemberRow = tuple[int, str, str, int, int]
-"""campaign id, membername, interface, penalty, paused"""
-
-PlacedRow = tuple[int, str, str, str, int, bool]
-"""campaign id, membername, folded interface, interface, penalty, paused"""
-
-ClaimRow = tuple[str, str, int, int | None, int | None]
-"""queue, interface, added, paused, penalty"""
 
 _claim_rows = msgspec.json.Decoder(list[ClaimRow])
 _member_rows = msgspec.json.Decoder(list[MemberRow])
@@ -142,12 +131,11 @@ def engine(path: str) -> Engine:
     )
 
 
-class SqliteConnection:
-    """One connection. For one thread at a time; every method raises what `translating` translates."""
+class SqliteConnection(Connection):
+    """To a SQLite file."""
 
     def __init__(self, engine: Engine, *, writable: bool) -> None:
         self.core = engine.connect()
-        """For statements of SQLAlchemy Core."""
         driver = self.core.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
         self._driver = driver
@@ -156,6 +144,9 @@ class SqliteConnection:
         driver.execute("PRAGMA temp_store = MEMORY")
         if not writable:
             driver.execute("PRAGMA query_only = ON")
+
+    def translated(self, error: BaseException) -> errors.StoreError | None:
+        return translated(error)
 
     def close(self) -> None:
         self.core.close()

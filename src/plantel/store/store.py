@@ -1,17 +1,14 @@
-"""The store behind `ports.Store`: one writer and a few readers over a SQLite file."""
+"""The store behind `ports.Store`: one writer and a few readers over a database."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
-from sqlalchemy import Engine
-
 from plantel import errors
 from plantel.ports import Like, Transaction
-from plantel.store.lease import Leases
+from plantel.store.connection import Database
 from plantel.store.readers import Readers
-from plantel.store.sqlite import SqliteConnection, translating
 from plantel.store.writer import Writer
 from plantel.watch import Watch
 
@@ -21,15 +18,14 @@ ANSWER_SECONDS = 60.0
 """How long to wait for a disk that may be dead. A batch of 50,000 members takes about one second."""
 
 
-class SqliteStore:
-    """`ports.Store` over a file with the present schema. Needs no event loop until it is used."""
+class SqlStore:
+    """`ports.Store` over a database with the present schema. Needs no event loop until it is used."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Raises StoreError."""
-        with translating():
-            self._writer = Writer(SqliteConnection(engine, writable=True))
-        self._readers = Readers(lambda: SqliteConnection(engine, writable=False))
-        self._leases = Leases(f"{engine.url.database}-lease")
+    def __init__(self, database: Database) -> None:
+        """Takes `database` over. Raises StoreError."""
+        self._database = database
+        self._writer = Writer(database.connect(writable=True))
+        self._readers = Readers(lambda: database.connect(writable=False))
         self._elsewhere = 0
         self._watch = Watch()
 
@@ -40,7 +36,7 @@ class SqliteStore:
         return await self._in_time(self._readers.read(work))
 
     def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[None]:
-        return self._leases.hold(name, seconds)
+        return self._database.lease(name, seconds)
 
     async def changed_elsewhere(self) -> bool:
         await self.write(lambda _: None)  # the writer looks whenever it begins
@@ -50,7 +46,7 @@ class SqliteStore:
     async def close(self) -> None:
         await self._in_time(asyncio.to_thread(self._writer.close))
         await self._in_time(asyncio.to_thread(self._readers.close))
-        self._leases.close()
+        self._database.close()
 
     async def _in_time(self, answer: Awaitable[T]) -> T:
         """Raises StoreUnavailable where the answer does not come: what becomes of the work is then unknown."""

@@ -16,7 +16,7 @@ from plantel.plan import Claim
 from plantel.ports import Entry
 from plantel.roster import Campaign, Member, fold
 from plantel.store import rows, schema
-from plantel.store.sqlite import LikeRow, MemberRow, SqliteConnection, translating
+from plantel.store.connection import Connection, LikeRow, MemberRow
 
 DRIFTS_MOST = 100_000
 """Drift records kept; nobody asks for older ones, and a server that is always put right again would add without end."""
@@ -46,7 +46,7 @@ def like_rows(known: Known, items: Sequence[Member]) -> list[LikeRow]:
 class SqlTransaction(ABC):
     """`ports.Transaction` over one connection, whose transaction is begun and ended elsewhere."""
 
-    def __init__(self, connection: SqliteConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._known: dict[str, Known] = {}
 
@@ -112,7 +112,7 @@ class SqlTransaction(ABC):
         known = self._campaigns(instance)
         folded = known.ids.keys() if campaigns is None else known.ids.keys() & {fold(name) for name in campaigns}
         self._before_reading()
-        with translating():
+        with self._connection.translating():
             found = self._connection.members(known.ids[name] for name in folded)
         members = [_member(known, row) for row in found]
         members.sort(key=lambda member: fold(member.campaign))  # stable: within one, they are in order
@@ -126,7 +126,7 @@ class SqlTransaction(ABC):
         if not wanted:
             return []
         self._before_members_like(wanted)
-        with translating():
+        with self._connection.translating():
             return [_member(known, row) for row in self._like(wanted)]
 
     def _like(self, wanted: list[LikeRow]) -> Iterable[MemberRow]:
@@ -140,7 +140,7 @@ class SqlTransaction(ABC):
             by_campaign.setdefault(item.campaign, []).append(item)
         found: list[MemberRow] = []
         single: list[LikeRow] = []
-        with translating():
+        with self._connection.translating():
             for name, crew in by_campaign.items():
                 if (campaign := known.ids.get(fold(name))) is None:
                     continue
@@ -272,7 +272,7 @@ class SqlTransaction(ABC):
     ) -> list[Claim]:
         self._before_reading()
         folded = _folded(queues)
-        with translating():
+        with self._connection.translating():
             found = self._connection.claims(instance, server, folded, _folded(interfaces))
             return [rows.claim(row) for row in found]
 
@@ -282,7 +282,7 @@ class SqlTransaction(ABC):
             (instance, server, *claim.key, claim.queue, claim.interface, claim.added, claim.paused, claim.penalty)
             for claim in claims
         ]
-        with translating():
+        with self._connection.translating():
             self._connection.claim(lines)
 
     def drop_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
@@ -291,13 +291,13 @@ class SqlTransaction(ABC):
         for claim in claims:
             queue, phone = claim.key
             phones.setdefault(queue, []).append(phone)
-        with translating():
+        with self._connection.translating():
             for queue, those in phones.items():
                 self._connection.disclaim(instance, server, queue, those)
 
     def forget_pauses(self, instance: str, members: Iterable[Member]) -> None:
         self._before_writing()
-        with translating():
+        with self._connection.translating():
             self._connection.forget_pauses([(instance, fold(one.campaign), one.phone) for one in members])
 
     # --- drift -------------------------------------------------------------------------------------------------------
@@ -326,13 +326,13 @@ class SqlTransaction(ABC):
 
     def _rows(self, statement: Executable) -> Sequence[Row[Any]]:
         self._before_reading()
-        with translating():
+        with self._connection.translating():
             return self._connection.core.execute(statement).all()
 
     def _change(self, statement: Executable) -> int:
         """The number of rows changed."""
         self._before_writing()
-        with translating():
+        with self._connection.translating():
             return self._connection.core.execute(statement).rowcount
 
 

@@ -14,7 +14,7 @@ from plantel.batch import Batch, Change
 from plantel.ports import Like
 from plantel.roster import fold
 from plantel.store import rows
-from plantel.store.sqlite import LikeRow, MemberRow, PlacedRow, SqliteConnection, translated, translating
+from plantel.store.connection import Connection, LikeRow, MemberRow, PlacedRow
 from plantel.store.transaction import Known, SqlTransaction, like_rows
 
 _LARGE = 500
@@ -27,7 +27,7 @@ _Key = tuple[int, str]
 
 
 class Rows:
-    """What units have recorded: rows to write, in the form in which `SqliteConnection` takes them."""
+    """What units have recorded: rows to write, in the form in which a `Connection` takes them."""
 
     __slots__ = ("batches", "journal", "placed", "updated", "vacated")
 
@@ -49,7 +49,7 @@ class Rows:
         for campaign, membernames in more.vacated.items():
             self.vacated.setdefault(campaign, []).extend(membernames)
 
-    def send(self, connection: SqliteConnection) -> None:
+    def send(self, connection: Connection) -> None:
         """Whoever leaves a phone leaves before anybody arrives, so agents may swap phones within one batch."""
         for campaign, membernames in self.vacated.items():
             connection.vacate(campaign, membernames)
@@ -65,7 +65,7 @@ class Rows:
 class Group:
     """The writer's connection, and the units of the transaction under way. Used by the writer's thread only."""
 
-    def __init__(self, connection: SqliteConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.known: dict[str, Known] = {}
         """Campaigns by instance, as this transaction sees them; kept from one to the next while nobody changes them."""
@@ -161,18 +161,17 @@ class Group:
         self.connection.save("sending")
         try:
             all_rows.send(self.connection)
+            self.connection.release("sending")
         except Exception as error:
             if not self.connection.in_transaction:
                 raise
             self.connection.undo("sending")
             if len(units) == 1:
-                units[0].failure = translated(error) or error
+                units[0].failure = self.connection.translated(error) or error
                 self._stale = True
             else:
                 for unit in units:
                     self._send([unit])
-        else:
-            self.connection.release("sending")
 
 
 class Unit(SqlTransaction):
@@ -291,7 +290,7 @@ class Unit(SqlTransaction):
         if self.rows:
             self._before_writing()
         else:
-            with translating():
+            with self._connection.translating():
                 self._group.send()
 
     def _like(self, wanted: list[LikeRow]) -> Iterable[MemberRow]:
@@ -301,7 +300,7 @@ class Unit(SqlTransaction):
     def _before_writing(self) -> None:
         self._group.forget()
         self._connection.check_transaction()
-        with translating():
+        with self._connection.translating():
             self._group.send()
             if not self._saved:
                 self._connection.save("unit")

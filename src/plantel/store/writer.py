@@ -9,7 +9,7 @@ from typing import Any
 
 from plantel import errors
 from plantel.ports import Like, Transaction
-from plantel.store.sqlite import SqliteConnection, translated
+from plantel.store.connection import Connection
 from plantel.store.unit import Group, Unit
 
 WAITING_MOST = 10_000
@@ -37,7 +37,7 @@ class _Job:
 class Writer:
     """Runs units of work one after another, in the order submitted, in transactions of as many as are waiting."""
 
-    def __init__(self, connection: SqliteConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         """Takes `connection` over, and closes it at the end."""
         self._connection = connection
         self._group = Group(connection)
@@ -118,7 +118,7 @@ class Writer:
                 self._work(job)
             group.commit()
         except Exception as error:  # noqa: BLE001 - whatever a dying disk brings, this thread has to go on
-            failure = translated(error) or error
+            failure = self._connection.translated(error) or error
             with suppress(Exception):
                 group.rollback()
             for job in jobs:
@@ -135,20 +135,19 @@ class Writer:
             job.result = job.work(unit)
             unit.finish()
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever submitted the unit
-            job.error = _presentable(error)
+            job.error = self._presentable(error)
             unit.abandon()
         if not self._connection.in_transaction and isinstance(job.error, errors.StoreError):
             raise job.error
         self._connection.check_transaction()
 
-
-def _presentable(error: BaseException) -> Exception:
-    """What a future can carry: a StopIteration it refuses, and a SystemExit would end the whole event loop."""
-    if isinstance(error, Exception) and not isinstance(error, StopIteration):
-        return translated(error) or error
-    wrapped = RuntimeError(f"a unit of work raised {error!r}")
-    wrapped.__cause__ = error
-    return wrapped
+    def _presentable(self, error: BaseException) -> Exception:
+        """What a future can carry: a StopIteration it refuses, and a SystemExit would end the whole event loop."""
+        if isinstance(error, Exception) and not isinstance(error, StopIteration):
+            return self._connection.translated(error) or error
+        wrapped = RuntimeError(f"a unit of work raised {error!r}")
+        wrapped.__cause__ = error
+        return wrapped
 
 
 def _answer(jobs: list[_Job]) -> None:

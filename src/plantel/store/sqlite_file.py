@@ -1,0 +1,81 @@
+"""The file behind a store in SQLite."""
+
+import os
+import sqlite3
+import time
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import sqlalchemy
+
+from plantel import errors
+from plantel.language import Text
+from plantel.store import sqlite
+from plantel.store.connection import Database
+from plantel.store.lease import Leases
+from plantel.store.sqlite import SqliteConnection
+
+_PREFIX = "sqlite:///"
+
+
+class SqliteFile(Database):
+    """`sqlite:///relative.db` or `sqlite:////absolute.db`; made, for its owner only, if there is none."""
+
+    def __init__(self, url: str) -> None:
+        """Raises InvalidSetting, StoreUnavailable, and errors that `translated` translates."""
+        path = _path(url)
+        try:
+            # SQLite itself would make it with 0644. -wal and -shm take their mode from it.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise errors.StoreUnavailable(detail=f"{path}: {error.strerror}") from error
+        self.engine = sqlite.engine(str(path))
+        self._leases = Leases(f"{path}-lease")
+        with sqlite.translating(), self.engine.connect() as connection:
+            _use_wal(_driver(connection))
+
+    def translated(self, error: BaseException) -> errors.StoreError | None:
+        return sqlite.translated(error)
+
+    def connect(self, *, writable: bool) -> SqliteConnection:
+        with sqlite.translating():
+            return SqliteConnection(self.engine, writable=writable)
+
+    def lock_schema(self, connection: sqlalchemy.Connection) -> None:
+        _driver(connection).execute("BEGIN IMMEDIATE")
+
+    def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[None]:
+        return self._leases.hold(name, seconds)
+
+    def close(self) -> None:
+        self._leases.close()
+
+
+def _path(url: str) -> Path:
+    name = url.removeprefix(_PREFIX)
+    if name == url or not name or name.startswith(":") or "?" in name or "\0" in name:
+        detail = Text(f"must be {_PREFIX}FILE, without options", f"debe ser {_PREFIX}ARCHIVO, sin opciones")
+        raise errors.InvalidSetting(setting="store.url", detail=detail)
+    return Path(name)
+
+
+def _driver(connection: sqlalchemy.Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
+def _use_wal(driver: sqlite3.Connection) -> None:
+    """Readers beside the writer. The file remembers it. Two processes that try at once get 'locked' without a wait."""
+    deadline = time.monotonic() + sqlite.BUSY_SECONDS
+    while True:
+        try:
+            mode = driver.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+            continue
+        if mode != "wal":
+            raise errors.StoreUnavailable(detail=f"the file system does not support a write-ahead log ({mode})")
+        return
