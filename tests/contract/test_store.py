@@ -806,8 +806,11 @@ async def test_a_lease_that_is_not_given_back_is_waited_for_no_longer_than_told(
 
 async def test_a_store_that_is_closed_holds_no_lease(opener: Opener) -> None:
     here, there = opener(), opener()
-    async with here.lease("pbx1", 1):
+    async with here.lease("pbx1", 1) as lease:
+        lease.check()
         await here.close()
+        with pytest.raises(errors.LeaseLost, match="pbx1"):
+            lease.check()
     async with there.lease("pbx1", 1):
         pass
     await there.close()
