@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from plantel.testing.mariadb import PrivateMariadb
 from tests.support.server import PlantelServer, served
 from tests.support.tls import Certificate, make_certificate
 
@@ -29,3 +30,19 @@ def plantel_server(tmp_path_factory: pytest.TempPathFactory, certificate: Certif
     server.declare(HARD_NAMES)
     with served(server):
         yield server
+
+
+@pytest.fixture(scope="session")
+def running_mariadb() -> Iterator[PrivateMariadb]:
+    # what was committed outlives a kill of the server; only the machine's own end would need the disk
+    with PrivateMariadb(["--innodb-flush-method=nosync", "--skip-sync-frm"]) as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb(running_mariadb: PrivateMariadb) -> PrivateMariadb:
+    """A running MariaDB, whatever an earlier test did to it; each test makes a database of its own in it."""
+    running_mariadb.thaw()
+    if running_mariadb.pid is None:
+        running_mariadb.start()
+    return running_mariadb

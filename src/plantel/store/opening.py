@@ -25,7 +25,11 @@ def open_store(url: str, *, migrate: bool = True) -> SqlStore:
 
 def _database(url: str) -> Database:
     scheme = url.split(":", 1)[0]
-    if scheme in {"postgresql", "mysql", "mariadb"}:
+    if scheme in {"mysql", "mariadb"}:
+        from plantel.store.mariadb_server import MariadbServer  # noqa: PLC0415 - its driver is for those who need it
+
+        return MariadbServer(url)
+    if scheme == "postgresql":
         detail = Text(
             f"{scheme}:// comes with a later release; use sqlite:///FILE",
             f"{scheme}:// llegará con una versión posterior; use sqlite:///ARCHIVO",

@@ -175,9 +175,16 @@ class PrivateMariadb:
         return self.directory / "log"
 
     def _administrator(self) -> Any:
-        return pymysql.connect(
-            user="root", unix_socket=str(self._socket), autocommit=True, connect_timeout=5, read_timeout=30
-        )
+        connection = pymysql.Connection(user="root", autocommit=True, read_timeout=30, defer_connect=True)
+        way = socket.socket(socket.AF_UNIX)  # PyMySQL would leave its own open where nobody listens
+        try:
+            way.settimeout(5)
+            way.connect(str(self._socket))
+        except OSError:
+            way.close()
+            raise
+        connection.connect(way)
+        return connection
 
     def _install(self, seconds: float) -> None:
         """Make the system tables."""
@@ -220,7 +227,7 @@ class PrivateMariadb:
         while True:
             try:
                 self._administrator().close()
-            except pymysql.Error as error:
+            except (OSError, pymysql.Error) as error:
                 if self._process.poll() is not None:
                     raise MariadbFailed(f"it exited with {self._process.returncode}\n{self._log_end()}") from error
                 if time.monotonic() >= deadline:
