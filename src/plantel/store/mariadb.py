@@ -6,6 +6,7 @@ nothing wait until an answer is needed, and then go in one packet: a group of ad
 """
 
 import functools
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -28,15 +29,17 @@ _claim_rows = msgspec.json.Decoder(list[ClaimRow])
 _member_rows = msgspec.json.Decoder(list[MemberRow])
 _json = msgspec.json.Encoder()
 
-_NUMBERS = frozenset(
-    "number campaign penalty paused at items revision changes batch after_penalty after_paused before_penalty"
-    " before_paused added".split()
-)
+_TEXTS = {
+    column.name
+    for table in schema.metadata.tables.values()
+    for column in table.columns
+    if isinstance(column.type, sqlalchemy.String)
+}
 
 
 def _type(column: str) -> str:
     """Wider than any column of that name: JSON_TABLE cuts what is too long without a word, an INSERT does not."""
-    if column in _NUMBERS:
+    if column not in _TEXTS:
         return "BIGINT"
     return f"{'LONGTEXT' if column == 'problems' else 'VARCHAR(256)'} CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
 
@@ -48,27 +51,27 @@ def _items(columns: str) -> str:
 
 
 def _statement(text: str) -> bytes:
+    """`text` with ITEMS(columns) and MEMBER spelled out."""
+    text = re.sub(r"ITEMS\(([\w ]+)\)", lambda found: _items(found[1]), text)
+    text = text.replace("MEMBER", "JSON_ARRAY(m.campaign, m.membername, m.interface, m.penalty, m.paused)")
     return " ".join(text.split()).encode()
 
 
 def _insertion(table: str, columns: str, then: str = "") -> bytes:
     names = ", ".join(f"`{name}`" for name in columns.split())
-    return _statement(f"INSERT INTO {table} ({names}) SELECT {names} FROM {_items(columns)} {then}")  # noqa: S608 - only the constants below
+    return _statement(f"INSERT INTO {table} ({names}) SELECT {names} FROM ITEMS({columns}) {then}")  # noqa: S608 - only the constants below
 
 
-_MEMBER = "JSON_ARRAY(m.campaign, m.membername, m.interface, m.penalty, m.paused)"
-_WANTED = _items("campaign membername phone")
-
-_LIKE = _statement(f"""SELECT JSON_ARRAYAGG({_MEMBER}) FROM {_WANTED}
+_LIKE = _statement("""SELECT JSON_ARRAYAGG(MEMBER) FROM ITEMS(campaign membername phone)
     STRAIGHT_JOIN members AS m FORCE INDEX (PRIMARY) ON m.campaign = item.campaign AND m.membername = item.membername
-    UNION ALL SELECT JSON_ARRAYAGG({_MEMBER}) FROM {_WANTED}
+    UNION ALL SELECT JSON_ARRAYAGG(MEMBER) FROM ITEMS(campaign membername phone)
     STRAIGHT_JOIN members AS m FORCE INDEX (members_campaign_key) ON m.campaign = item.campaign
     AND m.phone = item.phone AND m.membername <> item.membername""")
 
-_FIRST = _statement(f"""SELECT JSON_ARRAYAGG({_MEMBER}) FROM (SELECT * FROM members
+_FIRST = _statement("""SELECT JSON_ARRAYAGG(MEMBER) FROM (SELECT * FROM members
     WHERE campaign = %(campaign)d LIMIT %(most)d) AS m""")
 
-_OF = _statement(f"""SELECT JSON_ARRAYAGG({_MEMBER} ORDER BY m.campaign, m.membername) FROM (
+_OF = _statement("""SELECT JSON_ARRAYAGG(MEMBER ORDER BY m.campaign, m.membername) FROM (
     SELECT * FROM members FORCE INDEX (PRIMARY)
     WHERE campaign IN (%(campaigns)s) OR campaign = %(campaign)d AND membername > %(membername)s
     ORDER BY campaign, membername LIMIT %(most)d) AS m""")
@@ -79,11 +82,11 @@ _CLAIMS = _statement("""SELECT JSON_ARRAYAGG(JSON_ARRAY(c.queue, c.interface, c.
     AND (folded_queue > %(queue)s OR folded_queue = %(queue)s AND phone > %(phone)s)
     ORDER BY folded_queue, phone LIMIT %(most)d) AS c""")
 
-_UPDATE = _statement(f"""UPDATE {_items("campaign membername interface penalty paused")}
+_UPDATE = _statement("""UPDATE ITEMS(campaign membername interface penalty paused)
     STRAIGHT_JOIN members AS m FORCE INDEX (PRIMARY) ON m.campaign = item.campaign AND m.membername = item.membername
     SET m.interface = item.interface, m.penalty = item.penalty, m.paused = item.paused""")
 
-_VACATE = _statement(f"""DELETE m FROM {_items("membername")} STRAIGHT_JOIN members AS m FORCE INDEX (PRIMARY)
+_VACATE = _statement("""DELETE m FROM ITEMS(membername) STRAIGHT_JOIN members AS m FORCE INDEX (PRIMARY)
     ON m.campaign = %(campaign)d AND m.membername = item.membername""")
 
 _PLACE = _insertion("members", "campaign membername phone interface penalty paused")
@@ -94,11 +97,11 @@ _CLAIM = _insertion(
     "ON DUPLICATE KEY UPDATE queue = VALUES(queue), interface = VALUES(interface), added = VALUES(added),"
     " paused = VALUES(paused), penalty = VALUES(penalty)",
 )
-_DISCLAIM = _statement(f"""DELETE c FROM {_items("phone")} STRAIGHT_JOIN claims AS c FORCE INDEX (PRIMARY)
+_DISCLAIM = _statement("""DELETE c FROM ITEMS(phone) STRAIGHT_JOIN claims AS c FORCE INDEX (PRIMARY)
     ON c.instance = %(instance)s AND c.server = %(server)s AND c.folded_queue = %(queue)s AND c.phone = item.phone""")
 
 # the few servers are found by jumping from one to the next, and each line by its key: the ledger is never read whole
-_FORGET_PAUSES = _statement(f"""UPDATE {_items("instance folded_queue phone")}
+_FORGET_PAUSES = _statement("""UPDATE ITEMS(instance folded_queue phone)
     STRAIGHT_JOIN (SELECT instance, server FROM claims GROUP BY instance, server) AS s ON s.instance = item.instance
     STRAIGHT_JOIN claims AS c FORCE INDEX (PRIMARY) ON c.instance = s.instance AND c.server = s.server
     AND c.folded_queue = item.folded_queue AND c.phone = item.phone
@@ -261,7 +264,9 @@ class MariadbConnection(Connection):
         return self._turn - self._own
 
     def newest(self) -> tuple[int, int]:
-        ((number, revision),) = self._ask(b"SELECT (SELECT MAX(number) FROM batches), (SELECT MAX(revision) FROM journal)")
+        ((number, revision),) = self._ask(
+            b"SELECT (SELECT MAX(number) FROM batches), (SELECT MAX(revision) FROM journal)"
+        )
         return number or 0, revision or 0
 
     # --- members and the journal -------------------------------------------------------------------------------------

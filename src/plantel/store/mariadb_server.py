@@ -19,6 +19,8 @@ from plantel.ports import Lease
 from plantel.store import mariadb, schema
 from plantel.store.connection import Database
 from plantel.store.mariadb import Driver, MariadbConnection
+from plantel.store.mariadb_lease import MariadbLeaseSession
+from plantel.store.session_lease import VALID_SECONDS, SessionLeases
 
 NEEDED = (10, 11)
 
@@ -61,9 +63,14 @@ class MariadbServer(Database):
         """Connects to nothing yet. Raises InvalidSetting."""
         self._target = _target(url)
         self._tls = _tls(self._target.query)
-        self._statement_seconds = statement_seconds
         self.engine = create_engine(
-            "mariadb+pymysql://", creator=self._dial, poolclass=NullPool, isolation_level="AUTOCOMMIT"
+            "mariadb+pymysql://",
+            creator=lambda: self._dial(statement_seconds),
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+        )
+        self._leases = SessionLeases(
+            lambda: MariadbLeaseSession.open(lambda: self._dial(VALID_SECONDS), str(self._target.database))
         )
 
     def translated(self, error: BaseException) -> errors.StoreError | None:
@@ -83,12 +90,12 @@ class MariadbServer(Database):
         _clear_unfinished(connection)
 
     def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[Lease]:
-        raise NotImplementedError
+        return self._leases.hold(name, seconds)
 
     async def close(self) -> None:
-        pass
+        await self._leases.close()
 
-    def _dial(self) -> Driver:
+    def _dial(self, statement_seconds: float) -> Driver:
         """A new connection, ready for use. Raises InvalidSetting, StoreUnavailable, and the driver's errors."""
         target = self._target
         driver = Driver(
@@ -99,8 +106,8 @@ class MariadbServer(Database):
             charset="utf8mb4",
             collation="utf8mb4_nopad_bin",
             autocommit=True,
-            read_timeout=self._statement_seconds,
-            write_timeout=self._statement_seconds,
+            read_timeout=statement_seconds,
+            write_timeout=statement_seconds,
             ssl=self._tls,
             # FOUND_ROWS: a row counts where it was found, also if it was right already
             client_flag=CLIENT.MULTI_STATEMENTS | CLIENT.FOUND_ROWS,
@@ -112,8 +119,7 @@ class MariadbServer(Database):
             _check_version(driver.get_server_info())
             with driver.cursor() as cursor:
                 cursor.execute(_SESSION)
-            if not driver.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:
-                raise errors.StoreUnavailable(detail="the server does not accept the session's sql_mode")
+            _check_escapes(driver)
         except BaseException:
             driver.close()
             raise
@@ -180,8 +186,10 @@ def _tls(options: Mapping[str, Any]) -> ssl.SSLContext | None:
         if certificate:
             context.load_cert_chain(certificate, key)
     except OSError as error:
-        raise _invalid(f"the files of ssl_ca, ssl_cert or ssl_key cannot be used: {error}",
-                       f"los archivos de ssl_ca, ssl_cert o ssl_key no se pueden usar: {error}") from error
+        raise _invalid(
+            f"the files of ssl_ca, ssl_cert or ssl_key cannot be used: {error}",
+            f"los archivos de ssl_ca, ssl_cert o ssl_key no se pueden usar: {error}",
+        ) from error
     return context
 
 
@@ -194,8 +202,16 @@ def _check_version(version: str) -> None:
     except ValueError:
         found = ()
     if "mariadb" not in version.lower() or found < NEEDED:
-        raise _invalid(f"the server is {number}; MariaDB {needed} or later is needed",
-                       f"el servidor es {number}; hace falta MariaDB {needed} o posterior")
+        raise _invalid(
+            f"the server is {number}; MariaDB {needed} or later is needed",
+            f"el servidor es {number}; hace falta MariaDB {needed} o posterior",
+        )
+
+
+def _check_escapes(driver: Driver) -> None:
+    """Raise StoreUnavailable where a backslash would mean something in the literals that `mariadb` writes."""
+    if not driver.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:
+        raise errors.StoreUnavailable(detail="the server does not take the session's sql_mode")
 
 
 def _clear_unfinished(connection: sqlalchemy.Connection) -> None:

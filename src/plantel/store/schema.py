@@ -11,7 +11,6 @@ at the parent for every member and journal line would be paid on the hottest pat
 import secrets
 
 from sqlalchemy import (
-    DDL,
     VARBINARY,
     BigInteger,
     Boolean,
@@ -29,7 +28,6 @@ from sqlalchemy import (
     event,
     insert,
 )
-from sqlalchemy.schema import CreateTable
 
 from plantel.roster import NAME_BYTES
 
@@ -202,8 +200,12 @@ turn = Table(
 )
 """In MariaDB only: one row, which whoever writes locks first, and counts up when it has changed something."""
 
-event.listen(metadata, "after_create", CreateTable(turn).execute_if(dialect="mariadb"))
-event.listen(metadata, "after_create", DDL("INSERT INTO turn VALUES (1, 0)").execute_if(dialect="mariadb"))
+
+@event.listens_for(metadata, "after_create")
+def _make_turn(_: MetaData, connection: Connection, **_options: object) -> None:
+    if connection.dialect.name == "mariadb":
+        turn.create(connection)
+        connection.execute(insert(turn).values(id=1, version=0))
 
 
 def create(connection: Connection) -> None:
