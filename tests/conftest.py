@@ -1,6 +1,7 @@
 """What every test may use."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +47,12 @@ def mariadb(running_mariadb: PrivateMariadb) -> PrivateMariadb:
     if running_mariadb.pid is None:
         running_mariadb.start()
     return running_mariadb
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, of each kind that a store can stand on."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/plantel.db"
+    server: PrivateMariadb = request.getfixturevalue(request.param)
+    return server.make_database()

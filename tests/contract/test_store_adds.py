@@ -18,9 +18,15 @@ from tests.support.door import OPERATOR, SetClock
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "mariadb"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    made: Store = MemoryStore() if request.param == "memory" else open_store(f"sqlite:///{tmp_path}/plantel.db")
+    made: Store
+    if request.param == "memory":
+        made = MemoryStore()
+    elif request.param == "sqlite":
+        made = open_store(f"sqlite:///{tmp_path}/plantel.db")
+    else:
+        made = open_store(request.getfixturevalue("mariadb").make_database())
     yield made
     await made.close()
 
