@@ -159,7 +159,7 @@ class Driver(pymysql.connections.Connection):  # type: ignore[misc]  # it comes 
 
 
 class MariadbConnection(Connection):
-    """To a MariaDB, over a `Driver` with the session settings of `mariadb_server`."""
+    """To a MariaDB, over a `Driver` with the session settings of `mariadb_database`."""
 
     def __init__(self, connect: Callable[[], sqlalchemy.Connection], *, writable: bool) -> None:
         """`connect` makes a new connection, also where an earlier one was lost."""

@@ -21,6 +21,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    Sequence,
     String,
     Table,
     Text,
@@ -28,6 +29,8 @@ from sqlalchemy import (
     event,
     insert,
 )
+from sqlalchemy.schema import CreateSequence
+from sqlalchemy.types import TypeEngine
 
 from plantel.roster import NAME_BYTES
 
@@ -43,8 +46,16 @@ metadata = MetaData(
 )
 
 _Number = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY is SQLite's own row number
-_Name = String(NAME_BYTES)
-_Word = String(255)
+
+
+def _text(length: int) -> TypeEngine[str]:
+    """Compared, and ordered, by code points on every database."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
+_Name = _text(NAME_BYTES)
+_Word = _text(255)
+_Kind = _text(20)
 _Json = Text().with_variant(Text(2**32 - 1), "mariadb")  # its plain TEXT ends at 64 KiB
 _Digest = LargeBinary(64).with_variant(VARBINARY(64), "mariadb")  # it makes no index of a whole BLOB
 
@@ -69,7 +80,7 @@ campaigns = Table(
     Column("instance", _Word, nullable=False),
     Column("name", _Name, nullable=False),
     Column("folded", _Name, nullable=False),
-    Column("origin", String(20), nullable=False),
+    Column("origin", _Kind, nullable=False),
     # 0 while the campaign lives, its own id afterwards: the journal keeps its name, and the name may come back.
     Column("removed", Integer, nullable=False),
     UniqueConstraint("instance", "folded", "removed"),
@@ -91,11 +102,11 @@ members = Table(
 batches = Table(
     "batches",
     metadata,
-    Column("number", _Number, primary_key=True),  # in the order of commits
+    Column("number", _Number, primary_key=True, autoincrement=False),  # in the order of commits
     Column("id", _Word, nullable=False, unique=True),
     Column("instance", _Word, nullable=False, index=True),
     Column("actor", _Word, nullable=False),
-    Column("source", String(20), nullable=False),
+    Column("source", _Kind, nullable=False),
     Column("at", _Number, nullable=False),
     Column("items", Integer, nullable=False),
     Column("problems", _Json, nullable=False),
@@ -107,11 +118,11 @@ batches = Table(
 journal = Table(
     "journal",
     metadata,
-    Column("revision", _Number, primary_key=True),
+    Column("revision", _Number, primary_key=True, autoincrement=False),
     Column("batch", _Number, nullable=False),
     Column("campaign", Integer, nullable=False),
     Column("membername", _Name, nullable=False),
-    Column("kind", String(20), nullable=False),
+    Column("kind", _Kind, nullable=False),
     Column("after_interface", _Name),
     Column("after_penalty", Integer),
     Column("after_paused", Boolean),
@@ -130,7 +141,7 @@ tokens = Table(
     Column("instance", _Word, nullable=False),
     Column("name", _Word, nullable=False),
     Column("digest", _Digest, nullable=False),
-    Column("role", String(20), nullable=False),
+    Column("role", _Kind, nullable=False),
     Column("campaigns", _Json, nullable=False),
     Column("created", _Number, nullable=False),
     Column("expires", _Number),
@@ -145,7 +156,7 @@ users = Table(
     Column("instance", _Word, primary_key=True),
     Column("name", _Word, primary_key=True),
     Column("password", _Word, nullable=False),
-    Column("role", String(20), nullable=False),
+    Column("role", _Kind, nullable=False),
     Column("campaigns", _Json, nullable=False),
     Column("created", _Number, nullable=False),
 )
@@ -176,13 +187,17 @@ drifts = Table(
     Column("folded_campaign", _Name, nullable=False),
     Column("membername", _Name, nullable=False),
     Column("interface", _Name, nullable=False),
-    Column("kind", String(20), nullable=False),
-    Column("expected", String(20), nullable=False),
-    Column("found", String(20), nullable=False),
-    Column("route", String(20), nullable=False),
-    Column("done", String(20), nullable=False),
+    Column("kind", _Kind, nullable=False),
+    Column("expected", _Kind, nullable=False),
+    Column("found", _Kind, nullable=False),
+    Column("route", _Kind, nullable=False),
+    Column("done", _Kind, nullable=False),
     Column("members", Integer, nullable=False),
 )
+
+# Counts the transactions that wrote something, so that each node knows when another has. SQLite counts by itself.
+commits = Sequence("commits")
+event.listen(metadata, "after_create", CreateSequence(commits).execute_if(dialect="postgresql"))
 
 for _table in metadata.tables.values():
     # By code points, and blanks at the end count: what the database's administrator chose may do neither.
@@ -197,6 +212,7 @@ turn = Table(
     Column("version", BigInteger, nullable=False),
     PrimaryKeyConstraint("id"),
     mariadb_engine="InnoDB",
+    mariadb_charset="utf8mb4",
 )
 """In MariaDB only: one row, which whoever writes locks first, and counts up when it has changed something."""
 

@@ -8,7 +8,6 @@ durable as on a server of its own: the log is flushed at every commit. Ready in 
 import contextlib
 import os
 import pwd
-import random
 import secrets
 import shutil
 import signal
@@ -23,10 +22,9 @@ from typing import Any, Self
 
 import pymysql  # type: ignore[import-untyped]  # it comes without types
 
-_PROGRAM_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
+from plantel.testing.asterisk import free_port
 
-# Below the ports that the kernel gives to outgoing connections, so that none of those takes one during a restart.
-_PORTS = range(16000, 32000)
+_PROGRAM_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
 
 _IN_HASTE = ("--skip-sync-frm", "--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=0")
 """For the making of the system tables only: nothing is lost that could not be made again."""
@@ -47,10 +45,11 @@ class PrivateMariadb:
     stopped and taken away. Methods block; from a coroutine, call them in a thread.
     """
 
-    def __init__(self, options: Sequence[str] = ()) -> None:
-        """`options`: more arguments of `mariadbd`. Raises MariadbMissing."""
+    def __init__(self, options: Sequence[str] = (), *, within: Path | None = None) -> None:
+        """`options`: more arguments of `mariadbd`. `within`: where to make the temporary directory, such as on another
+        disk. Raises MariadbMissing."""
         self.host = "127.0.0.1"
-        self.port = _free_port()
+        self.port = free_port(socket.SOCK_STREAM)
         self.username = "plantel"
         self.password = secrets.token_hex(16)
         self._server = _program("mariadbd")
@@ -59,7 +58,7 @@ class PrivateMariadb:
         self._databases = 0
         self._process: subprocess.Popen[bytes] | None = None
         # not below a directory of the caller's, which may be closed to the user that the server runs as
-        self.directory = Path(tempfile.mkdtemp(prefix="plantel-mariadb-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="plantel-mariadb-", dir=within))
         self._user = _unprivileged_user()
         if self._user is not None:
             os.chown(self.directory, self._user.pw_uid, self._user.pw_gid)
@@ -260,11 +259,3 @@ def _unprivileged_user() -> pwd.struct_passwd | None:
         return pwd.getpwnam("mysql")
     except KeyError:
         return pwd.getpwnam("nobody")
-
-
-def _free_port() -> int:
-    for port in random.SystemRandom().sample(_PORTS, 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise MariadbFailed("no free port on 127.0.0.1")

@@ -49,7 +49,7 @@ _SESSION = f"""SET SESSION
     in_predicate_conversion_threshold = 0"""
 
 
-class MariadbServer(Database):
+class MariadbDatabase(Database):
     """`mariadb://user:password@host:port/database`, or `mysql://...`, with options after a `?`.
 
     unix_socket   the server's socket on this machine, in place of host and port
