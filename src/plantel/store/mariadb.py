@@ -192,7 +192,9 @@ class MariadbConnection(Connection):
         return translated(error)
 
     def close(self) -> None:
-        self.core.close()
+        if not self.core.closed:
+            self.core.invalidate()  # else SQLAlchemy would ask for a ROLLBACK first, of a server that may be gone
+            self.core.close()
 
     # --- the transaction ---------------------------------------------------------------------------------------------
 
@@ -215,8 +217,7 @@ class MariadbConnection(Connection):
                 if self._driver.open:
                     raise
         # an idle connection ends when the server is restarted, which shows only now; nothing was done on it yet
-        with suppress(exc.SQLAlchemyError):
-            self.core.close()
+        self.close()
         self._open()
         return self._ask(*statements)
 

@@ -41,11 +41,11 @@ _OPTIONS = ("ssl_ca", "ssl_cert", "ssl_key", "unix_socket")
 
 # Quotes are doubled in literals and backslashes stand for themselves; what does not fit is an error; a long list of
 # ids is looked up by key.
-_SESSION = f"""SET SESSION
+_SESSION = """SET SESSION
     sql_mode = 'STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',
-    idle_transaction_timeout = {IDLE_SECONDS},
-    innodb_lock_wait_timeout = {LOCK_SECONDS},
-    group_concat_max_len = {2**30},
+    idle_transaction_timeout = %s,
+    innodb_lock_wait_timeout = %s,
+    group_concat_max_len = 1073741824,
     in_predicate_conversion_threshold = 0"""
 
 
@@ -118,7 +118,7 @@ class MariadbDatabase(Database):
         try:
             _check_version(driver.get_server_info())
             with driver.cursor() as cursor:
-                cursor.execute(_SESSION)
+                cursor.execute(_SESSION, (IDLE_SECONDS, LOCK_SECONDS))
             _check_escapes(driver)
         except BaseException:
             driver.close()
