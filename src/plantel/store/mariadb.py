@@ -169,6 +169,7 @@ class MariadbConnection(Connection):
         """Statements not yet sent, and how many rows each has to find."""
         self._size = 0
         self._writes = False
+        self._made = 0
         self._own = 0
         """How many of the turns are known to be this connection's."""
         self._turn = 0
@@ -187,6 +188,8 @@ class MariadbConnection(Connection):
             f"SET SESSION TRANSACTION ISOLATION LEVEL {level}".encode(), b"SELECT @@max_allowed_packet"
         )
         self._packet = int(most)
+        self._made += 1
+        self._own = 0
 
     def translated(self, error: BaseException) -> errors.StoreError | None:
         return translated(error)
@@ -262,7 +265,8 @@ class MariadbConnection(Connection):
             self._ask(f"ROLLBACK TO SAVEPOINT {point}".encode(), f"RELEASE SAVEPOINT {point}".encode())
 
     def data_version(self) -> int:
-        return self._turn - self._own
+        # nobody knows what was lost with a connection, or what another server has
+        return (self._made << 64) + self._turn - self._own
 
     def newest(self) -> tuple[int, int]:
         ((number, revision),) = self._ask(

@@ -10,13 +10,16 @@ from plantel.store.postgresql_database import PostgresqlDatabase
 from plantel.store.sqlite_file import SqliteFile
 from plantel.store.store import SqlStore
 
+POSTGRESQL = ("postgresql", "postgres")
+"""The schemes of its URLs."""
+
 
 def open_store(url: str, *, migrate: bool = True) -> SqlStore:
-    """Open the store at `url`, `sqlite:///relative.db` or `sqlite:////absolute.db`; make it if there is none.
+    """Open the store at `url`, `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://...`.
 
-    A new file is readable by its owner only. The store of an earlier release is migrated, or, with `migrate` false,
-    refused (SchemaTooOld). Blocks: meant for the start of a program. Raises InvalidSetting, SchemaTooOld, SchemaTooNew,
-    StoreUnavailable, StoreFull.
+    A file is made if there is none, readable by its owner only; in an empty database the tables are made. The store of
+    an earlier release is migrated, or, with `migrate` false, refused (SchemaTooOld). Blocks: meant for the start of a
+    program. Raises InvalidSetting, SchemaTooOld, SchemaTooNew, StoreUnavailable, StoreFull.
     """
     database = _database(url)
     with database.translating(), database.engine.connect() as connection:
@@ -24,9 +27,18 @@ def open_store(url: str, *, migrate: bool = True) -> SqlStore:
     return SqlStore(database)
 
 
+def shown(url: str) -> str:
+    """`url` as people may read it: without a password."""
+    return PostgresqlDatabase.shown(url) if _scheme(url) in POSTGRESQL else url
+
+
+def _scheme(url: str) -> str:
+    return url.split(":", 1)[0]
+
+
 def _database(url: str) -> Database:
-    scheme = url.split(":", 1)[0]
-    if scheme in {"postgresql", "postgres"}:
+    scheme = _scheme(url)
+    if scheme in POSTGRESQL:
         return PostgresqlDatabase(url)
     if scheme in {"mysql", "mariadb"}:
         return MariadbDatabase(url)
