@@ -73,6 +73,16 @@ class MariadbDatabase(Database):
             lambda: MariadbLeaseSession.open(lambda: self._dial(VALID_SECONDS), str(self._target.database))
         )
 
+    @staticmethod
+    def shown(url: str) -> str:
+        """`url` for people to read: without password and options."""
+        try:
+            target = _target(url)
+        except errors.InvalidSetting:
+            return "mariadb://"
+        port = f":{target.port}" if target.port else ""
+        return f"mariadb://{target.username}@{target.host or 'localhost'}{port}/{target.database}"
+
     def translated(self, error: BaseException) -> errors.StoreError | None:
         return mariadb.translated(error)
 
