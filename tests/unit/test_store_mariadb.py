@@ -11,7 +11,7 @@ import pytest
 from plantel import errors
 from plantel.ports import Transaction
 from plantel.roster import Member
-from plantel.store import mariadb_database, open_store, schema
+from plantel.store import mariadb_database, open_store, schema, shown
 from plantel.store.mariadb import translated
 from plantel.store.mariadb_database import MariadbDatabase
 from plantel.store.migrations import upgrade
@@ -91,6 +91,36 @@ def test_servers_that_will_not_do(version: str) -> None:
 @pytest.mark.parametrize("version", ["5.5.5-10.11.19-MariaDB-0+deb12u1", "11.8.2-MariaDB-ubu2404", "12.0.1-MariaDB"])
 def test_servers_that_will_do(version: str) -> None:
     mariadb_database._check_version(version)
+
+
+async def test_between_upgrades_four_rights_are_enough(mariadb: PrivateMariadb, mariadb_url: str) -> None:
+    name = mariadb_url.rsplit("/", 1)[1]
+    await open_store(mariadb_url).close()
+    who = "clerk@'127.0.0.1'"
+    mariadb.sql(
+        f"CREATE USER {who} IDENTIFIED BY 'secret'", f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO {who}"
+    )
+    store = open_store(f"mariadb://clerk:secret@127.0.0.1:{mariadb.port}/{name}")
+    await store.write(declared("Ventas->"))
+    await store.write(added(ANA))
+    async with store.lease("pbx1", 5) as lease:
+        lease.check()
+    assert await roster(store) == [ANA]
+    await store.close()
+
+
+def test_a_server_that_may_lose_what_it_commits(mariadb: PrivateMariadb, mariadb_url: str) -> None:
+    mariadb.sql("SET GLOBAL innodb_flush_log_at_trx_commit = 2")
+    try:
+        with pytest.raises(errors.StoreUnavailable, match="innodb_flush_log_at_trx_commit is 2"):
+            open_store(mariadb_url)
+    finally:
+        mariadb.sql("SET GLOBAL innodb_flush_log_at_trx_commit = 1")
+
+
+def test_a_url_is_shown_without_its_password() -> None:
+    assert shown("mysql://plantel:s3cret@db:3307/roster?ssl_ca=x") == "mariadb://plantel@db:3307/roster"
+    assert shown("mariadb://plantel:s3cret@") == "mariadb://"
 
 
 # --- the tables ------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from plantel.http.instance import Instance
 from plantel.language import Text, current
 from plantel.phones import PhoneRules
 from plantel.roster import Campaign, Member, fold
+from plantel.store import shown
 from plantel.wiring import assembled, make_switch, operator
 
 
@@ -63,7 +64,7 @@ async def check(*, as_json: AsJson = False) -> None:
     findings += _check_tls(loaded.http)
     try:
         async with assembled(loaded) as plantel:
-            findings.append(Finding("store", good=True, what=loaded.store.url))
+            findings.append(Finding("store", good=True, what=shown(loaded.store.url)))
             for instance in plantel.instances.values():
                 findings += await _check_instance(loaded, instance)
     except errors.StoreError as error:

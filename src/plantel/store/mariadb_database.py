@@ -127,6 +127,7 @@ class MariadbDatabase(Database):
         driver.connect(self._socket())
         try:
             _check_version(driver.get_server_info())
+            _check_durability(driver)
             with driver.cursor() as cursor:
                 cursor.execute(_SESSION, (IDLE_SECONDS, LOCK_SECONDS))
             _check_escapes(driver)
@@ -216,6 +217,20 @@ def _check_version(version: str) -> None:
             f"the server is {number}; MariaDB {needed} or later is needed",
             f"el servidor es {number}; hace falta MariaDB {needed} o posterior",
         )
+
+
+def _check_durability(driver: Driver) -> None:
+    """Raise StoreUnavailable where the server may lose what it has committed when its machine fails."""
+    with driver.cursor() as cursor:
+        cursor.execute("SELECT @@innodb_flush_log_at_trx_commit, @@log_bin, @@sync_binlog")
+        ((flush, logged, synced),) = cursor.fetchall()
+    if flush not in {1, 3}:
+        setting = f"innodb_flush_log_at_trx_commit is {flush}"
+    elif logged and synced != 1:
+        setting = f"sync_binlog is {synced}"  # what the binary log has lost InnoDB takes back
+    else:
+        return
+    raise errors.StoreUnavailable(detail=f"{setting} on this server: it has to be 1, or a crash loses what was stored")
 
 
 def _check_escapes(driver: Driver) -> None:
