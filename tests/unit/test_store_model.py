@@ -210,7 +210,7 @@ def test_a_store_in_sqlite_is_like_one_in_memory(groups: list[list[Unit]]) -> No
 _numbers = itertools.count()
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(groups)
 def test_a_store_in_postgresql_is_like_one_in_memory(postgresql: PrivatePostgresql, groups: list[list[Unit]]) -> None:
     name = f"model_{next(_numbers)}"

@@ -51,8 +51,10 @@ _REMEDIES: dict[type[errors.PlantelError], Text] = {
         "¿es este el puerto de AMI (5038), y tls coincide con tlsenable de manager.conf?",
     ),
     errors.StoreUnavailable: Text(
-        "check that the folder exists and that this user may write there",
-        "compruebe que la carpeta existe y que este usuario puede escribir en ella",
+        "check that the folder exists and that this user may write there; of a database server, that it runs, and that"
+        " store.url names it, a database and a user of that database",
+        "compruebe que la carpeta existe y que este usuario puede escribir en ella; de un servidor de bases de datos,"
+        " que está en marcha, y que store.url lo nombra, con una base y un usuario de esa base",
     ),
     errors.StoreFull: Text("make room on that disk", "libere espacio en ese disco"),
 }
@@ -67,7 +69,7 @@ async def check(*, as_json: AsJson = False) -> None:
             findings.append(Finding("store", good=True, what=shown(loaded.store.url)))
             for instance in plantel.instances.values():
                 findings += await _check_instance(loaded, instance)
-    except errors.StoreError as error:
+    except (errors.StoreError, errors.InvalidSetting) as error:
         findings.append(_bad("store", error))
     if as_json:
         json([one._asdict() for one in findings])
