@@ -4,13 +4,16 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pymysql  # type: ignore[import-untyped]  # it comes without types
 import pytest
 
 from plantel import errors
+from plantel.plan import Claim
 from plantel.ports import Transaction
 from plantel.roster import Member
+from plantel.store import mariadb as hot
 from plantel.store import mariadb_database, open_store, schema, shown
 from plantel.store.mariadb import translated
 from plantel.store.mariadb_database import MariadbDatabase
@@ -18,6 +21,7 @@ from plantel.store.migrations import upgrade
 from plantel.store.store import SqlStore
 from plantel.testing.mariadb import PrivateMariadb
 from tests.support.rosters import a_batch, added, declared
+from tests.support.tls import Certificate, make_certificate
 
 pytestmark = pytest.mark.anyio
 
@@ -91,6 +95,29 @@ def test_servers_that_will_not_do(version: str) -> None:
 @pytest.mark.parametrize("version", ["5.5.5-10.11.19-MariaDB-0+deb12u1", "11.8.2-MariaDB-ubu2404", "12.0.1-MariaDB"])
 def test_servers_that_will_do(version: str) -> None:
     mariadb_database._check_version(version)
+
+
+async def test_over_tls(certificate: Certificate, tmp_path: Path) -> None:
+    server = PrivateMariadb()
+    for name, path in (("cert", certificate.cert), ("key", certificate.key)):
+        copied = server.directory / f"{name}.pem"  # where the server's user may read it
+        copied.write_bytes(path.read_bytes())
+        copied.chmod(0o644)
+        server._options += (f"--ssl-{name}={copied}",)
+    with server:
+        url = server.make_database()
+        server.sql("ALTER USER plantel@'127.0.0.1' REQUIRE SSL")
+        await open_store(url).close()  # taken where it is offered
+        store = open_store(f"{url}?ssl_ca={certificate.ca}")
+        await store.write(declared("Ventas->"))
+        await store.close()
+        with pytest.raises(errors.StoreUnavailable, match="certificate verify failed"):
+            open_store(f"{url}?ssl_ca={make_certificate(tmp_path).ca}")
+        server.sql("ALTER USER plantel@'127.0.0.1' REQUIRE NONE")
+        server._options = ("--skip-ssl",)
+        server.restart()
+        with pytest.raises(errors.StoreUnavailable, match="SSL"):
+            open_store(f"{url}?ssl_ca={certificate.ca}")
 
 
 async def test_between_upgrades_four_rights_are_enough(mariadb: PrivateMariadb, mariadb_url: str) -> None:
@@ -437,3 +464,46 @@ async def test_a_server_started_anew_gives_no_lease_before_those_it_forgot_have_
             with pytest.raises(errors.LeaseLost):
                 lease.check()
     await other.close()
+
+
+async def test_the_hot_statements_use_an_index(opened: SqlStore) -> None:
+    """They find members and ledger lines by key, though there are no statistics to guide the optimiser."""
+    crew = [Member("Ventas->", f"agent {n}", f"SIP/{n}") for n in range(2000)]
+    claims = [Claim(one.campaign, one.interface, True, False) for one in crew]
+    await opened.write(added(*crew))
+    await opened.write(lambda t: t.put_claims("acme", "pbx1", claims))
+    values = {
+        b"rows": b"'[]'",
+        b"campaign": 1,
+        b"campaigns": b"1,2",
+        b"membername": b"'x'",
+        b"most": 9,
+        b"instance": b"'acme'",
+        b"server": b"'pbx1'",
+        b"queue": b"'a'",
+        b"phone": b"'b'",
+        b"more": b"",
+    }
+
+    def explain(transaction: Transaction) -> None:
+        driver = transaction._connection._driver  # type: ignore[attr-defined]  # white-box
+        for statement in (
+            hot._LIKE,
+            hot._FIRST,
+            hot._OF,
+            hot._CLAIMS,
+            hot._UPDATE,
+            hot._VACATE,
+            hot._DISCLAIM,
+            hot._FORGET_PAUSES,
+        ):
+            with driver.cursor(pymysql.cursors.DictCursor) as cursor:
+                cursor.execute(b"EXPLAIN " + statement % values)
+                steps = [step for step in cursor.fetchall() if step["table"] in {"m", "c", "members", "claims"}]
+            assert steps
+            for step in steps:
+                assert step["key"] is not None, step
+                by_group = "Using index for group-by" in (step["Extra"] or "")
+                assert step["type"] not in {"ALL", "index"} or by_group, step
+
+    await opened.write(explain)

@@ -25,6 +25,9 @@ from plantel.store.connection import ClaimRow, Connection, LikeRow, MemberRow, P
 _ROW_BYTES = 512
 """More than a member or a ledger line takes as JSON."""
 
+_SEND_BYTES = 2**20
+"""So much is put off at most: all of a large batch would take more memory than the request itself."""
+
 _claim_rows = msgspec.json.Decoder(list[ClaimRow])
 _member_rows = msgspec.json.Decoder(list[MemberRow])
 _json = msgspec.json.Encoder()
@@ -387,7 +390,7 @@ class MariadbConnection(Connection):
 
     def _later(self, statement: bytes, found: int | None = None) -> None:
         """Send `statement` with the next that is asked for an answer."""
-        if self._size + len(statement) > self._packet - 1024:
+        if self._size + len(statement) > min(_SEND_BYTES, self._packet - 1024):
             self._send()
         self._waiting.append((statement, found))
         self._size += len(statement) + 1
