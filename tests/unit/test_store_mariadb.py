@@ -378,6 +378,25 @@ async def test_a_server_that_is_away_and_comes_back(mariadb: PrivateMariadb, ope
     assert await opened.write(added(BEA)) == 2
 
 
+async def test_a_server_that_hangs(
+    mariadb: PrivateMariadb, opened: SqlStore, mariadb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mariadb_database, "CONNECT_SECONDS", 0.5)
+    store = SqlStore(MariadbDatabase(mariadb_url, statement_seconds=0.5))
+    await store.write(added(ANA))
+    mariadb.freeze()
+    try:
+        for call in (store.write(added(BEA)), roster(store)):
+            with pytest.raises(errors.StoreUnavailable, match="timed out"):
+                await call
+    finally:
+        mariadb.thaw()
+    assert await roster(store) == [ANA]
+    await store.write(added(BEA))
+    assert await roster(store) == await roster(opened) == [ANA, BEA]
+    await store.close()
+
+
 async def test_what_was_answered_survives_the_servers_end(mariadb: PrivateMariadb, opened: SqlStore) -> None:
     """The server is killed while adds are under way; each that was answered is there, each that failed may be."""
     answered: list[Member] = []

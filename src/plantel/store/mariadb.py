@@ -152,6 +152,10 @@ class Driver(pymysql.connections.Connection):  # type: ignore[misc]  # it comes 
             self._doubtful = True  # an error does not tell whether it took the transaction along, as a deadlock does
             raise
 
+    def wait_for_answers(self, seconds: float) -> None:
+        """Give up each statement after so long, in place of the time that was allowed for connecting."""
+        self._read_timeout = self._write_timeout = seconds
+
     @property
     def in_transaction(self) -> bool:
         if self._doubtful and self.open:

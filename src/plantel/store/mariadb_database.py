@@ -116,8 +116,8 @@ class MariadbDatabase(Database):
             charset="utf8mb4",
             collation="utf8mb4_nopad_bin",
             autocommit=True,
-            read_timeout=statement_seconds,
-            write_timeout=statement_seconds,
+            read_timeout=CONNECT_SECONDS,
+            write_timeout=CONNECT_SECONDS,
             ssl=self._tls,
             # FOUND_ROWS: a row counts where it was found, also if it was right already
             client_flag=CLIENT.MULTI_STATEMENTS | CLIENT.FOUND_ROWS,
@@ -131,6 +131,7 @@ class MariadbDatabase(Database):
             with driver.cursor() as cursor:
                 cursor.execute(_SESSION, (IDLE_SECONDS, LOCK_SECONDS))
             _check_escapes(driver)
+            driver.wait_for_answers(statement_seconds)
         except BaseException:
             driver.close()
             raise
