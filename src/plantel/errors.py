@@ -18,7 +18,7 @@ to it.
     ├── RequestRefused          outside the contract of a call
     │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, NotAForm, UnknownInstance
     ├── StoreError
-    │   └── StoreUnavailable, StoreFull, ServerBusy, SchemaTooOld, SchemaTooNew
+    │   └── StoreUnavailable, StoreFull, ServerBusy, LeaseLost, SchemaTooOld, SchemaTooNew
     ├── SwitchError             an Asterisk does not do what was asked
     │   ├── SwitchUnreachable, SwitchTimeout, SwitchLoginRefused, SwitchNotReady, SwitchBehind,
     │   │   SwitchTaken, SwitchProtocol, MemberDrifted
@@ -348,6 +348,16 @@ class StoreFull(StoreError):
 class ServerBusy(StoreError):
     code = "server_busy"
     text = Text("too much work is waiting, try again", "hay demasiado trabajo en espera, reintente")
+
+
+class LeaseLost(StoreError):
+    """This process stopped, or was cut off, for so long that another may have taken over what it was at."""
+
+    code = "lease_lost"
+    text = Text(
+        "the lease on {name} was lost: another node may be at it by now",
+        "se perdió la concesión de {name}: puede que otro nodo ya se ocupe de ello",
+    )
 
 
 class SchemaTooOld(StoreError):

@@ -170,6 +170,17 @@ Like = tuple[str, Sequence[Member]]
 """The arguments of `Transaction.members_like`."""
 
 
+class Lease(Protocol):
+    """A lease while it is held."""
+
+    def check(self) -> None:
+        """Return if nobody else has it at this moment. Raises LeaseLost: another may be at work already.
+
+        Asks nobody and takes no time, from any thread: meant for the moment before each step of the work.
+        """
+        ...
+
+
 class Store(Protocol):
     """The durable roster. Safe to use from several tasks; `write` units run one after another, in the order submitted.
 
@@ -191,11 +202,12 @@ class Store(Protocol):
         """Run `work` on a consistent view that holds all whose `write` has returned. Writes in it are an error."""
         ...
 
-    def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[None]:
+    def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[Lease]:
         """A lease on `name`, which one task at a time holds, of all processes that use this store.
 
         Entering waits until it is free, and raises TimeoutError after `seconds`, StoreUnavailable where it cannot be
-        asked for. A process that ends, however it does, gives its leases back.
+        asked for. A process that ends, however it does, gives its leases back. One that stops, or is cut off, loses
+        them where the store is shared by several machines; `Lease.check` tells.
         """
         ...
 

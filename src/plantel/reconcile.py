@@ -37,7 +37,7 @@ from plantel.plan import (
     foreign,
     plan,
 )
-from plantel.ports import Clock, Outcome, Store, Switch, Transaction
+from plantel.ports import Clock, Lease, Outcome, Store, Switch, Transaction
 from plantel.roster import Member, fold
 from plantel.service import Receipt, Service
 
@@ -222,14 +222,15 @@ class Reconciler:
         round starts from a fresh look. Of all processes on this store one at a time does this for one server: two could
         take each other's additions for somebody else's. Raises SwitchTaken where another does not come to an end.
         """
-        async with self.alone():
+        async with self.alone() as lease:
             refusals: dict[Key, errors.PlantelError] = {}
             tried: tuple[Action, ...] = ()
             for _ in range(ROUNDS):
                 revision, found = await self.look(queues)
                 self._watch.saw(found.drifts)
                 await self._discover()
-                await self._write_ledger(self._doubt.settled(found.settled), self._doubt.released(found.released))
+                settled, released = self._doubt.settled(found.settled), self._doubt.released(found.released)
+                await self._write_ledger(lease, settled, released)
                 if found.observed:
                     await self._service.observe(self.name, found.observed)
                 elif not found.actions:
@@ -238,7 +239,7 @@ class Reconciler:
                 elif found.actions == tried and refusals:
                     break  # nothing got through: what was refused will be refused again
                 due, contested = self._due(found.actions)
-                refusals = contested | await self._apply(msgspec.structs.replace(found, actions=due))
+                refusals = contested | await self._apply(lease, msgspec.structs.replace(found, actions=due))
                 tried = found.actions
             await self._keep(self._watch.concluded(self._clock.now(), queues, found.drifts, repaired=self._repair))
             self._conclude(queues, revision, found, refusals)
@@ -249,21 +250,21 @@ class Reconciler:
 
         Returns the campaigns for which that was not enough: something unusual is seen, or was refused.
         """
-        async with self.alone():
+        async with self.alone() as lease:
             for _ in range(GLANCES):
                 revision, found = await self._look_at(glances)
                 restarted = self._switch.restarts != self._watch.restarts
                 # a line to be released may stand for a member in another spelling, which a glance does not see
                 if restarted or found.observed or found.drifts or found.blocked or found.released:
                     return set(glances)
-                await self._write_ledger(self._doubt.settled(found.settled), ())
+                await self._write_ledger(lease, self._doubt.settled(found.settled), ())
                 if not found.actions:
                     return self._conclude_glance(glances, revision)
                 if any(self._strange(action) for action in found.actions):
                     return set(glances)
                 due, contested = self._due(found.actions)
                 self._echoes.expect(due)
-                if contested or await self._apply(msgspec.structs.replace(found, actions=due)):
+                if contested or await self._apply(lease, msgspec.structs.replace(found, actions=due)):
                     return set(glances)
             return set(glances)
 
@@ -306,16 +307,16 @@ class Reconciler:
         return revision, plan(wanted, snapshot, lines, obliged=self.carries, repair=self._repair)
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
+    async def alone(self) -> AsyncIterator[Lease]:
         """While no other process works on this server. Raises SwitchTaken."""
         async with AsyncExitStack() as held:
             try:
-                await held.enter_async_context(
+                lease = await held.enter_async_context(
                     self._store.lease(f"reconcile {self._service.instance}/{self.name}", TAKEN_SECONDS)
                 )
             except TimeoutError:
                 raise errors.SwitchTaken(server=self.name, seconds=TAKEN_SECONDS) from None
-            yield
+            yield lease
 
     async def _keep(self, records: Sequence[DriftRecord]) -> None:
         if records:
@@ -409,7 +410,7 @@ class Reconciler:
             key(one): errors.MemberContested(server=self.name, queue=one.queue, interface=one.interface) for one in held
         }
 
-    async def _apply(self, found: Plan) -> dict[Key, errors.PlantelError]:
+    async def _apply(self, lease: Lease, found: Plan) -> dict[Key, errors.PlantelError]:
         """Carry out the actions, chunk by chunk; returns what was refused, by folded queue and interface.
 
         The ledger lines of a chunk are stored, unconfirmed, before it is sent, and confirmed after it, while Asterisk
@@ -421,11 +422,12 @@ class Reconciler:
             for start in range(0, len(found.actions), CHUNK):
                 chunk = found.actions[start : start + CHUNK]
                 confirm, drop = outcome.learn(*await _oldest(sent)) if len(sent) > 1 else ((), ())
-                await self._write_ledger([*confirm, *outcome.intents(chunk)], drop)
+                await self._write_ledger(lease, [*confirm, *outcome.intents(chunk)], drop)
+                lease.check()  # nothing can call back what Asterisk is told
                 sent.append((chunk, asyncio.create_task(self._switch.apply(chunk))))
                 await asyncio.sleep(0)  # it is under way before anything else is done
             while sent:
-                await self._write_ledger(*outcome.learn(*await _oldest(sent)))
+                await self._write_ledger(lease, *outcome.learn(*await _oldest(sent)))
         except BaseException:
             self._doubt.begin(action for chunk, _ in sent for action in chunk)
             raise
@@ -435,11 +437,12 @@ class Reconciler:
             await asyncio.gather(*(task for _, task in sent), return_exceptions=True)
         return outcome.refusals
 
-    async def _write_ledger(self, put: Collection[Claim], drop: Collection[Claim]) -> None:
+    async def _write_ledger(self, lease: Lease, put: Collection[Claim], drop: Collection[Claim]) -> None:
         if not put and not drop:
             return
 
         def work(transaction: Transaction) -> None:
+            lease.check()
             transaction.drop_claims(self._service.instance, self.name, drop)
             transaction.put_claims(self._service.instance, self.name, put)
 

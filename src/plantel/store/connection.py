@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import sqlalchemy
 
 from plantel import errors
+from plantel.ports import Lease
 
 LikeRow = tuple[int, str, str]
 """campaign id, membername, folded interface"""
@@ -213,11 +214,11 @@ class Database(Translator, Protocol):
         ...
 
     @abstractmethod
-    def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[None]:
+    def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[Lease]:
         """As `ports.Store.lease`."""
         ...
 
     @abstractmethod
-    def close(self) -> None:
+    async def close(self) -> None:
         """Give back leases and whatever else is held; the connections are closed before."""
         ...

@@ -12,6 +12,7 @@ import struct
 from collections.abc import AsyncIterator
 
 from plantel import errors
+from plantel.ports import Lease
 
 _FLOCK = struct.Struct("hhqqi")
 """struct flock of 64-bit Linux: type, whence, start, length, pid."""
@@ -30,7 +31,7 @@ class Leases:
         self._here: dict[str, asyncio.Lock] = {}
 
     @contextlib.asynccontextmanager
-    async def hold(self, name: str, seconds: float) -> AsyncIterator[None]:
+    async def hold(self, name: str, seconds: float) -> AsyncIterator[Lease]:
         """Hold `name`. Raises TimeoutError where another holds it for `seconds`; StoreUnavailable."""
         place = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest())
         here = self._here.setdefault(name, asyncio.Lock())
@@ -43,10 +44,10 @@ class Leases:
                 here.release()
                 raise
         try:
-            yield
+            yield _Held(self, name)
         finally:
             try:
-                if self._file >= 0:  # else all was given back by `close`
+                if not self.closed:
                     self._lock(place, fcntl.F_UNLCK)
             finally:
                 here.release()
@@ -68,8 +69,25 @@ class Leases:
             raise errors.StoreUnavailable(detail=f"{self._path}: {error.strerror}") from error
         return True
 
+    @property
+    def closed(self) -> bool:
+        """Whether all was given back."""
+        return self._file < 0
+
     def close(self) -> None:
         """Give everything back."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+class _Held(Lease):
+    """Only its own process can give it up: one that is stopped keeps it."""
+
+    def __init__(self, leases: Leases, name: str) -> None:
+        self._leases = leases
+        self._name = name
+
+    def check(self) -> None:
+        if self._leases.closed:
+            raise errors.LeaseLost(name=self._name)

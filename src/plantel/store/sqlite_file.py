@@ -10,6 +10,7 @@ import sqlalchemy
 
 from plantel import errors
 from plantel.language import Text
+from plantel.ports import Lease
 from plantel.store import sqlite
 from plantel.store.connection import Database
 from plantel.store.lease import Leases
@@ -44,10 +45,10 @@ class SqliteFile(Database):
     def lock_schema(self, connection: sqlalchemy.Connection) -> None:
         _driver(connection).execute("BEGIN IMMEDIATE")
 
-    def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[None]:
+    def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[Lease]:
         return self._leases.hold(name, seconds)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._leases.close()
 
 

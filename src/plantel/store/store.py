@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 from plantel import errors
-from plantel.ports import Like, Transaction
+from plantel.ports import Lease, Like, Transaction
 from plantel.store.connection import Database
 from plantel.store.readers import Readers
 from plantel.store.writer import Writer
@@ -35,7 +35,7 @@ class SqlStore:
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._in_time(self._readers.read(work))
 
-    def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[None]:
+    def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[Lease]:
         return self._database.lease(name, seconds)
 
     async def changed_elsewhere(self) -> bool:
@@ -46,7 +46,7 @@ class SqlStore:
     async def close(self) -> None:
         await self._in_time(asyncio.to_thread(self._writer.close))
         await self._in_time(asyncio.to_thread(self._readers.close))
-        self._database.close()
+        await self._database.close()
 
     async def _in_time(self, answer: Awaitable[T]) -> T:
         """Raises StoreUnavailable where the answer does not come: what becomes of the work is then unknown."""

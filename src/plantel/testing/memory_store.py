@@ -14,7 +14,7 @@ from plantel.access import Token, User
 from plantel.batch import Batch, Change
 from plantel.drift import DriftRecord
 from plantel.plan import Claim
-from plantel.ports import Entry, Like, Transaction
+from plantel.ports import Entry, Lease, Like, Transaction
 from plantel.roster import Campaign, Member, fold
 
 T = TypeVar("T")
@@ -91,13 +91,13 @@ class MemoryStore:
         return result
 
     @asynccontextmanager
-    async def lease(self, name: str, seconds: float) -> AsyncIterator[None]:
+    async def lease(self, name: str, seconds: float) -> AsyncIterator[Lease]:
         self._check_open()
         lock = self._data.leases.setdefault(name, asyncio.Lock())
         async with asyncio.timeout(seconds):
             await lock.acquire()
         try:
-            yield
+            yield _MemoryLease(self._check_open, name)
         finally:
             lock.release()
 
@@ -115,6 +115,18 @@ class MemoryStore:
     def _check_open(self) -> None:
         if self._closed:
             raise errors.StoreUnavailable(detail="closed")
+
+
+class _MemoryLease(Lease):
+    def __init__(self, check_open: Callable[[], None], name: str) -> None:
+        self._check_open = check_open
+        self._name = name
+
+    def check(self) -> None:
+        try:
+            self._check_open()
+        except errors.StoreUnavailable:
+            raise errors.LeaseLost(name=self._name) from None
 
 
 class _MemoryTransaction:

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 from plantel import errors
-from plantel.ports import Like, Transaction
+from plantel.ports import Lease, Like, Transaction
 from plantel.testing.memory_store import MemoryData, MemoryStore
 from tests.support.simulation.weather import Weather
 
@@ -35,7 +35,7 @@ class ShakyStore:
         await asyncio.sleep(self._weather.seconds())
         return result
 
-    def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[None]:
+    def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[Lease]:
         return self._inner.lease(name, seconds)
 
     async def changed_elsewhere(self) -> bool:
