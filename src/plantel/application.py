@@ -22,12 +22,12 @@ class Application:
     def intents(self, chunk: Sequence[Action]) -> list[Claim]:
         """The ledger lines of what is about to be sent, without what is not confirmed.
 
-        Where the answer is lost, an addition is ours all the same, and a pause or penalty that is found later must not
-        be taken for somebody else's.
+        Where the answer is lost, an addition is ours all the same, and a pause, a penalty or an absence that is found
+        later must not be taken for somebody else's.
         """
         lines: dict[Key, Claim] = {}
         for action in chunk:
-            if isinstance(action, Add):
+            if isinstance(action, Add | Remove):
                 lines[key(action)] = Claim(action.queue, action.interface, added=True)
             elif (line := self._changing.get(key(action))) is not None:
                 lines[key(action)] = line

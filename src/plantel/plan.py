@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from plantel.errors import InvalidItem, MemberNotOurs, PhoneNotUsable, PhoneShared, QueueMissing, SwitchRefused
-from plantel.phones import AS_SENT, PhoneRules
+from plantel.phones import AS_SENT, PhoneRules, shown
 from plantel.roster import Member, fold
 
 
@@ -76,12 +76,17 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     def key(self) -> tuple[str, str]:
         return fold(self.queue), fold(self.interface)
 
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether it is not known if the interface ever was there. A pause alone is also forgotten on purpose."""
+        return self.paused is None and self.penalty is None
+
 
 class Add(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """QueueAdd.
+    """QueueAdd. An empty `state_interface` is the interface itself.
 
-    An empty `state_interface` is the interface itself. `sent` is the roster's interface where that is another; it is
-    shown to people, not sent to the server.
+    `sent`, here and in the other actions, is the roster's interface where that is another; it is shown to people, not
+    sent to the server.
     """
 
     queue: str
@@ -94,10 +99,11 @@ class Add(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Remove(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """QueueRemove."""
+    """QueueRemove. What the roster called a phone that it no longer names is not known."""
 
     queue: str
     interface: str
+    sent: str = ""
 
 
 class Penalise(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -106,6 +112,7 @@ class Penalise(msgspec.Struct, frozen=True, gc=False, tag=True):
     queue: str
     interface: str
     penalty: int
+    sent: str = ""
 
 
 class Pause(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -114,6 +121,7 @@ class Pause(msgspec.Struct, frozen=True, gc=False, tag=True):
     queue: str
     interface: str
     paused: bool
+    sent: str = ""
 
 
 Action = Add | Remove | Penalise | Pause
@@ -262,6 +270,11 @@ class _Wanted(NamedTuple):
     interface: str
     state_interface: str
 
+    @property
+    def sent(self) -> str:
+        """The roster's interface where that is another, else empty."""
+        return "" if self.interface == self.member.interface else self.member.interface
+
 
 class _Share:
     """What one campaign wants of this server: its members by folded interface, and those who cannot have theirs."""
@@ -335,7 +348,7 @@ class _Draft:
             line = lines.get(phone)
             if there is not None:
                 self._adjust(queue, wanted, there, line)
-            elif line is None or line.paused is None or self._drifted(DriftKind.REMOVED, wanted, None):
+            elif line is None or line.unconfirmed or self._drifted(DriftKind.REMOVED, wanted, None):
                 self._add(self.additions, queue, wanted, line)
         for phone, line in lines.items():
             if phone in members:
@@ -353,8 +366,7 @@ class _Draft:
 
     def _add(self, to: list[Action], queue: str, wanted: _Wanted, line: Claim | None) -> None:
         member, interface, state = wanted
-        sent = "" if interface == member.interface else member.interface
-        to.append(Add(queue, interface, member.membername, member.penalty, member.paused, state, sent))
+        to.append(Add(queue, interface, member.membername, member.penalty, member.paused, state, wanted.sent))
         self.claims.append(Claim(queue, interface, added=True, paused=member.paused, penalty=member.penalty))
         if line is not None and line.added:
             self.ours.add(line.key)
@@ -366,24 +378,24 @@ class _Draft:
         if renamed or (state and fold(state) != fold(there.state_interface)):
             if ours and there.membership is Membership.DYNAMIC:
                 # Asterisk has no action that changes a member's name or state interface
-                self.adjustments.append(Remove(queue, there.interface))
+                self.adjustments.append(Remove(queue, there.interface, wanted.sent))
                 self._add(self.adjustments, queue, wanted, line)
                 return
             if renamed:
-                self.blocked.append(Blocked(member, MemberNotOurs, there.interface))
+                self.blocked.append(Blocked(member, MemberNotOurs, shown(member.interface, there.interface)))
         claim = Claim(queue, interface, added=ours, paused=member.paused, penalty=member.penalty)
         news = line is None or line.penalty != member.penalty or line.paused is not member.paused
         agrees = True
         if there.penalty != member.penalty and (
             line is None or line.penalty != member.penalty or self._drifted(DriftKind.PENALTY, wanted, there)
         ):
-            self.adjustments.append(Penalise(queue, there.interface, member.penalty))
+            self.adjustments.append(Penalise(queue, there.interface, member.penalty, wanted.sent))
             agrees = False
         if there.paused is not member.paused:
             # never paused since it came into the queue: the pause was lost with a restart, nobody ended it
             lost = not (there.paused or there.once_paused)
             if line is None or line.paused is not member.paused or lost:
-                self.adjustments.append(Pause(queue, there.interface, member.paused))
+                self.adjustments.append(Pause(queue, there.interface, member.paused, wanted.sent))
                 agrees = False
                 news = True
             else:

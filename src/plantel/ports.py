@@ -14,12 +14,12 @@ import msgspec
 
 from plantel.access import Token, User
 from plantel.batch import Batch, Change
-from plantel.closeup import Closeup
 from plantel.device import DeviceState
 from plantel.drift import DriftRecord
 from plantel.errors import SwitchRefused
 from plantel.plan import Action, Claim, Snapshot
 from plantel.roster import Campaign, Member
+from plantel.why.closeup import Closeup
 
 T = TypeVar("T")
 
@@ -65,6 +65,13 @@ class Transaction(Protocol):
 
     def members_like(self, instance: str, items: Sequence[Member]) -> list[Member]:
         """At least the present members that share the agent or the phone with one of `items`, in its campaign."""
+        ...
+
+    def unlike(self, instance: str, items: Sequence[Member]) -> tuple[Sequence[Member], list[Member]]:
+        """The items that are not in the roster just so, in their order, and `members_like` of these.
+
+        `items` must be distinct (`batch.settle`), their campaigns spelled as declared.
+        """
         ...
 
     def record(self, batch: Batch, changes: Sequence[Change]) -> int:

@@ -24,7 +24,7 @@ from plantel.contest import Contests
 from plantel.doubt import Doubt, Key, key
 from plantel.drift import DriftRecord, DriftWatch
 from plantel.echo import Echoes
-from plantel.phones import AS_SENT, PhoneRules
+from plantel.phones import AS_SENT, PhoneRules, shown
 from plantel.plan import (
     Action,
     Add,
@@ -303,7 +303,6 @@ class Reconciler:
         )
         lines = [claim for claim in claims if claim.key in keys]
         wanted = [member for member in members if (fold(member.campaign), member.phone) in keys]
-        self._doubt.look(lines)
         return revision, plan(wanted, snapshot, lines, obliged=self.carries, repair=self._repair)
 
     @asynccontextmanager
@@ -374,7 +373,7 @@ class Reconciler:
             )
 
         revision, members, claims = await self._store.read(work)
-        self._doubt.look(claims)
+        self._doubt.look(claims, queues)
         if len(members) + len(claims) < LARGE:
             found = self._plan(members, snapshot, claims)
         else:
@@ -407,7 +406,10 @@ class Reconciler:
         if held:
             asyncio.get_running_loop().call_later(wait, self._mark, {fold(one.queue) for one in held})
         return due, {
-            key(one): errors.MemberContested(server=self.name, queue=one.queue, interface=one.interface) for one in held
+            key(one): errors.MemberContested(
+                server=self.name, queue=one.queue, interface=shown(one.sent or one.interface, one.interface)
+            )
+            for one in held
         }
 
     async def _apply(self, lease: Lease, found: Plan) -> dict[Key, errors.PlantelError]:
@@ -558,6 +560,5 @@ async def _oldest(
 
 
 def _drifted(drift: Drift, server: str) -> errors.PlantelError:
-    return errors.MemberDrifted(
-        server=server, queue=drift.member.campaign, interface=drift.interface, kind=str(drift.kind)
-    )
+    phone = shown(drift.member.interface, drift.interface)
+    return errors.MemberDrifted(server=server, queue=drift.member.campaign, interface=phone, kind=str(drift.kind))

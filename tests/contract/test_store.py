@@ -718,12 +718,12 @@ async def test_the_reason_of_an_observed_pause_is_journalled(store: Store) -> No
 
 
 async def test_a_pause_is_forgotten_on_every_server_of_the_instance(store: Store) -> None:
-    ana, eva = Claim("Ventas->", "SIP/1001", True, True), Claim("Ventas->", "SIP/1002", False, False)
+    ana, eva = Claim("Ventas->", "SIP/1001", True, True, 3), Claim("Ventas->", "SIP/1002", False, False)
     for instance, server in (("acme", "pbx1"), ("acme", "pbx2"), ("acme", "pbx3"), ("globex", "pbx1")):
         await store.write(lambda t, i=instance, s=server: t.put_claims(i, s, [ana, eva]))  # type: ignore[misc]  # mypy
     named = [Member("VENTAS->", "ana", "sip/1001"), Member("Cobros", "eva", "SIP/1002")]
     await store.write(lambda t: t.forget_pauses("acme", named))
-    forgotten = Claim("Ventas->", "SIP/1001", True, None)
+    forgotten = Claim("Ventas->", "SIP/1001", True, None, 3)
     for server in ("pbx1", "pbx2", "pbx3"):
         assert await store.read(lambda t, s=server: t.claims("acme", s)) == [forgotten, eva]  # type: ignore[misc]
     assert await store.read(lambda t: t.claims("globex", "pbx1")) == [ana, eva]

@@ -12,7 +12,6 @@ import anyio.to_thread
 import pytest
 
 from plantel.ami import AmiSwitch
-from plantel.closeup import QueueRules
 from plantel.device import DeviceState
 from plantel.errors import ActionRefused, MemberNotDynamic, QueueMissing, SwitchRefused, SwitchUnreachable
 from plantel.plan import Action, Add, LiveMember, Membership, Pause, Penalise, Remove, Snapshot, plan
@@ -22,6 +21,7 @@ from plantel.testing.ami_server import AmiServer
 from plantel.testing.app_queue import AppQueue
 from plantel.testing.asterisk import AmiUser, PrivateAsterisk
 from plantel.testing.fake_switch import FakeSwitch
+from plantel.why.closeup import QueueRules
 from tests.support.asterisks import VERSIONS
 
 pytestmark = pytest.mark.anyio

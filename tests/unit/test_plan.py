@@ -129,6 +129,15 @@ def test_an_attempt_that_was_never_confirmed_is_no_drift() -> None:
     assert one([ANA], [msgspec.structs.replace(LIVE, penalty=3)], [intent]).drifts == ()
 
 
+def test_a_pause_declared_for_a_member_that_is_gone_does_not_make_its_addition_unconfirmed() -> None:
+    forgotten = msgspec.structs.replace(OURS, paused=None)
+    found = plan([ANA], Snapshot({QUEUE: ()}), [forgotten], repair=False)
+    assert (found.actions, [drift.kind for drift in found.drifts]) == ((), [DriftKind.REMOVED])
+    never = msgspec.structs.replace(forgotten, penalty=None)
+    (add,) = plan([ANA], Snapshot({QUEUE: ()}), [never], repair=False).actions
+    assert isinstance(add, Add)
+
+
 def test_without_repair_drifts_are_told_and_the_rosters_changes_are_made() -> None:
     def observing(desired: Member, live: list[LiveMember]) -> Plan:
         return plan([desired], Snapshot({QUEUE: tuple(live)}), [OURS], repair=False)
@@ -156,6 +165,25 @@ def test_a_mapped_phone_is_added_and_claimed_as_the_server_calls_it_and_tells_wh
     (observed,) = one([ANA], [there], found.claims, RULES).observed
     assert observed.member == msgspec.structs.replace(ANA, paused=True)
     assert observed.claim.interface == "PJSIP/1001"
+
+
+def test_every_change_of_a_mapped_phone_tells_what_was_sent() -> None:
+    line = Claim(QUEUE, "PJSIP/1001", added=True, paused=False, penalty=0)
+    wanted = msgspec.structs.replace(ANA, penalty=3, paused=True)
+    assert one([wanted], [LiveMember("PJSIP/1001", "ana")], [line], RULES).actions == (
+        Penalise(QUEUE, "PJSIP/1001", 3, sent="SIP/1001"),
+        Pause(QUEUE, "PJSIP/1001", paused=True, sent="SIP/1001"),
+    )
+    other = [LiveMember("PJSIP/1001", "eva")]
+    assert one([ANA], other, [line], RULES).actions == (
+        Remove(QUEUE, "PJSIP/1001", sent="SIP/1001"),
+        Add(QUEUE, "PJSIP/1001", "ana", 0, paused=False, sent="SIP/1001"),
+    )
+    (blocked,) = one([ANA], other, phones=RULES).blocked
+    assert blocked.reason("pbx1").say("en").startswith("pbx1: SIP/1001 -> PJSIP/1001 stands in Ventas-> under")
+    assert one([], [LiveMember("PJSIP/1001", "ana")], [line], RULES).actions == (Remove(QUEUE, "PJSIP/1001"),), (
+        "the roster does not name it any more"
+    )
 
 
 def test_a_new_rule_takes_the_phone_of_the_old_name_off_once_the_new_one_is_there() -> None:

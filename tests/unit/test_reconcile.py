@@ -19,6 +19,7 @@ from plantel.testing.app_queue import Answer
 from plantel.testing.fake_switch import FakeSwitch
 from plantel.testing.memory_store import MemoryData, MemoryStore
 from tests.support.door import OPERATOR, SetClock
+from tests.support.virtual_time import VirtualTimeLoop
 
 pytestmark = pytest.mark.anyio
 
@@ -385,6 +386,48 @@ async def test_what_was_never_answered_is_not_ours_for_ever(monkeypatch: pytest.
     switch.pbx.add(VENTAS, "SIP/1001", "ana", 0, paused=False)
     assert (await site.only.run_once()).agreed
     assert shown(switch) == [("ana", "SIP/1001", 0, False)]
+
+
+async def test_a_removal_that_was_never_answered_is_not_taken_for_somebody_elses() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch, repair=False)
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
+    switch.cut_after = 1
+    with pytest.raises(errors.SwitchUnreachable):
+        await site.only.run_once()
+    assert shown(switch) == []
+    await site.add(member("eva"))
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("eva", "SIP/1001", 0, False)]
+
+
+def test_what_another_process_sent_without_an_answer_may_arrive_late_again_and_again() -> None:
+    async def story() -> None:
+        switch = FakeSwitch(queues=[VENTAS])
+        data = MemoryData()
+        one, other = Site(switch, data=data), Site(FakeSwitch(pbx=switch.pbx), data=data)
+        await one.only.run_once()
+        await other.only.run_once()
+        switch.aftermath = lambda: 5.0
+        for _ in range(2):
+            await one.add(member())
+            switch.cut_after = 0
+            with pytest.raises(errors.SwitchUnreachable):
+                await one.only.run_once()
+            await one.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
+            await other.only.run_once()
+            await asyncio.sleep(5)
+            switch.pbx.catch_up()
+            assert shown(switch) == [("ana", "SIP/1001", 0, False)], "it has arrived"
+            assert (await other.only.run_once()).agreed
+            assert shown(switch) == []
+            await asyncio.sleep(60)
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(story())
 
 
 async def test_a_penalty_that_arrived_does_not_confirm_the_pause_that_did_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from plantel.closeup import Seat
 from plantel.plan import LiveMember, Membership
+from plantel.why.closeup import Seat
 
 Headers = Mapping[str, str]
 """Those of a QueueMember item."""

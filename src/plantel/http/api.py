@@ -26,13 +26,13 @@ from plantel.batch import Batch, Kind, Source
 from plantel.drift import DriftRecord
 from plantel.http.instance import Instance
 from plantel.http.problems import headers, statuses
-from plantel.inquiry import inquire
 from plantel.language import Language
 from plantel.ports import Entry
 from plantel.reconcile import State as ServerState
-from plantel.report import Explanation
 from plantel.roster import Member, Origin, parse_member
 from plantel.service import Receipt
+from plantel.why.inquiry import inquire
+from plantel.why.report import Explanation
 
 AnyRequest = Request[Any, Any, State]
 AnyConnection = ASGIConnection[Any, Any, Any, State]

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
-from plantel.closeup import QueueRules
 from plantel.plan import LiveMember
 from plantel.testing.app_queue import Answer, AppQueue
+from plantel.why.closeup import QueueRules
 
 Headers = Mapping[str, str]
 """An action as it was read."""

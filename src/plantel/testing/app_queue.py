@@ -10,10 +10,10 @@ from enum import StrEnum
 
 import msgspec
 
-from plantel.closeup import Closeup, QueueRules, Seat
 from plantel.device import DeviceState
 from plantel.plan import LiveMember, Membership
 from plantel.roster import fold
+from plantel.why.closeup import Closeup, QueueRules, Seat
 
 
 class Answer(StrEnum):

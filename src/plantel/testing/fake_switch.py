@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
-from plantel.closeup import Closeup
 from plantel.device import DeviceState
 from plantel.errors import (
     ActionRefused,
@@ -19,6 +18,7 @@ from plantel.plan import Action, Add, LiveMember, Pause, Penalise, Remove, Snaps
 from plantel.ports import Outcome
 from plantel.roster import fold
 from plantel.testing.app_queue import Answer, AppQueue
+from plantel.why.closeup import Closeup
 
 _VERBS: Mapping[type[Action], str] = {
     Add: "QueueAdd",

@@ -9,6 +9,8 @@ from copy import copy
 from datetime import datetime
 from typing import TypeVar
 
+import msgspec
+
 from plantel import errors
 from plantel.access import Token, User
 from plantel.batch import Batch, Change
@@ -173,6 +175,11 @@ class _MemoryTransaction:
     def members_like(self, instance: str, items: Sequence[Member]) -> list[Member]:
         return self.members(instance, [item.campaign for item in items])
 
+    def unlike(self, instance: str, items: Sequence[Member]) -> tuple[Sequence[Member], list[Member]]:
+        present = self.members_like(instance, items)
+        there = set(present)
+        return [item for item in items if item not in there], present
+
     def record(self, batch: Batch, changes: Sequence[Change]) -> int:
         state = self._writing()
         if batch.id in state.batches:
@@ -329,7 +336,7 @@ class _MemoryTransaction:
         keys = {(fold(member.campaign), member.phone) for member in members}
         for (owner, _), lines in self._writing().claims.items():
             for key in keys & lines.keys() if owner == instance else ():
-                lines[key] = Claim(lines[key].queue, lines[key].interface, lines[key].added)
+                lines[key] = msgspec.structs.replace(lines[key], paused=None)
 
 
 def _arrive(roster: dict[str, Member], members: list[Member]) -> None:

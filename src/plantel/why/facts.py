@@ -2,11 +2,11 @@
 
 import msgspec
 
-from plantel.closeup import Closeup
 from plantel.device import DeviceState
 from plantel.errors import PlantelError
 from plantel.ports import Entry
 from plantel.roster import Member
+from plantel.why.closeup import Closeup
 
 
 class Trace(msgspec.Struct, frozen=True):

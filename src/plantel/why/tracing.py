@@ -4,9 +4,9 @@ import difflib
 
 from plantel import errors
 from plantel.access import Actor
-from plantel.facts import Trace
 from plantel.ports import Transaction
 from plantel.roster import Member, fold, is_interface
+from plantel.why.facts import Trace
 
 SIMILAR_MOST = 3
 """Names offered in place of one that nobody has."""
