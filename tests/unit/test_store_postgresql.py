@@ -18,7 +18,7 @@ from plantel import errors
 from plantel.access import Role, User
 from plantel.ports import Lease, Transaction
 from plantel.roster import Member
-from plantel.store import open_store, postgresql, postgresql_database, postgresql_lease, shown
+from plantel.store import open_store, postgresql, postgresql_database, session_lease, shown
 from plantel.store.store import SqlStore
 from plantel.testing.postgresql import PrivatePostgresql
 from tests.support.rosters import NOON, added, declared
@@ -48,9 +48,9 @@ def server() -> Iterator[PrivatePostgresql]:
 
 @pytest.fixture
 def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgresql_lease, "LEASE_SECONDS", 1.5)
-    monkeypatch.setattr(postgresql_lease, "VALID_SECONDS", 1.0)
-    monkeypatch.setattr(postgresql_lease, "BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(session_lease, "LEASE_SECONDS", 1.5)
+    monkeypatch.setattr(session_lease, "VALID_SECONDS", 1.0)
+    monkeypatch.setattr(session_lease, "BEAT_SECONDS", 0.2)
 
 
 async def roster(store: SqlStore) -> list[Member]:
@@ -330,7 +330,7 @@ async def _gone(lease: Lease) -> None:
 HOLDER = """
 import asyncio, sys
 from plantel import errors
-from plantel.store import open_store, postgresql_lease as lease
+from plantel.store import open_store, session_lease as lease
 
 lease.LEASE_SECONDS, lease.VALID_SECONDS, lease.BEAT_SECONDS = 1.5, 1.0, 0.2
 
@@ -391,7 +391,7 @@ async def test_a_node_that_is_killed_gives_its_lease_back_at_once(postgresql_url
         assert process.stdout is not None
         assert await asyncio.to_thread(process.stdout.readline) == "held\n"
         process.kill()
-        async with other.lease("pbx1", postgresql_lease.LEASE_SECONDS - 1) as lease:
+        async with other.lease("pbx1", session_lease.LEASE_SECONDS - 1) as lease:
             lease.check()
     await other.close()
 
@@ -400,7 +400,7 @@ async def test_a_node_that_is_killed_gives_its_lease_back_at_once(postgresql_url
 async def test_a_lease_stands_while_its_node_lives(postgresql_url: str) -> None:
     store = open_store(postgresql_url)
     async with store.lease("pbx1", 5) as lease:
-        await asyncio.sleep(2 * postgresql_lease.LEASE_SECONDS)  # it is time that would end it
+        await asyncio.sleep(2 * session_lease.LEASE_SECONDS)  # it is time that would end it
         lease.check()
     await store.close()
 
@@ -425,7 +425,7 @@ async def test_nobody_is_given_a_lease_before_the_old_ones_have_run_out(server: 
                 try:
                     async with other.lease("pbx1", 10):
                         assert gone.done()
-                        assert loop.time() - held_until >= postgresql_lease.VALID_SECONDS
+                        assert loop.time() - held_until >= session_lease.VALID_SECONDS
                         break
                 except errors.StoreUnavailable:
                     await asyncio.sleep(0.02)

@@ -14,7 +14,8 @@ from plantel.ports import Lease
 from plantel.store import postgresql
 from plantel.store.connection import Database
 from plantel.store.postgresql import PostgresqlConnection
-from plantel.store.postgresql_lease import PostgresqlLeases
+from plantel.store.postgresql_lease import PostgresqlLeaseSession
+from plantel.store.session_lease import SessionLeases
 
 OLDEST = 150000
 """PostgreSQL 15."""
@@ -48,7 +49,7 @@ class PostgresqlDatabase(Database):
         self.engine = sqlalchemy.create_engine(
             "postgresql+psycopg://", creator=self._open, poolclass=NullPool, isolation_level="AUTOCOMMIT"
         )
-        self._leases = PostgresqlLeases(self._parameters)
+        self._leases = SessionLeases(lambda: PostgresqlLeaseSession.open(self._parameters))
 
     @staticmethod
     def shown(url: str) -> str:
