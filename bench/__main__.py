@@ -20,8 +20,8 @@ from bench.machine import environment, file_system
 from bench.measure import QUICK, BenchFailed, Scale
 from bench.process import ROOT
 from bench.report import Report
-from plantel.testing.asterisk import AsteriskFailed
 from plantel.testing.installation import AsteriskMissing
+from plantel.testing.private_server import ServerFailed
 
 BENCHMARKS: dict[str, Callable[[Scale, Report, Path], None]] = {
     "serving": serving.measure,
@@ -61,7 +61,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         report, where = run(list(dict.fromkeys(chosen.name)) or list(BENCHMARKS), scale)
-    except (BenchFailed, AsteriskMissing, AsteriskFailed) as error:
+    except (BenchFailed, AsteriskMissing, ServerFailed) as error:
         sys.exit(f"bench: {error}")
     print(f"{report.markdown()}\n\n{where}")
     if chosen.plots:

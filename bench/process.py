@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from bench.measure import BenchFailed
-from plantel.testing.asterisk import free_port
+from plantel.testing.private_server import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 START, STOP = 20.0, 30.0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from plantel.testing import installation as installations
-from plantel.testing.asterisk import AsteriskFailed, PrivateAsterisk
+from plantel.testing.asterisk import PrivateAsterisk
 from plantel.testing.installation import (
     AsteriskMissing,
     Installation,
@@ -14,6 +14,7 @@ from plantel.testing.installation import (
     own_installation,
     unpacked_installation,
 )
+from plantel.testing.private_server import ServerFailed
 
 pytestmark = pytest.mark.asterisk
 
@@ -34,7 +35,7 @@ def test_it_runs_while_entered_and_keeps_its_ports_over_a_restart(tmp_path: Path
         assert asterisk.ami_port == port
         asterisk.kill()
         assert not running(second)
-        with pytest.raises(AsteriskFailed):
+        with pytest.raises(ServerFailed):
             asterisk.cli("queue show")
     assert asterisk.pid is None
 
@@ -43,7 +44,7 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path, installa
     asterisk = PrivateAsterisk(tmp_path, queues={}, installation=installation)
     with (tmp_path / "etc" / "modules.conf").open("a") as file:
         file.write("require = no_such_module.so\n")
-    with pytest.raises(AsteriskFailed, match="no_such_module"):
+    with pytest.raises(ServerFailed, match="no_such_module"):
         asterisk.start()
     assert asterisk.pid is None
 
@@ -84,5 +85,5 @@ def test_the_two_versions_name_their_phones_as_they_dial_them(version: str, inst
 
 
 def test_a_directory_too_deep_for_a_socket_is_told(tmp_path: Path) -> None:
-    with pytest.raises(AsteriskFailed, match="longer than"):
+    with pytest.raises(ServerFailed, match="longer than"):
         PrivateAsterisk(tmp_path / ("x" * 100), queues={})

@@ -255,7 +255,7 @@ async def _load(store: SqlStore, stop: asyncio.Event) -> set[Member]:
     return answered
 
 
-@pytest.mark.parametrize("end", ["stop", "crash"])
+@pytest.mark.parametrize("end", ["stop", "kill"])
 async def test_nothing_that_was_answered_is_lost_with_the_server(server: PrivatePostgresql, end: str) -> None:
     store = open_store(server.database("plantel"))
     await store.write(declared("Ventas->"))
@@ -406,7 +406,7 @@ async def test_a_lease_stands_while_its_node_lives(postgresql_url: str) -> None:
 
 
 @pytest.mark.usefixtures("short_leases")
-@pytest.mark.parametrize("end", ["stop", "crash", "one process"])
+@pytest.mark.parametrize("end", ["stop", "kill", "one process"])
 async def test_nobody_is_given_a_lease_before_the_old_ones_have_run_out(server: PrivatePostgresql, end: str) -> None:
     url = server.database("plantel")
     one, other = open_store(url), open_store(url)

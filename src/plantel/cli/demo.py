@@ -14,8 +14,9 @@ from pathlib import Path
 from plantel.cli.output import tell
 from plantel.cli.serve import DEMO_CAMPAIGN, DEMO_PHONE, DEMO_TOKEN, demo_call
 from plantel.testing import sipp
-from plantel.testing.asterisk import AsteriskFailed, PrivateAsterisk
+from plantel.testing.asterisk import PrivateAsterisk
 from plantel.testing.installation import AsteriskMissing
+from plantel.testing.private_server import ServerFailed
 
 START = 20.0
 """Seconds for the service to start and find the campaign, and for a change to be live."""
@@ -29,7 +30,7 @@ def demo() -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="plantel-demo-") as folder:
             asyncio.run(_show(Path(folder)))
-    except (AsteriskMissing, AsteriskFailed, sipp.SippMissing, sipp.SippFailed, DemoFailed, TimeoutError) as error:
+    except (AsteriskMissing, ServerFailed, sipp.SippMissing, sipp.SippFailed, DemoFailed, TimeoutError) as error:
         print(f"plantel: {str(error) or type(error).__name__}", file=sys.stderr)
         sys.exit(1)
 

@@ -4,23 +4,17 @@ For tests and demonstrations. Needs an `Installation` (`scripts/debian-packages`
 nothing of what may be configured on the machine. Boots in a third of a second.
 """
 
-import contextlib
 import os
-import random
 import re
 import secrets
-import signal
 import socket
-import subprocess
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
 from plantel.testing.installation import Installation, own_installation
+from plantel.testing.private_server import PrivateServer, ServerFailed, free_port
 
 _MODULES = (
     "res_sorcery_config",
@@ -63,16 +57,10 @@ _EMPTY_FILES = (
 _QUEUE_DEFAULTS = {"strategy": "ringall", "timeout": "5", "retry": "1", "ringinuse": "no"}
 _SOCKET_PATH_MOST = 107  # sun_path, less its NUL
 
-# Below the ports that the kernel gives to outgoing connections, so that none of those takes one during a restart.
-_PORTS = range(16000, 32000)
 _RTP_PORTS = range(10000, 15999)
 
 # What a queue name may not hold in queues.conf or as an argument in extensions.conf.
 _UNUSABLE = re.compile(r'[\x00-\x1f\x7f\[\],;|"$\\]')
-
-
-class AsteriskFailed(Exception):
-    """Asterisk did not do what was needed in time; the message holds the end of its log."""
 
 
 class AmiUser(msgspec.Struct, frozen=True):
@@ -87,16 +75,7 @@ class AmiUser(msgspec.Struct, frozen=True):
         return f"AmiUser({self.name!r}, read={self.read!r}, write={self.write!r})"
 
 
-def free_port(kind: socket.SocketKind) -> int:
-    """A port of 127.0.0.1 on which nothing listens now. Another program may take it meanwhile."""
-    for port in random.SystemRandom().sample(_PORTS, 100):
-        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AsteriskFailed("no free port on 127.0.0.1")
-
-
-class PrivateAsterisk:
+class PrivateAsterisk(PrivateServer):
     """An Asterisk of one's own.
 
     queues    the queues by name, each with lines of its section in queues.conf, such as `member => SIP/9001,0,Sam` or,
@@ -108,9 +87,11 @@ class PrivateAsterisk:
     The context `agents` reaches a phone by its name (`Local/1001@agents/n`); a hint of that name shows the device
     `Custom:1001`, for `devstate change`.
 
-    As a context manager it is started and stopped. Methods block; from a coroutine, call them in a thread. A file
-    written here is rewritten by `configure` only, so a test may add to one and `restart`.
+    A file written here is rewritten by `configure` only, so a test may add to one and `restart`.
     """
+
+    name = "Asterisk"
+    _logs = ("log/console", "log/messages")
 
     def __init__(
         self,
@@ -126,8 +107,7 @@ class PrivateAsterisk:
         """`installation`: the machine's own without it. `ring_seconds`: how long a caller stays in a queue where nobody
         answers. Raises AsteriskMissing.
         """
-        self.directory = directory.resolve()
-        self.host = "127.0.0.1"
+        super().__init__(directory.resolve())
         self.ami_port = free_port(socket.SOCK_STREAM)
         self.sip_port = free_port(socket.SOCK_DGRAM)
         self.phones = {phone: free_port(socket.SOCK_DGRAM) for phone in phones}
@@ -135,11 +115,10 @@ class PrivateAsterisk:
         self.extensions: dict[str, str] = {}
         self._persistent_members = persistent_members
         self._ring_seconds = ring_seconds
-        self._process: subprocess.Popen[bytes] | None = None
         self._installation = installation or own_installation()
         socket_path = self.directory / "run" / "asterisk.ctl"
         if len(os.fsencode(socket_path)) > _SOCKET_PATH_MOST:
-            raise AsteriskFailed(f"{socket_path} is longer than the path of a socket may be")
+            raise ServerFailed(f"{socket_path} is longer than the path of a socket may be")
         self._lay_out((self.user, *users))
         self._program = self._installation.startable(self.directory)
         self._write_queues(queues)
@@ -148,89 +127,9 @@ class PrivateAsterisk:
         """What a member with this phone is called: `SIP/1001`, or `PJSIP/1001` where there is no `chan_sip`."""
         return f"{self._installation.technology}/{phone}"
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def pid(self) -> int | None:
-        """The process, while it runs."""
-        process = self._process
-        return process.pid if process is not None and process.poll() is None else None
-
-    def start(self, seconds: float = 30.0) -> None:
-        """Start, and return once it has fully booted. Raises AsteriskFailed after `seconds`, or when it exits."""
-        assert self.pid is None, "it is running"
-        with (self.directory / "log" / "console").open("ab") as console:
-            self._process = subprocess.Popen(  # noqa: S603 - the program found on the path, on files of our own
-                [self._program, "-f", "-C", str(self._conf("asterisk.conf"))],
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=console,
-                cwd=self.directory,
-                start_new_session=True,  # a Ctrl-C at the terminal is for whoever started us, who then stops it
-            )
-        try:
-            self._wait_until_booted(seconds)
-        except BaseException:
-            self.kill()
-            raise
-
-    def stop(self, seconds: float = 10.0) -> None:
-        """Shut down, by force after `seconds`. Does nothing where it is not running."""
-        process = self._process
-        if process is None:
-            return
-        process.terminate()
-        self.thaw()
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._process = None
-
-    def kill(self) -> None:
-        """End it at once (SIGKILL), as a crash does."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def restart(self) -> None:
-        """Stop, then start on the same ports."""
-        self.stop()
-        self.start()
-
-    def freeze(self) -> None:
-        """Let it hang (SIGSTOP): connections stay open and nothing answers."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it go on after `freeze`."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
-
     def cli(self, command: str, seconds: float = 10.0) -> str:
-        """What Asterisk's command line prints for `command`. Raises AsteriskFailed where it cannot be reached."""
-        try:
-            done = subprocess.run(  # noqa: S603 - as in `start`; there is no shell
-                [self._program, "-n", "-C", str(self._conf("asterisk.conf")), "-rx", command],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise AsteriskFailed(f"no answer to {command!r} within {seconds} s") from error
-        if done.returncode:
-            raise AsteriskFailed((done.stderr or done.stdout).decode(errors="replace").strip())
-        return done.stdout.decode(errors="surrogateescape")
+        """What Asterisk's command line prints for `command`. Raises ServerFailed where it cannot be reached."""
+        return self._run(*self._of_ours("-n"), "-rx", command, seconds=seconds)
 
     def configure(self, queues: Mapping[str, Sequence[str]]) -> None:
         """Replace the queues, as an administrator would: write the files, then reload."""
@@ -238,35 +137,23 @@ class PrivateAsterisk:
         self.cli("queue reload all")
         self.cli("dialplan reload")
 
-    def _wait_until_booted(self, seconds: float) -> None:
-        assert self._process is not None
-        deadline = time.monotonic() + seconds
-        while not self._booted(deadline):
-            if self._process.poll() is not None:
-                raise AsteriskFailed(f"Asterisk exited with {self._process.returncode}\n{self._log_end()}")
-            if time.monotonic() >= deadline:
-                raise AsteriskFailed(f"Asterisk has not booted within {seconds} s\n{self._log_end()}")
-            time.sleep(0.02)  # until its control socket is there; only asking again tells
+    def _command(self) -> Sequence[str | Path]:
+        return self._of_ours("-f")
+
+    def _of_ours(self, option: str) -> Sequence[str | Path]:
+        return self._program, option, "-C", self._conf("asterisk.conf")
+
+    def _answers(self) -> bool:
+        try:
+            if "fully booted" not in self.cli("core waitfullybooted", seconds=1):
+                return False
+        except ServerFailed:
+            return False
         try:
             socket.create_connection((self.host, self.ami_port), timeout=5).close()
         except OSError as error:
-            raise AsteriskFailed(f"AMI does not listen on port {self.ami_port}: {error}\n{self._log_end()}") from error
-
-    def _booted(self, deadline: float) -> bool:
-        left = deadline - time.monotonic()
-        try:
-            return left > 0 and "fully booted" in self.cli("core waitfullybooted", left)
-        except AsteriskFailed:
-            return False
-
-    def _log_end(self) -> str:
-        lines = [
-            line
-            for name in ("console", "messages")
-            if (path := self.directory / "log" / name).exists()
-            for line in path.read_text(errors="replace").splitlines()[-20:]
-        ]
-        return "\n".join(lines)
+            raise ServerFailed(f"AMI does not listen on port {self.ami_port}: {error}\n{self.log_end()}") from error
+        return True
 
     def _conf(self, name: str) -> Path:
         return self.directory / "etc" / name

@@ -15,6 +15,7 @@ from typing import Self
 import msgspec
 
 from plantel.testing.asterisk import PrivateAsterisk
+from plantel.testing.guard import Guard
 
 _SCENARIOS = Path(__file__).with_name("sipp_scenarios")
 
@@ -36,6 +37,7 @@ class _Scenario:
         self._log = asyncio.StreamReader()
         self._pipe: asyncio.ReadTransport | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self._guard: Guard | None = None
 
     async def start(self) -> None:
         """Start the process. Raises SippMissing."""
@@ -59,6 +61,8 @@ class _Scenario:
                 start_new_session=True,
                 env={**os.environ, "TERM": "dumb"},
             )
+            with contextlib.suppress(ProcessLookupError):
+                self._guard = Guard(self._process.pid)
         except BaseException:
             await self.stop()
             raise
@@ -87,6 +91,8 @@ class _Scenario:
                     os.kill(self._process.pid, signal.SIGKILL)
             await self._read_errors()
             await self._process.wait()
+        if self._guard is not None:
+            await asyncio.to_thread(self._guard.close)
         if self._pipe is not None:
             self._pipe.close()
 
