@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import pymysql  # type: ignore[import-untyped]  # it comes without types
+import pymysql
+from pymysql.cursors import Cursor
 
 from bench.measure import BenchFailed
 from bench.raw import ASTRAY, BATCH, LINE, MEMBER, REFUSED, LineRow, MemberRow, batch_row
@@ -29,9 +30,9 @@ class Mariadb:
         place = urlsplit(url)
         connection = pymysql.connect(
             host=place.hostname,
-            port=place.port,
+            port=place.port or 3306,
             user=place.username,
-            password=place.password,
+            password=place.password or "",
             database=place.path.removeprefix("/"),
             charset="utf8mb4",
             autocommit=True,
@@ -60,7 +61,7 @@ class RawMariadb:
 
     ways: tuple[str, ...] = ("executemany",)
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: "pymysql.Connection[Cursor]") -> None:
         self._connection = connection
         self._revision = -1
 
@@ -89,7 +90,6 @@ class RawMariadb:
     def insert(self, _way: str, members: Sequence[MemberRow], lines: Sequence[LineRow]) -> None:
         self._connection.begin()
         with self._connection.cursor() as cursor:
-            cursor.max_stmt_length = 1024 * 1024
             cursor.executemany(_MEMBER, members)
             cursor.executemany(_LINE, lines)
             cursor.execute(_BATCH, batch_row(lines))
@@ -109,5 +109,4 @@ class RawMariadb:
     def _rows(self, query: str) -> Sequence[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:
             cursor.execute(query)
-            found: Sequence[tuple[Any, ...]] = cursor.fetchall()
-            return found
+            return cursor.fetchall()

@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pymysql  # type: ignore[import-untyped]  # it comes without types
+import pymysql
 import pytest
 
 from plantel import errors

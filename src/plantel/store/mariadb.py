@@ -12,9 +12,9 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-import pymysql  # type: ignore[import-untyped]  # it comes without types
+import pymysql
 import sqlalchemy
-from pymysql.constants import ER, SERVER_STATUS  # type: ignore[import-untyped]  # the same
+from pymysql.constants import ER, SERVER_STATUS
 from sqlalchemy import event, exc
 
 from plantel import errors
@@ -140,14 +140,18 @@ def translated(error: BaseException) -> errors.StoreError | None:
     return errors.StoreUnavailable(detail=detail)
 
 
-class Driver(pymysql.connections.Connection):  # type: ignore[misc]  # it comes without types
+class Driver(pymysql.connections.Connection):
     """PyMySQL's connection, which after an error asks the server before it says whether there is a transaction."""
+
+    server_status: int
+    server_version: str
+    """Both are PyMySQL's; the types that there are for it leave them out."""
 
     _doubtful = False
 
     def query(self, sql: str | bytes, unbuffered: bool = False) -> int:
         try:
-            return int(super().query(sql, unbuffered))
+            return super().query(sql, unbuffered)
         except pymysql.MySQLError:
             self._doubtful = True  # an error does not tell whether it took the transaction along, as a deadlock does
             raise
@@ -407,7 +411,7 @@ class MariadbConnection(Connection):
         if self._waiting:
             waiting, self._waiting, self._size = self._waiting, [], 0
             with self._driver.cursor() as cursor:
-                cursor.execute(b";".join(statement for statement, _ in waiting))
+                cursor.execute(b";".join(statement for statement, _ in waiting))  # type: ignore[call-overload]  # bytes will do, too
                 for _, wanted in waiting:
                     if wanted is not None and cursor.rowcount != wanted:
                         missing = wanted - cursor.rowcount
@@ -418,11 +422,10 @@ class MariadbConnection(Connection):
         """The rows of the last of `statements`; what waits is sent first."""
         self._send()
         with self._driver.cursor() as cursor:
-            cursor.execute(b";".join(statements))
+            cursor.execute(b";".join(statements))  # type: ignore[call-overload]  # bytes will do, too
             for _ in statements[1:]:
                 cursor.nextset()
-            rows: Sequence[Any] = cursor.fetchall()
-            return rows
+            return cursor.fetchall()
 
 
 def _save(point: str) -> bytes:

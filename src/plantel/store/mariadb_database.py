@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import pymysql  # type: ignore[import-untyped]  # it comes without types
+import pymysql
 import sqlalchemy
-from pymysql.constants import CLIENT, CR, SERVER_STATUS  # type: ignore[import-untyped]  # the same
+from pymysql.constants import CLIENT, CR, SERVER_STATUS
 from sqlalchemy import create_engine, exc, make_url
 from sqlalchemy.pool import NullPool
 
@@ -126,7 +126,7 @@ class MariadbDatabase(Database):
         )
         driver.connect(self._socket())
         try:
-            _check_version(driver.get_server_info())
+            _check_version(driver.server_version)
             _check_durability(driver)
             with driver.cursor() as cursor:
                 cursor.execute(_SESSION, (IDLE_SECONDS, LOCK_SECONDS))

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pymysql  # type: ignore[import-untyped]  # it comes without types
+import pymysql
+from pymysql.cursors import Cursor
 
 from plantel.testing.private_server import ServerFailed, free_port
 from plantel.testing.temporary_server import TemporaryServer
@@ -101,7 +102,7 @@ class PrivateMariadb(TemporaryServer):
         self.sql(f"CREATE USER IF NOT EXISTS {self.username}@'127.0.0.1' IDENTIFIED BY '{self.password}'")
         return True
 
-    def _administrator(self) -> Any:
+    def _administrator(self) -> "pymysql.Connection[Cursor]":
         connection = pymysql.Connection(user="root", autocommit=True, read_timeout=30, defer_connect=True)
         way = socket.socket(socket.AF_UNIX)  # PyMySQL would leave its own open where nobody listens
         try:
