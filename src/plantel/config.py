@@ -483,7 +483,7 @@ def _check_realtime(settings: Settings, server: AsteriskSettings, where: str, wr
     if server.map:
         wrong(
             f"{where}.delivery, {where}.map",
-            'do not go together: two phones that map makes one would be two rows of the view. Send the interfaces that'
+            "do not go together: two phones that map makes one would be two rows of the view. Send the interfaces that"
             ' this server dials, or use delivery = "dynamic"',
             "no van juntas: dos teléfonos que map convierte en uno serían dos filas de la vista. Envíe las interfaces"
             ' que este servidor marca, o use delivery = "dynamic"',

@@ -16,7 +16,7 @@ from functools import partial
 import msgspec
 import structlog
 
-from plantel import errors
+from plantel import errors, realtime
 from plantel.access import Actor, covers
 from plantel.application import Application
 from plantel.batch import Change
@@ -94,7 +94,7 @@ class Reconciler:
     `campaigns`: patterns of those that it has to carry; without any, it carries those whose queues it has, and `sole`
     says that no other server could carry the rest, so that a missing queue is a fault here. Without `repair`, what
     somebody changes on the server is reported and left; only a restart is made good. `phones`: what it calls the phones
-    of the roster.
+    of the roster. `realtime`: it reads the roster itself, and is only watched.
     """
 
     def __init__(
@@ -108,6 +108,7 @@ class Reconciler:
         sole: bool = True,
         repair: bool = True,
         phones: PhoneRules = AS_SENT,
+        realtime: bool = False,
         interval: float = 30.0,
     ) -> None:
         self._store = store
@@ -118,6 +119,7 @@ class Reconciler:
         self._sole = sole
         self._repair = repair
         self.phones = phones
+        self._realtime = realtime
         self._interval = interval
         self._woken = asyncio.Event()
         self._dirty: set[str] | None = None
@@ -158,7 +160,7 @@ class Reconciler:
             if self.carries(campaign):
                 self._awaited[campaign] = max(revision, self._awaited.get(campaign, 0))
         watched = self.status.state in (State.AGREED, State.LAGGING)
-        if 0 < len(changes) <= GLANCE_MOST and watched and self.phones is AS_SENT:
+        if 0 < len(changes) <= GLANCE_MOST and watched and self.phones is AS_SENT and not self._realtime:
             for change in changes:
                 for side in (change.before, change.after):
                     if side is not None and self._shares(side.campaign):
@@ -241,7 +243,8 @@ class Reconciler:
                 due, contested = self._due(found.actions)
                 refusals = contested | await self._apply(lease, msgspec.structs.replace(found, actions=due))
                 tried = found.actions
-            await self._keep(self._watch.concluded(self._clock.now(), queues, found.drifts, repaired=self._repair))
+            repaired = self._repair and not self._realtime
+            await self._keep(self._watch.concluded(self._clock.now(), queues, found.drifts, repaired=repaired))
             self._conclude(queues, revision, found, refusals)
             return found
 
@@ -354,6 +357,17 @@ class Reconciler:
 
     async def look(self, queues: Collection[str] | None = None) -> tuple[int, Plan]:
         """The roster's revision and the plan that a look at the server gives now; changes nothing."""
+        if not self._realtime:
+            return await self._look(queues)
+        # the roster is seen after what Asterisk has read of it: what is older than both is compared
+        before = await self._store.read(lambda transaction: transaction.revision())
+        _, found = await self._look(queues)
+        if found.drifts or found.blocked:
+            _, again = await self._look(queues)
+            found = realtime.standing(found, again)
+        return before, found
+
+    async def _look(self, queues: Collection[str] | None) -> tuple[int, Plan]:
         snapshot = await self._switch.snapshot(queues)
         self._watch.restarts = self._switch.restarts
         seen = frozenset(fold(queue) for queue in snapshot.queues)
@@ -392,6 +406,8 @@ class Reconciler:
 
     def _plan(self, members: Iterable[Member], snapshot: Snapshot, claims: Collection[Claim]) -> Plan:
         shared = [member for member in members if self._shares(member.campaign)]
+        if self._realtime:
+            return realtime.compare(shared, snapshot, claims, obliged=self.carries, phones=self.phones)
         repair = self._repair or self._watch.restarted
         found = plan(shared, snapshot, claims, obliged=self.carries, repair=repair, phones=self.phones)
         if repair or not self._watch.presume_restart(claims, found.drifts):

@@ -1,5 +1,7 @@
 """From `store.url` to a store whose schema is the present one."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, inspect, select
 
 from plantel import errors
@@ -7,19 +9,23 @@ from plantel.language import Text
 from plantel.store import schema
 from plantel.store.connection import Database
 from plantel.store.sqlite_file import SqliteFile
+from plantel.store.realtime import RealtimeView
 from plantel.store.store import SqlStore
+from plantel.store.views import provide
 
 
-def open_store(url: str, *, migrate: bool = True) -> SqlStore:
+def open_store(url: str, *, migrate: bool = True, views: Sequence[RealtimeView] = ()) -> SqlStore:
     """Open the store at `url`, `sqlite:///relative.db` or `sqlite:////absolute.db`; make it if there is none.
 
     A new file is readable by its owner only. The store of an earlier release is migrated, or, with `migrate` false,
-    refused (SchemaTooOld). Blocks: meant for the start of a program. Raises InvalidSetting, SchemaTooOld, SchemaTooNew,
+    refused (SchemaTooOld). `views` are made where they are not there as they should be; others stay. Blocks: meant for the start of a program. Raises InvalidSetting, SchemaTooOld, SchemaTooNew,
     StoreUnavailable, StoreFull.
     """
     database = _database(url)
     with database.translating(), database.engine.connect() as connection:
         _agree_on_schema(database, connection, migrate=migrate)
+        if views:
+            provide(database, connection, views)
     return SqlStore(database)
 
 
