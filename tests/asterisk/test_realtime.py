@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio.to_thread
 import httpx
+import psycopg
 import pytest
 
 from plantel.testing import sipp
@@ -25,6 +26,21 @@ LIVE = 20
 """Seconds within which a change has to be live, back-off after a restart included."""
 
 
+OPERATOR = AmiUser("operator", "dos", write="agent,reporting")
+
+
+def configured(asterisk: PrivateAsterisk, delivery: str) -> str:
+    return f"""
+        [[asterisk]]
+        name = "pbx1"
+        host = "{asterisk.host}"
+        port = {asterisk.ami_port}
+        username = "{OPERATOR.name}"
+        secret = "{OPERATOR.secret}"
+        delivery = "{delivery}"
+        """
+
+
 class Base:
     """A database with a roster, where Asterisk's user may do what the documentation grants, and nothing else."""
 
@@ -37,6 +53,14 @@ class Base:
     @property
     def realtime(self) -> Realtime:
         return pgsql(self._server.host, self._server.port, self._name, f"asterisk_{self._name}", "secreto")
+
+    def execute(self, statement: str) -> None:
+        """As Asterisk's user."""
+        with psycopg.connect(self.url, user=f"asterisk_{self._name}", password="secreto") as connection:
+            connection.execute(statement.encode())
+
+    def drop(self) -> None:
+        self._server.execute("DROP VIEW queue_members", database=self._name)
 
     def grant(self) -> None:
         self._server.execute(f"GRANT SELECT, UPDATE ON queue_members TO asterisk_{self._name}", database=self._name)
@@ -59,7 +83,7 @@ def asterisk(tmp_path_factory: pytest.TempPathFactory, installation: Installatio
         tmp_path_factory.mktemp("ast"),
         queues={VENTAS: (), POWER: ()},
         phones=["1001", "1002"],
-        users=[AmiUser("operator", "dos", write="agent,reporting")],
+        users=[OPERATOR],
         installation=installation,
         realtime=base.realtime,
     ) as running:
@@ -68,15 +92,7 @@ def asterisk(tmp_path_factory: pytest.TempPathFactory, installation: Installatio
 
 @pytest.fixture(scope="module")
 def plantel(tmp_path_factory: pytest.TempPathFactory, asterisk: PrivateAsterisk, base: Base) -> Iterator[PlantelServer]:
-    config = f"""
-        [[asterisk]]
-        name = "pbx1"
-        host = "{asterisk.host}"
-        port = {asterisk.ami_port}
-        username = "operator"
-        secret = "dos"
-        delivery = "realtime"
-        """
+    config = configured(asterisk, "realtime")
     server = PlantelServer(tmp_path_factory.mktemp("plantel"), config=config, store=base.url)
     with served(server) as running:
         base.grant()
@@ -126,6 +142,10 @@ class Site:
         (member,) = self.http.get("/api/v1/members", params={"campaign": campaign}).json()
         return dict(member)
 
+    def journal(self, limit: int) -> list[dict[str, Any]]:
+        """The newest changes, oldest first."""
+        return list(self.http.get("/api/v1/journal", params={"limit": limit}).json())
+
     def tidy(self) -> None:
         for campaign in (VENTAS, POWER):
             there = self.http.get("/api/v1/members", params={"campaign": campaign}).json()
@@ -161,3 +181,91 @@ async def test_an_agent_is_rung_after_the_add_and_not_before_nor_while_paused_no
         site.order("members/remove", campaign=campaign, agents=[LONGEST])
         assert not (await sipp.call(site.asterisk, campaign)).answered
         assert phone.rings == 2
+
+
+async def test_what_is_done_on_asterisk_is_in_roster_and_journal_and_outlives_a_restart(site: Site) -> None:
+    site.add("Ana", penalty="3")
+    interface = site.asterisk.interface("1001")
+    site.asterisk.cli(f'queue pause member {interface} queue "{VENTAS}" reason café')
+    site.asterisk.cli(f'queue set penalty 8 on {interface} in "{VENTAS}"')
+    assert (site.member()["paused"], site.member()["penalty"]) == (True, 8)
+    assert [(one["actor"], one["after"]["paused"], one["after"]["penalty"]) for one in site.journal(2)] == [
+        ("server:pbx1", True, 3),
+        ("server:pbx1", True, 8),
+    ]
+    await anyio.to_thread.run_sync(site.asterisk.restart)
+    async with sipp.Phone(site.asterisk, "1001") as phone:
+        assert not (await sipp.call(site.asterisk, VENTAS)).answered
+        assert phone.rings == 0
+        site.asterisk.cli(f'queue unpause member {interface} queue "{VENTAS}"')
+        assert not site.member()["paused"]
+        assert (await sipp.call(site.asterisk, VENTAS)).answered
+        await phone.answered()
+    assert site.add("Ana", penalty="1") == "1 live"
+    assert "with penalty 1" in site.live()
+
+
+async def test_another_phone_and_another_name_take_the_place_of_the_first(site: Site) -> None:
+    first, second = (site.asterisk.interface(phone) for phone in ("1001", "1002"))
+    assert site.add("ana") == "1 live"
+    assert f"ana ({first})" in site.live()
+    assert site.add("ana", phone="1002") == "1 live"
+    assert f"ana ({second})" in site.live()
+    assert first not in site.live()
+    assert site.add("Zoë", phone="1002") == "1 live"
+    assert f"Zoë ({second})" in site.live()
+    assert "ana" not in site.live()
+    async with sipp.Phone(site.asterisk, "1001") as left, sipp.Phone(site.asterisk, "1002") as phone:
+        assert (await sipp.call(site.asterisk, VENTAS)).answered
+        await phone.answered()
+        assert left.rings == 0
+
+
+async def test_members_are_gone_while_the_database_is(site: Site, database: PrivatePostgresql) -> None:
+    site.add("ana")
+    await anyio.to_thread.run_sync(database.stop)
+    assert "No Members" in site.live()
+    await anyio.to_thread.run_sync(database.start)
+    assert "ana" in site.live()
+    assert "agrees" in site.plantel.run("plan")
+
+
+async def test_asterisks_user_can_do_nothing_else(base: Base, plantel: PlantelServer) -> None:
+    for statement in ("INSERT INTO queue_members (queue_name) VALUES ('x')", "DELETE FROM queue_members"):
+        with pytest.raises(Exception, match="permission denied"):
+            base.execute(statement)
+    for table in ("members", "journal", "tokens", "users", "keys"):
+        with pytest.raises(Exception, match="permission denied"):
+            base.execute(f"SELECT * FROM {table}")
+
+
+async def test_a_server_is_switched_over_and_back(
+    tmp_path: Path, installation: Installation, version: str, database: PrivatePostgresql
+) -> None:
+    base = Base(database, f"switched_{version}")
+    with PrivateAsterisk(
+        tmp_path, queues={VENTAS: ()}, users=[OPERATOR], installation=installation, realtime=base.realtime
+    ) as asterisk:
+        interface = asterisk.interface("1001")
+        server = PlantelServer(tmp_path, config=configured(asterisk, "dynamic"), store=base.url)
+        with served(server):
+            server.run("member", "add", VENTAS, "ana", interface)
+            server.run("sync")
+            assert "(dynamic)" in asterisk.cli("queue show")
+        server = PlantelServer(tmp_path, config=configured(asterisk, "realtime"), store=base.url)
+        with served(server):
+            server.run("sync", code=1)
+            assert "(dynamic)" in asterisk.cli("queue show"), "it stays until Asterisk may read the view"
+            base.grant()
+            server.run("sync")
+            assert "agrees" in server.run("plan")
+            assert "(realtime)" in asterisk.cli("queue show")
+            assert "(dynamic)" not in asterisk.cli("queue show")
+        server = PlantelServer(tmp_path, config=configured(asterisk, "dynamic"), store=base.url)
+        with served(server):
+            base.drop()
+            assert "No Members" in asterisk.cli("queue show"), "until then Asterisk goes on with what it has read"
+            server.run("sync")
+            assert "agrees" in server.run("plan")
+            assert "(dynamic)" in asterisk.cli("queue show")
+            assert "(realtime)" not in asterisk.cli("queue show")
