@@ -24,21 +24,37 @@ Opener = Callable[[], Store]
 """Opens a store; each time the same data, as another process would."""
 
 
-def _memory(folder: Path) -> Opener:
+def _memory(request: pytest.FixtureRequest) -> Opener:
     data = MemoryData()
     return lambda: MemoryStore(data)
 
 
-def _sqlite(folder: Path) -> Opener:
+def _sqlite(request: pytest.FixtureRequest) -> Opener:
+    folder: Path = request.getfixturevalue("tmp_path")
     return lambda: open_store(f"sqlite:///{folder}/plantel.db")
 
 
-KINDS: dict[str, Callable[[Path], Opener]] = {"memory": _memory, "sqlite": _sqlite}
+def _postgresql(request: pytest.FixtureRequest) -> Opener:
+    url: str = request.getfixturevalue("postgresql_url")
+    return lambda: open_store(url)
+
+
+def _mariadb(request: pytest.FixtureRequest) -> Opener:
+    url: str = request.getfixturevalue("mariadb_url")
+    return lambda: open_store(url)
+
+
+KINDS: dict[str, Callable[[pytest.FixtureRequest], Opener]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+    "mariadb": _mariadb,
+}
 
 
 @pytest.fixture(params=KINDS)
-def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    return KINDS[request.param](tmp_path)
+def opener(request: pytest.FixtureRequest) -> Opener:
+    return KINDS[request.param](request)
 
 
 @pytest.fixture

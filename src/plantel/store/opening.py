@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, inspect, select
 
 from plantel import errors
-from plantel.language import Text
 from plantel.store import schema
 from plantel.store.connection import Database
+from plantel.store.mariadb_database import MariadbDatabase
+from plantel.store.postgresql_database import PostgresqlDatabase
 from plantel.store.sqlite_file import SqliteFile
 from plantel.store.realtime import RealtimeView
 from plantel.store.store import SqlStore
@@ -31,12 +32,10 @@ def open_store(url: str, *, migrate: bool = True, views: Sequence[RealtimeView] 
 
 def _database(url: str) -> Database:
     scheme = url.split(":", 1)[0]
-    if scheme in {"postgresql", "mysql", "mariadb"}:
-        detail = Text(
-            f"{scheme}:// comes with a later release; use sqlite:///FILE",
-            f"{scheme}:// llegará con una versión posterior; use sqlite:///ARCHIVO",
-        )
-        raise errors.InvalidSetting(setting="store.url", detail=detail)
+    if scheme in {"postgresql", "postgres"}:
+        return PostgresqlDatabase(url)
+    if scheme in {"mysql", "mariadb"}:
+        return MariadbDatabase(url)
     return SqliteFile(url)
 
 

@@ -11,6 +11,7 @@ at the parent for every member and journal line would be paid on the hottest pat
 import secrets
 
 from sqlalchemy import (
+    VARBINARY,
     BigInteger,
     Boolean,
     Column,
@@ -20,12 +21,16 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    Sequence,
     String,
     Table,
     Text,
     UniqueConstraint,
+    event,
     insert,
 )
+from sqlalchemy.schema import CreateSequence
+from sqlalchemy.types import TypeEngine
 
 from plantel.roster import NAME_BYTES
 
@@ -41,8 +46,18 @@ metadata = MetaData(
 )
 
 _Number = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY is SQLite's own row number
-_Name = String(NAME_BYTES)
-_Word = String(255)
+
+
+def _text(length: int) -> TypeEngine[str]:
+    """Compared, and ordered, by code points on every database."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
+_Name = _text(NAME_BYTES)
+_Word = _text(255)
+_Kind = _text(20)
+_Json = Text().with_variant(Text(2**32 - 1), "mariadb")  # its plain TEXT ends at 64 KiB
+_Digest = LargeBinary(64).with_variant(VARBINARY(64), "mariadb")  # it makes no index of a whole BLOB
 
 alembic_version = Table(
     "alembic_version",
@@ -65,7 +80,7 @@ campaigns = Table(
     Column("instance", _Word, nullable=False),
     Column("name", _Name, nullable=False),
     Column("folded", _Name, nullable=False),
-    Column("origin", String(20), nullable=False),
+    Column("origin", _Kind, nullable=False),
     # 0 while the campaign lives, its own id afterwards: the journal keeps its name, and the name may come back.
     Column("removed", Integer, nullable=False),
     UniqueConstraint("instance", "folded", "removed"),
@@ -87,14 +102,14 @@ members = Table(
 batches = Table(
     "batches",
     metadata,
-    Column("number", _Number, primary_key=True),  # in the order of commits
+    Column("number", _Number, primary_key=True, autoincrement=False),  # in the order of commits
     Column("id", _Word, nullable=False, unique=True),
     Column("instance", _Word, nullable=False, index=True),
     Column("actor", _Word, nullable=False),
-    Column("source", String(20), nullable=False),
+    Column("source", _Kind, nullable=False),
     Column("at", _Number, nullable=False),
     Column("items", Integer, nullable=False),
-    Column("problems", Text, nullable=False),
+    Column("problems", _Json, nullable=False),
     # Its journal lines are the `changes` ones that end with `revision`, so that the journal needs no index by batch.
     Column("revision", _Number, nullable=False),
     Column("changes", Integer, nullable=False),
@@ -103,11 +118,11 @@ batches = Table(
 journal = Table(
     "journal",
     metadata,
-    Column("revision", _Number, primary_key=True),
+    Column("revision", _Number, primary_key=True, autoincrement=False),
     Column("batch", _Number, nullable=False),
     Column("campaign", Integer, nullable=False),
     Column("membername", _Name, nullable=False),
-    Column("kind", String(20), nullable=False),
+    Column("kind", _Kind, nullable=False),
     Column("after_interface", _Name),
     Column("after_penalty", Integer),
     Column("after_paused", Boolean),
@@ -125,9 +140,9 @@ tokens = Table(
     Column("id", Integer, primary_key=True),
     Column("instance", _Word, nullable=False),
     Column("name", _Word, nullable=False),
-    Column("digest", LargeBinary(64), nullable=False),
-    Column("role", String(20), nullable=False),
-    Column("campaigns", Text, nullable=False),
+    Column("digest", _Digest, nullable=False),
+    Column("role", _Kind, nullable=False),
+    Column("campaigns", _Json, nullable=False),
     Column("created", _Number, nullable=False),
     Column("expires", _Number),
     Column("user", _Word, nullable=False),
@@ -141,8 +156,8 @@ users = Table(
     Column("instance", _Word, primary_key=True),
     Column("name", _Word, primary_key=True),
     Column("password", _Word, nullable=False),
-    Column("role", String(20), nullable=False),
-    Column("campaigns", Text, nullable=False),
+    Column("role", _Kind, nullable=False),
+    Column("campaigns", _Json, nullable=False),
     Column("created", _Number, nullable=False),
 )
 
@@ -172,17 +187,45 @@ drifts = Table(
     Column("folded_campaign", _Name, nullable=False),
     Column("membername", _Name, nullable=False),
     Column("interface", _Name, nullable=False),
-    Column("kind", String(20), nullable=False),
-    Column("expected", String(20), nullable=False),
-    Column("found", String(20), nullable=False),
-    Column("route", String(20), nullable=False),
-    Column("done", String(20), nullable=False),
+    Column("kind", _Kind, nullable=False),
+    Column("expected", _Kind, nullable=False),
+    Column("found", _Kind, nullable=False),
+    Column("route", _Kind, nullable=False),
+    Column("done", _Kind, nullable=False),
     Column("members", Integer, nullable=False),
 )
 
+# Counts the transactions that wrote something, so that each node knows when another has. SQLite counts by itself.
+commits = Sequence("commits")
+event.listen(metadata, "after_create", CreateSequence(commits).execute_if(dialect="postgresql"))
+
+for _table in metadata.tables.values():
+    # By code points, and blanks at the end count: what the database's administrator chose may do neither.
+    _table.dialect_kwargs.update(
+        mariadb_engine="InnoDB", mariadb_charset="utf8mb4", mariadb_collate="utf8mb4_nopad_bin"
+    )
+
+turn = Table(
+    "turn",
+    MetaData(),
+    Column("id", Integer, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+    PrimaryKeyConstraint("id"),
+    mariadb_engine="InnoDB",
+    mariadb_charset="utf8mb4",
+)
+"""In MariaDB only: one row, which whoever writes locks first, and counts up when it has changed something."""
+
+
+@event.listens_for(metadata, "after_create")
+def _make_turn(_: MetaData, connection: Connection, **_options: object) -> None:
+    if connection.dialect.name == "mariadb":
+        turn.create(connection)
+        connection.execute(insert(turn).values(id=1, version=0))
+
 
 def create(connection: Connection) -> None:
-    """Make all tables in an empty database, and stamp it. The caller commits."""
+    """Make all tables in an empty database, and stamp it last. The caller commits."""
     metadata.create_all(connection, checkfirst=False)
-    connection.execute(insert(alembic_version).values(version_num=VERSION))
     connection.execute(insert(keys).values(name="token", value=secrets.token_bytes(32)))
+    connection.execute(insert(alembic_version).values(version_num=VERSION))

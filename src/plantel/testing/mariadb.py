@@ -8,7 +8,6 @@ durable as on a server of its own: the log is flushed at every commit. Ready in 
 import contextlib
 import os
 import pwd
-import random
 import secrets
 import shutil
 import signal
@@ -23,10 +22,9 @@ from typing import Any, Self
 
 import pymysql  # type: ignore[import-untyped]  # it comes without types
 
-_PROGRAM_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
+from plantel.testing.asterisk import free_port
 
-# Below the ports that the kernel gives to outgoing connections, so that none of those takes one during a restart.
-_PORTS = range(16000, 32000)
+_PROGRAM_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
 
 _IN_HASTE = ("--skip-sync-frm", "--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=0")
 """For the making of the system tables only: nothing is lost that could not be made again."""
@@ -47,10 +45,11 @@ class PrivateMariadb:
     stopped and taken away. Methods block; from a coroutine, call them in a thread.
     """
 
-    def __init__(self, options: Sequence[str] = ()) -> None:
-        """`options`: more arguments of `mariadbd`. Raises MariadbMissing."""
+    def __init__(self, options: Sequence[str] = (), *, within: Path | None = None) -> None:
+        """`options`: more arguments of `mariadbd`. `within`: where to make the temporary directory, such as on another
+        disk. Raises MariadbMissing."""
         self.host = "127.0.0.1"
-        self.port = _free_port()
+        self.port = free_port(socket.SOCK_STREAM)
         self.username = "plantel"
         self.password = secrets.token_hex(16)
         self._server = _program("mariadbd")
@@ -59,7 +58,7 @@ class PrivateMariadb:
         self._databases = 0
         self._process: subprocess.Popen[bytes] | None = None
         # not below a directory of the caller's, which may be closed to the user that the server runs as
-        self.directory = Path(tempfile.mkdtemp(prefix="plantel-mariadb-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="plantel-mariadb-", dir=within))
         self._user = _unprivileged_user()
         if self._user is not None:
             os.chown(self.directory, self._user.pw_uid, self._user.pw_gid)
@@ -175,9 +174,16 @@ class PrivateMariadb:
         return self.directory / "log"
 
     def _administrator(self) -> Any:
-        return pymysql.connect(
-            user="root", unix_socket=str(self._socket), autocommit=True, connect_timeout=5, read_timeout=30
-        )
+        connection = pymysql.Connection(user="root", autocommit=True, read_timeout=30, defer_connect=True)
+        way = socket.socket(socket.AF_UNIX)  # PyMySQL would leave its own open where nobody listens
+        try:
+            way.settimeout(5)
+            way.connect(str(self._socket))
+        except OSError:
+            way.close()
+            raise
+        connection.connect(way)
+        return connection
 
     def _install(self, seconds: float) -> None:
         """Make the system tables."""
@@ -220,7 +226,7 @@ class PrivateMariadb:
         while True:
             try:
                 self._administrator().close()
-            except pymysql.Error as error:
+            except (OSError, pymysql.Error) as error:
                 if self._process.poll() is not None:
                     raise MariadbFailed(f"it exited with {self._process.returncode}\n{self._log_end()}") from error
                 if time.monotonic() >= deadline:
@@ -253,11 +259,3 @@ def _unprivileged_user() -> pwd.struct_passwd | None:
         return pwd.getpwnam("mysql")
     except KeyError:
         return pwd.getpwnam("nobody")
-
-
-def _free_port() -> int:
-    for port in random.SystemRandom().sample(_PORTS, 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise MariadbFailed("no free port on 127.0.0.1")
