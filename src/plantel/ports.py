@@ -67,6 +67,13 @@ class Transaction(Protocol):
         """At least the present members that share the agent or the phone with one of `items`, in its campaign."""
         ...
 
+    def unlike(self, instance: str, items: Sequence[Member]) -> tuple[Sequence[Member], list[Member]]:
+        """The items that are not in the roster just so, in their order, and `members_like` of these.
+
+        `items` must be distinct (`batch.settle`), their campaigns spelled as declared.
+        """
+        ...
+
     def record(self, batch: Batch, changes: Sequence[Change]) -> int:
         """Store the batch, its changes and their journal lines; returns the store's revision after it.
 

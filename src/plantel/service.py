@@ -111,12 +111,12 @@ class Service:
         forbidden = self._forbidden(actor, items)
         if forbidden is not None:
             await self.refuse(actor, source, forbidden, len(items))
-        problems = [item for item in items if isinstance(item, errors.InvalidItem)]
         members = [item for item in items if isinstance(item, Member)]
+        problems = [item for item in items if isinstance(item, errors.InvalidItem)] if len(members) < len(items) else []
         if not problems and len(members) > 1:
             members, clashes = settle(members)
             problems += clashes
-        problems += self._not_allowed(items)
+        problems += self._interfaces.check(items)
         doubts = [] if self._unknown is None else await self._doubts(self._unknown, items, problems)
         if self._phones_required:
             problems += doubts
@@ -129,7 +129,7 @@ class Service:
                 found = sorted([*problems, *unknown], key=lambda error: error.item or 0)
                 transaction.record(_refused(batch, found), ())
                 return found
-            receipt = _commit(transaction, batch, [_spelled(member, campaigns) for member in members])
+            receipt = _commit(transaction, batch, _spelled(members, campaigns))
             if declared := _pauses_declared(receipt.changes):
                 transaction.forget_pauses(self.instance, self._by_all_names(declared))
             if also is not None:
@@ -166,16 +166,6 @@ class Service:
                 if not actor.reaches(campaign):
                     return errors.CampaignForbidden(campaign=campaign)
         return None
-
-    def _not_allowed(self, items: Iterable[Member | errors.InvalidItem]) -> list[errors.InvalidItem]:
-        found: list[errors.InvalidItem] = []
-        for number, item in enumerate(items, 1):
-            if isinstance(item, Member):
-                try:
-                    self._interfaces.check(item.interface)
-                except errors.InvalidItem as error:
-                    found.append(error.at(number))
-        return found
 
     async def refuse(self, actor: Actor, source: Source, problem: errors.PlantelError, items: int = 0) -> NoReturn:
         """Record a batch that cannot even be decided, and raise BatchRefused."""
@@ -437,9 +427,8 @@ class Service:
 
 
 def _commit(transaction: Transaction, batch: Batch, members: Sequence[Member]) -> Receipt:
-    present = transaction.members_like(batch.instance, members)
-    changes = decide_add(members, present)
-    campaigns = frozenset(fold(member.campaign) for member in members)
+    changes = decide_add(*transaction.unlike(batch.instance, members))
+    campaigns = frozenset([fold(name) for name in {member.campaign for member in members}])
     return Receipt(batch.id, transaction.record(batch, changes), changes, campaigns, members)
 
 
@@ -474,14 +463,21 @@ def _refused(batch: Batch, problems: Iterable[errors.PlantelError]) -> Batch:
 def _unknown_campaigns(
     items: Sequence[Member | errors.InvalidItem], campaigns: Mapping[str, Campaign]
 ) -> list[errors.InvalidItem]:
+    unknown = {
+        name for name in {item.campaign for item in items if isinstance(item, Member)} if fold(name) not in campaigns
+    }
+    if not unknown:
+        return []
     return [
         errors.UnknownCampaign(key="queueName", item=number, campaign=item.campaign)
         for number, item in enumerate(items, 1)
-        if isinstance(item, Member) and fold(item.campaign) not in campaigns
+        if isinstance(item, Member) and item.campaign in unknown
     ]
 
 
-def _spelled(member: Member, campaigns: Mapping[str, Campaign]) -> Member:
-    """`member` with its campaign spelled as declared."""
-    declared = campaigns[fold(member.campaign)].name
-    return member if declared == member.campaign else msgspec.structs.replace(member, campaign=declared)
+def _spelled(members: Sequence[Member], campaigns: Mapping[str, Campaign]) -> Sequence[Member]:
+    """`members` with their campaigns spelled as declared."""
+    declared = {name: campaigns[fold(name)].name for name in {member.campaign for member in members}}
+    if all(name == spelled for name, spelled in declared.items()):
+        return members
+    return [msgspec.structs.replace(member, campaign=declared[member.campaign]) for member in members]

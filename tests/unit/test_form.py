@@ -20,6 +20,12 @@ def test_unquote_is_unquote_to_bytes(quoted: bytes) -> None:
     assert unquote(quoted) == unquote_to_bytes(quoted)
 
 
+@pytest.mark.parametrize("before", range(4))
+def test_a_long_value_is_decoded_as_one(before: int) -> None:
+    value = "a" * before + "é+ %&" * 30_000
+    assert decode_field(urlencode({"a": "1", "queuemember": value}).encode(), "queuemember") == value
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"])))
 def test_what_a_form_encoder_writes_is_read_back(value: str, other: str) -> None:
     form = urlencode({"a": other, "queuemember": value, "z": other}).encode()

@@ -132,7 +132,7 @@ def test_pauses_that_are_none(value: object) -> None:
     ],
 )
 def test_the_default_interfaces(interface: str) -> None:
-    Interfaces().check(parse_member(item(phone=interface)).interface)
+    assert Interfaces().check([parse_member(item(phone=interface))]) == []
 
 
 @pytest.mark.parametrize(
@@ -153,12 +153,23 @@ def test_the_default_interfaces(interface: str) -> None:
 )
 def test_interfaces_that_could_dial_out_are_refused(interface: str) -> None:
     with pytest.raises(errors.InvalidItem) as refusal:
-        Interfaces().check(Member("c", "m", interface).interface)
+        raise Interfaces().check([Member("c", "m", interface)])[0]
     assert refusal.value.key == "interface1"
 
 
+def test_only_members_are_held_against_the_allow_list_and_they_keep_their_number() -> None:
+    items: list[Member | errors.InvalidItem] = [
+        errors.EmptyValue(key="membername"),
+        Member("c", "m", "SIP/1"),
+        Member("c", "n", "Local/900@elsewhere"),
+    ]
+    assert [one.item for one in Interfaces().check(items)] == [3]
+
+
 def test_a_site_may_allow_more() -> None:
-    Interfaces((*Interfaces.DEFAULT, r"Local/[0-9]+@mine")).check("Local/1@mine")
+    local = Member("c", "m", "Local/1@mine")
+    assert Interfaces().check([local])
+    assert Interfaces((*Interfaces.DEFAULT, r"Local/[0-9]+@mine")).check([local]) == []
 
 
 json_values = st.recursive(

@@ -4,7 +4,13 @@ The strict part follows the URL standard's application/x-www-form-urlencoded par
 `decode_json_field`: see CONTRACT, "How the seven usual clients encode it".
 """
 
+import re
 from urllib.parse import unquote_to_bytes
+
+_PIECE = 64 * 1024
+"""Bytes decoded in one go: of a large body only so much is copied at a time."""
+
+_VISIBLE = re.compile(rb"[^ \t\n\r\v\f]")
 
 
 def unquote(quoted: bytes) -> bytes:
@@ -22,6 +28,20 @@ def unquote(quoted: bytes) -> bytes:
         return unquote_to_bytes(quoted)
 
 
+def _decoded(form: bytes, start: int, end: int) -> bytes:
+    """What `form[start:end]` says by the form rules."""
+    if end - start <= _PIECE:
+        return unquote(form[start:end].replace(b"+", b" "))
+    pieces: list[bytes] = []
+    while start < end:
+        cut = min(start + _PIECE, end)
+        if cut < end and (sign := form.rfind(b"%", cut - 2, cut)) >= 0:
+            cut = sign  # an encoded byte is not cut in two
+        pieces.append(unquote(form[start:cut].replace(b"+", b" ")))
+        start = cut
+    return b"".join(pieces)
+
+
 def to_text(raw: bytes) -> str:
     """UTF-8, or ISO-8859-1 where it is not that: Python's http.client sends a str body so. Never fails."""
     try:
@@ -33,10 +53,17 @@ def to_text(raw: bytes) -> str:
 def decode_field(form: bytes, name: str) -> str | None:
     """The first value of field `name` in a form or query string, by the form rules; None where it has none."""
     wanted = name.encode()
-    for pair in form.split(b"&"):
-        key, _, value = pair.partition(b"=")
-        if key == wanted or unquote(key.replace(b"+", b" ")) == wanted:
-            return to_text(unquote(value.replace(b"+", b" ")))
+    start, size = 0, len(form)
+    while start <= size:
+        end = form.find(b"&", start)
+        if end < 0:
+            end = size
+        sign = form.find(b"=", start, end)
+        if sign < 0:
+            sign = end
+        if (form.startswith(wanted, start) and sign - start == len(wanted)) or _decoded(form, start, sign) == wanted:
+            return to_text(_decoded(form, sign + 1, end))
+        start = end + 1
     return None
 
 
@@ -48,10 +75,11 @@ def decode_json_field(form: bytes, name: str) -> str | None:
     """
     start = _value_start(form, name.encode() + b"=")
     if start is not None:
-        raw = form[start:].lstrip()
-        first = raw[:1]
-        if first == b"{" or (first == b"[" and (b'"' in raw or b"{" in raw)):
-            return to_text(raw)
+        found = _VISIBLE.search(form, start)
+        if found is not None:
+            start, first = found.start(), found.group()
+            if first == b"{" or (first == b"[" and (form.find(b'"', start) >= 0 or form.find(b"{", start) >= 0)):
+                return to_text(form[start:])
     return decode_field(form, name)
 
 

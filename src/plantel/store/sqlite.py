@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from plantel import errors
 from plantel.store.connection import ClaimRow, Connection, LikeRow, MemberRow, PlacedRow
+from plantel.store.sqlite_insertion import Insertion
 
 BUSY_SECONDS = 5.0
 """How long to wait for the lock while another process writes."""
@@ -56,22 +57,14 @@ _UPDATE = """UPDATE members SET interface = json_extract(value, '$[2]'), penalty
 _VACATE = "DELETE FROM members WHERE campaign = ? AND membername IN (SELECT value FROM json_each(?))"
 
 
-def _insertion(table: str, columns: str, then: str = "") -> str:
-    names = columns.split()
-    values = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(len(names)))
-    return f"INSERT INTO {table} ({', '.join(names)}) SELECT {values} FROM json_each(?) WHERE true {then}"  # noqa: S608 - only the constants below
-
-
-_PLACE = _insertion("members", "campaign membername phone interface penalty paused")
-_BATCHES = _insertion("batches", "number id instance actor source at items problems revision changes")
-_LINE = (
+_PLACE = Insertion("members", "campaign membername phone interface penalty paused")
+_BATCHES = Insertion("batches", "number id instance actor source at items problems revision changes")
+_JOURNAL = Insertion(
+    "journal",
     "revision batch campaign membername kind after_interface after_penalty after_paused"
-    " before_interface before_penalty before_paused"
+    " before_interface before_penalty before_paused reason",
 )
-_JOURNAL = _insertion("journal", _LINE)
-# on its own, for hardly any line has one, and a large batch would pay for the column
-_JOURNAL_WITH_REASONS = _insertion("journal", f"{_LINE} reason")
-_CLAIM = _insertion(
+_CLAIM = Insertion(
     "claims",
     "instance server folded_queue phone queue interface added paused penalty",
     "ON CONFLICT DO UPDATE SET queue = excluded.queue, interface = excluded.interface, added = excluded.added,"
@@ -225,15 +218,14 @@ class SqliteConnection(Connection):
 
     def place(self, rows: Sequence[PlacedRow]) -> None:
         """Add members. Raises sqlite3.IntegrityError where one of them, or its phone, is there."""
-        self._driver.execute(_PLACE, (_encoded(rows),))
+        _PLACE.run(self._driver, rows)
 
     def add_batches(self, rows: Sequence[Sequence[object]]) -> None:
-        self._driver.execute(_BATCHES, (_encoded(rows),))
+        _BATCHES.run(self._driver, rows)
 
     def add_journal(self, rows: Sequence[Sequence[object]]) -> None:
         """Values missing at the end of a row are NULL."""
-        reasons = max(map(len, rows), default=0) > len(_LINE.split())
-        self._driver.execute(_JOURNAL_WITH_REASONS if reasons else _JOURNAL, (_encoded(rows),))
+        _JOURNAL.run(self._driver, rows)
 
     def claims(
         self, instance: str, server: str, queues: Collection[str] | None, phones: Collection[str] | None
@@ -248,7 +240,7 @@ class SqliteConnection(Connection):
         return _claim_rows.decode(self._driver.execute(_CLAIMS.format(conditions), values).fetchone()[0])
 
     def claim(self, rows: Sequence[Sequence[object]]) -> None:
-        self._driver.execute(_CLAIM, (_encoded(rows),))
+        _CLAIM.run(self._driver, rows)
 
     def disclaim(self, instance: str, server: str, queue: str, phones: Sequence[str]) -> None:
         """`queue` and `phones` folded."""

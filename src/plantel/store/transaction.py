@@ -120,30 +120,53 @@ class SqlTransaction(ABC):
 
     def members_like(self, instance: str, items: Sequence[Member]) -> list[Member]:
         known = self._campaigns(instance)
+        return [_member(known, row) for row in self._rows_like(known, items)]
+
+    def unlike(self, instance: str, items: Sequence[Member]) -> tuple[Sequence[Member], list[Member]]:
+        known = self._campaigns(instance)
+        found = self._rows_like(known, items)
+        if not found:
+            return items, []
+        # compared as rows: to make members of all that are as they should be would take longer than all the rest
+        there = {(row[0], row[1]): row for row in found}
+        ids = known.ids
+        id_of = {name: ids[fold(name)] for name in {item.campaign for item in items}}
+        others: list[Member] = []
+        for item in items:
+            campaign, agent = id_of[item.campaign], item.membername
+            if there.get((campaign, agent)) != (campaign, agent, item.interface, item.penalty, item.paused):
+                others.append(item)
+        if len(others) < len(items):
+            agents = {(id_of[item.campaign], item.membername) for item in others}
+            phones = {(id_of[item.campaign], item.phone) for item in others}
+            found = [row for row in found if (row[0], row[1]) in agents or (row[0], row[2].lower()) in phones]
+        return others, [_member(known, row) for row in found]
+
+    def _rows_like(self, known: Known, items: Sequence[Member]) -> list[MemberRow]:
         if len(items) >= _SCAN_FROM:
-            return self._members_like_many(known, items)
+            return self._rows_like_many(known, items)
         wanted = like_rows(known, items)
         if not wanted:
             return []
         self._before_members_like(wanted)
         with self._connection.translating():
-            return [_member(known, row) for row in self._like(wanted)]
+            return list(self._like(wanted))
 
     def _like(self, wanted: list[LikeRow]) -> Iterable[MemberRow]:
         return dict.fromkeys(self._connection.members_like(wanted))
 
-    def _members_like_many(self, known: Known, items: Sequence[Member]) -> list[Member]:
+    def _rows_like_many(self, known: Known, items: Sequence[Member]) -> list[MemberRow]:
         """A campaign with few members beside the items is read whole: much faster than looking each of them up."""
         self._before_reading()
-        by_campaign: dict[str, list[Member]] = {}
+        id_of = {name: known.ids.get(fold(name)) for name in {item.campaign for item in items}}
+        crews: dict[int, list[Member]] = {}
         for item in items:
-            by_campaign.setdefault(item.campaign, []).append(item)
+            if (campaign := id_of[item.campaign]) is not None:
+                crews.setdefault(campaign, []).append(item)
         found: list[MemberRow] = []
         single: list[LikeRow] = []
         with self._connection.translating():
-            for name, crew in by_campaign.items():
-                if (campaign := known.ids.get(fold(name))) is None:
-                    continue
+            for campaign, crew in crews.items():
                 most = 2 * len(crew)
                 first = self._connection.first_members(campaign, most) if len(crew) >= _SCAN_FROM else None
                 if first is not None and len(first) < most:
@@ -152,7 +175,7 @@ class SqlTransaction(ABC):
                     single += like_rows(known, crew)
             if single:
                 found += self._connection.members_like(single)
-        return [_member(known, row) for row in dict.fromkeys(found)]
+        return list(dict.fromkeys(found)) if single else found
 
     def revision(self) -> int:
         return int(self._rows(select(func.coalesce(func.max(schema.journal.c.revision), 0)))[0][0])

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from plantel import errors
-from plantel.batch import Batch, Change
+from plantel.batch import Batch, Change, Kind
 from plantel.ports import Like
 from plantel.roster import fold
 from plantel.store import rows
@@ -18,10 +18,15 @@ from plantel.store.connection import Connection, LikeRow, MemberRow, PlacedRow
 from plantel.store.transaction import Known, SqlTransaction, like_rows
 
 _LARGE = 500
-"""A unit with so many changes goes to the database by itself: telling which keys it touches would cost more."""
+"""A unit with more changes goes to the database by itself: telling which keys it touches would cost more."""
+
+_SLICE = 5_000
+"""So many changes of a large unit are rows at one time: all of them would take more memory than the request itself."""
 
 _FEW = 16
 """Units that ask for so many members at most share a look-up."""
+
+_LEAVING = frozenset({Kind.MOVED, Kind.REPLACED, Kind.REMOVED})
 
 _Key = tuple[int, str]
 
@@ -57,7 +62,8 @@ class Rows:
             connection.update(self.updated)
         if self.placed:
             connection.place(self.placed)
-        connection.add_batches(self.batches)
+        if self.batches:
+            connection.add_batches(self.batches)
         if self.journal:
             connection.add_journal(self.journal)
 
@@ -138,10 +144,7 @@ class Group:
     def wait(self, unit: "Unit") -> None:
         """Keep the rows of `unit`, which has ended."""
         self._waiting.append(unit)
-        if unit.touched is None:
-            self.send()
-        else:
-            self._touched.update(unit.touched)
+        self._touched.update(unit.touched)
 
     def send(self) -> None:
         """Send all rows that wait. A unit whose rows the database refuses has failed; the others have not."""
@@ -184,8 +187,8 @@ class Unit(SqlTransaction):
         self._start = group.number, group.revision
         self._saved = False
         self.rows = Rows()
-        self.touched: list[_Key] | None = []
-        """The agents and phones that `rows` have to do with; None for too many to tell."""
+        self.touched: list[_Key] = []
+        """The agents and phones that `rows` have to do with."""
         self.failure: Exception | None = None
         """Why the unit's rows could not be sent."""
 
@@ -212,7 +215,12 @@ class Unit(SqlTransaction):
             self._before_writing()  # what a unit records next may change what it recorded first
         group = self._group
         number = group.number + 1
-        recorded, touched = self._rows_of(batch.instance, number, changes)
+        touched: list[_Key] = []
+        if len(changes) > _LARGE:
+            self._write_slices(batch.instance, number, changes)
+            recorded = Rows()
+        else:
+            recorded = self._rows_of(batch.instance, number, group.revision, changes, touched)
         revision = group.revision + len(changes)
         recorded.batches.append(
             (
@@ -228,20 +236,36 @@ class Unit(SqlTransaction):
                 len(changes),
             )
         )
-        if touched is None or group.touches(touched):
+        if group.touches(touched):
             self._before_reading()
         self.rows, self.touched = recorded, touched
         group.number, group.revision = number, revision
         return revision
 
-    def _rows_of(self, instance: str, number: int, changes: Sequence[Change]) -> tuple[Rows, list[_Key] | None]:
-        """The rows of batch `number`, but its own, and what they touch."""
+    def _write_slices(self, instance: str, number: int, changes: Sequence[Change]) -> None:
+        """Write what the many changes of batch `number` come to, a slice at a time."""
+        self._before_writing()
+        first = self._group.revision
+        slices = [(first + start, changes[start : start + _SLICE]) for start in range(0, len(changes), _SLICE)]
+        with self._connection.translating():
+            if any(change.kind in _LEAVING for change in changes):
+                # before anybody arrives, in whatever slice: see `Rows.send`
+                for revision, some in slices:
+                    for campaign, membernames in self._rows_of(instance, number, revision, some).vacated.items():
+                        self._connection.vacate(campaign, membernames)
+            for revision, some in slices:
+                recorded = self._rows_of(instance, number, revision, some)
+                recorded.vacated.clear()
+                recorded.send(self._connection)
+
+    def _rows_of(
+        self, instance: str, number: int, revision: int, changes: Sequence[Change], touched: list[_Key] | None = None
+    ) -> Rows:
+        """The rows of batch `number`, but its own, after `revision`; what they touch is added to `touched`."""
         ids = self._campaigns(instance).ids
         id_of: dict[str, int] = {}  # by the name as it is spelled in the changes
-        revision = self._group.revision
         recorded = Rows()
         updated, placed, vacated, journal = recorded.updated, recorded.placed, recorded.vacated, recorded.journal
-        touched: list[_Key] | None = [] if len(changes) <= _LARGE else None
         for change in changes:
             before, after = change.before, change.after
             one = after or before
@@ -277,7 +301,7 @@ class Unit(SqlTransaction):
                     journal.append((*line, change.reason) if change.reason else line)
             if touched is not None:
                 touched += ((campaign, agent), (campaign, phone), (campaign, left))
-        return recorded, touched
+        return recorded
 
     def _before_members_like(self, wanted: Sequence[LikeRow]) -> None:
         if self.rows or self._group.touches(

@@ -173,6 +173,11 @@ class _MemoryTransaction:
     def members_like(self, instance: str, items: Sequence[Member]) -> list[Member]:
         return self.members(instance, [item.campaign for item in items])
 
+    def unlike(self, instance: str, items: Sequence[Member]) -> tuple[Sequence[Member], list[Member]]:
+        present = self.members_like(instance, items)
+        there = set(present)
+        return [item for item in items if item not in there], present
+
     def record(self, batch: Batch, changes: Sequence[Change]) -> int:
         state = self._writing()
         if batch.id in state.batches:
