@@ -19,8 +19,8 @@ def open_store(url: str, *, migrate: bool = True, views: Sequence[RealtimeView] 
     """Open the store at `url`, `sqlite:///relative.db` or `sqlite:////absolute.db`; make it if there is none.
 
     A new file is readable by its owner only. The store of an earlier release is migrated, or, with `migrate` false,
-    refused (SchemaTooOld). `views` are made where they are not there as they should be; others stay. Blocks: meant for the start of a program. Raises InvalidSetting, SchemaTooOld, SchemaTooNew,
-    StoreUnavailable, StoreFull.
+    refused (SchemaTooOld). `views` are made where they are not there as they should be; others stay. Blocks: meant for
+    the start of a program. Raises InvalidSetting, SchemaTooOld, SchemaTooNew, StoreUnavailable, StoreFull.
     """
     database = _database(url)
     with database.translating(), database.engine.connect() as connection:

@@ -10,6 +10,7 @@ of commits. Seen on 16.28 and 22.10; 22 reads `reason_paused` as well, neither w
 interface or name under the same one.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
@@ -20,6 +21,10 @@ from plantel.roster import NAME_BYTES, fold
 
 LOCK_SECONDS = 2
 """How long a write of Asterisk's waits for a batch that is being stored: it holds up calls meanwhile."""
+
+
+MARK = "Plantel "
+"""What a view of ours bears, before its state."""
 
 
 class RealtimeView(msgspec.Struct, frozen=True):
@@ -42,9 +47,17 @@ class RealtimeSql(ABC):
         self.view = view
 
     @property
-    @abstractmethod
+    def state(self) -> str:
+        """Another text than before where the statements are others."""
+        return hashlib.sha256("\n".join(self._statements("")).encode()).hexdigest()[:16]
+
+    @property
     def statements(self) -> list[str]:
-        """What makes the view, or makes it anew and leaves the rights to it as they are."""
+        """What makes the view, or makes it anew and leaves the rights to it as they are, and marks it with `state`."""
+        return self._statements(MARK + self.state)
+
+    @abstractmethod
+    def _statements(self, mark: str) -> list[str]: ...
 
     @abstractmethod
     def _matches(self, column: str, pattern: str) -> str:

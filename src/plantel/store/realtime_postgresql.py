@@ -1,20 +1,16 @@
 """The realtime view in PostgreSQL."""
 
-import hashlib
-
 from plantel.store.postgresql import WRITE_LOCK
-from plantel.store.realtime import LOCK_SECONDS, RealtimeSql, RealtimeView, literal
+from plantel.store.realtime import LOCK_SECONDS, MARK, RealtimeSql, RealtimeView, literal
 
 _UNIQUEID = (
     "('x' || substr(md5({0}.campaign::text || chr(10) || {0}.membername || chr(10) || {0}.interface), 1, 15))"
     "::bit(60)::bigint"
 )
 
-_MARK = "Plantel "
-
-FOUND = f"""SELECT c.relname, substr(obj_description(c.oid, 'pg_class'), {len(_MARK) + 1}) FROM pg_class AS c
+FOUND = f"""SELECT c.relname, substr(obj_description(c.oid, 'pg_class'), {len(MARK) + 1}) FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = current_schema() AND c.relkind = 'v' AND obj_description(c.oid, 'pg_class') LIKE '{_MARK}%'"""
+    WHERE n.nspname = current_schema() AND c.relkind = 'v' AND obj_description(c.oid, 'pg_class') LIKE '{MARK}%'"""
 """The views that are Plantel's, and the state of each."""
 
 
@@ -26,20 +22,10 @@ class PostgresqlRealtime(RealtimeSql):
         super().__init__(view)
         self._schema = '"' + schema.replace('"', '""') + '"'
 
-    @property
-    def state(self) -> str:
-        """Another text than before where the statements are others."""
-        return hashlib.sha256("\n".join(self._made).encode()).hexdigest()[:16]
-
-    @property
-    def statements(self) -> list[str]:
-        return [*self._made, f"COMMENT ON VIEW {self.view.name} IS '{_MARK}{self.state}'"]
-
     def _matches(self, column: str, pattern: str) -> str:
         return f"{column} ~* {literal(pattern)}"
 
-    @property
-    def _made(self) -> list[str]:
+    def _statements(self, mark: str) -> list[str]:
         name = self.view.name
         return [
             f"CREATE INDEX IF NOT EXISTS members_uniqueid ON members (({_UNIQUEID.format('members')}))",
@@ -58,6 +44,7 @@ FROM campaigns AS c JOIN members AS m ON m.campaign = c.id WHERE {self._share}""
             self._function,
             f"""CREATE OR REPLACE TRIGGER {name}_written INSTEAD OF INSERT OR UPDATE OR DELETE ON {name}
 FOR EACH ROW EXECUTE FUNCTION {name}_written()""",
+            f"COMMENT ON VIEW {name} IS {literal(mark)}",
         ]
 
     @property

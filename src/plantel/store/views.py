@@ -6,38 +6,52 @@ from sqlalchemy import Connection, inspect
 
 from plantel import errors
 from plantel.language import Text
-from plantel.store import realtime_postgresql, schema
+from plantel.store import realtime_mariadb, realtime_postgresql, schema
 from plantel.store.connection import Database
-from plantel.store.realtime import RealtimeView
+from plantel.store.realtime import RealtimeSql, RealtimeView
+from plantel.store.realtime_mariadb import MariadbRealtime
 from plantel.store.realtime_postgresql import PostgresqlRealtime
 
 
 def provide(database: Database, connection: Connection, views: Sequence[RealtimeView]) -> None:
-    """Have the database show exactly these, where it shows them in another way or not at all; others stay.
+    """Have the database show these, where it does not yet, or not so; others stay.
 
-    A view of a server that is configured no more stays until somebody drops it: another node may have another
-    configuration, and an Asterisk that finds no view drops its members. Raises InvalidSetting, and errors of the database.
+    A view of a server that is configured no more stays until somebody drops it: another node may be configured
+    otherwise, and an Asterisk that finds no view drops its members. Raises InvalidSetting, and errors of the database.
     """
-    schema_name = connection.exec_driver_sql("SELECT current_schema()").scalar_one()
-    wanted = {view.name: PostgresqlRealtime(view, schema_name) for view in views}
-    late = {name: one for name, one in wanted.items() if _found(connection).get(name) != one.state}
+    wanted = {view.name: _sql(connection, view) for view in views}
+    found = found_views(connection)
     connection.rollback()  # a read alone has begun a transaction, as SQLAlchemy sees it
-    if not late:
+    if all(found.get(name) == one.state for name, one in wanted.items()):
         return
     with connection.begin():
         database.lock_schema(connection)
-        ours = _found(connection)
+        found = found_views(connection)
         taken = {*schema.metadata.tables, *inspect(connection).get_table_names(), *inspect(connection).get_view_names()}
-        for name, one in late.items():
-            if name in taken and name not in ours:
+        for name, one in wanted.items():
+            if name in taken and name not in found:
                 raise _taken(name)
-            for statement in one.statements:
-                connection.exec_driver_sql(statement.replace("%", "%%"))
+            if found.get(name) != one.state:
+                for statement in one.statements:
+                    connection.exec_driver_sql(_raw(statement))
 
 
-def _found(connection: Connection) -> dict[str, str]:
-    """The state of each view that is Plantel's."""
-    return {name: state for name, state in connection.exec_driver_sql(realtime_postgresql.FOUND.replace("%", "%%"))}
+def found_views(connection: Connection) -> dict[str, str]:
+    """The state of each view that is Plantel's, by name."""
+    postgresql = connection.dialect.name == "postgresql"
+    found = realtime_postgresql.FOUND if postgresql else realtime_mariadb.FOUND
+    return {str(name): str(state) for name, state in connection.exec_driver_sql(_raw(found)).all()}
+
+
+def _sql(connection: Connection, view: RealtimeView) -> RealtimeSql:
+    if connection.dialect.name == "postgresql":
+        return PostgresqlRealtime(view, connection.exec_driver_sql("SELECT current_schema()").scalar_one())
+    return MariadbRealtime(view)
+
+
+def _raw(statement: str) -> str:
+    """For drivers that take `%` for the beginning of a placeholder."""
+    return statement.replace("%", "%%")
 
 
 def _taken(name: str) -> errors.InvalidSetting:

@@ -125,8 +125,8 @@ class PrivateAsterisk:
         ring_seconds: int = 2,
         realtime: Realtime | None = None,
     ) -> None:
-        """`installation`: the machine's own without it. `realtime`: the database with more members. `ring_seconds`: how long a caller stays in a queue where nobody
-        answers. Raises AsteriskMissing.
+        """`installation`: the machine's own without it. `ring_seconds`: how long a caller stays in a queue where nobody
+        answers. `realtime`: a database with more members. Raises AsteriskMissing.
         """
         self.directory = directory.resolve()
         self.host = "127.0.0.1"
