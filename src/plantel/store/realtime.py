@@ -65,14 +65,17 @@ class RealtimeSql(ABC):
 
     @property
     def _share(self) -> str:
-        """The condition for a campaign `c` and its member `m`."""
+        """The condition for a campaign `c`."""
         conditions = [f"c.instance = {literal(self.view.instance)}", "c.removed = 0"]
         if self.view.campaigns:
             likes = [f"c.folded LIKE {literal(_like(pattern))} ESCAPE '!'" for pattern in self.view.campaigns]
             conditions.append(f"({' OR '.join(likes)})")
-        if self.view.state:
-            conditions.append(f"octet_length({self._state}) <= {NAME_BYTES}")
         return " AND ".join(conditions)
+
+    @property
+    def _fits(self) -> str:
+        """One condition more, for a member `m`: what Asterisk would cut is left out."""
+        return f" AND octet_length({self._state}) <= {NAME_BYTES}" if self.view.state else ""
 
     @property
     def _state(self) -> str:

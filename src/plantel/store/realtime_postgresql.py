@@ -40,7 +40,7 @@ class PostgresqlRealtime(RealtimeSql):
     NULL::integer AS wrapuptime,
     NULL::varchar(3) AS ringinuse,
     NULL::varchar(80) AS reason_paused
-FROM campaigns AS c JOIN members AS m ON m.campaign = c.id WHERE {self._share}""",
+FROM campaigns AS c JOIN members AS m ON m.campaign = c.id WHERE {self._share}{self._fits}""",
             self._function,
             f"""CREATE OR REPLACE TRIGGER {name}_written INSTEAD OF INSERT OR UPDATE OR DELETE ON {name}
 FOR EACH ROW EXECUTE FUNCTION {name}_written()""",

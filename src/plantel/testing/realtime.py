@@ -55,7 +55,7 @@ def odbc(host: str, port: int, database: str, user: str, password: str, view: st
     }
     lines = [f"{key} = {value}\n" for key, value in settings.items()]
     return Realtime(
-        ("res_odbc", "res_config_odbc"),
+        ("res_odbc_transaction", "res_odbc", "res_config_odbc"),
         {
             "extconfig.conf": _EXTCONFIG.format(driver="odbc", name="plantel", view=view),
             "res_odbc.conf": "[plantel]\nenabled = yes\ndsn = plantel\npre-connect = yes\n",
