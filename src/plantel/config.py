@@ -477,8 +477,8 @@ def _check_realtime(settings: Settings, server: AsteriskSettings, where: str, wr
             f"{where}.delivery",
             '"realtime" needs store.url = "postgresql://..." or "mariadb://...": a file of SQLite is no place where'
             " Asterisk, on its own or another machine, could read and write beside Plantel",
-            '"realtime" necesita store.url = "postgresql://..." o "mariadb://...": un archivo de SQLite no es sitio donde'
-            " Asterisk, en la misma máquina o en otra, pueda leer y escribir junto a Plantel",
+            '"realtime" necesita store.url = "postgresql://..." o "mariadb://...": en un archivo de SQLite no'
+            " podría Asterisk, en la misma máquina o en otra, leer y escribir junto a Plantel",
         )
     if server.map:
         wrong(

@@ -481,7 +481,7 @@ class QueueSpelled(SwitchRefused):
     text = Text(
         "{server}: Asterisk asks for the members of {queue} under a name in other upper and lower case: give the queue"
         " and the campaign the same",
-        "{server}: Asterisk pide los miembros de {queue} con un nombre en otras mayúsculas y minúsculas: dé el mismo a la"
+        "{server}: Asterisk pide los miembros de {queue} con otras mayúsculas y minúsculas: dé el mismo nombre a la"
         " cola y a la campaña",
     )
 
@@ -491,8 +491,8 @@ class RereadRefused(SwitchRefused):
 
     code = "reread_refused"
     text = Text(
-        "{server}: the AMI user may not have queues read anew: realtime needs write = agent,reporting",
-        "{server}: el usuario de AMI no puede hacer que se relean las colas: realtime necesita write = agent,reporting",
+        "{server}: the AMI user {username} may not have queues read anew: realtime needs write = agent,reporting",
+        "{server}: el usuario de AMI {username} no puede hacer releer colas: realtime necesita write = agent,reporting",
     )
 
 

@@ -83,9 +83,7 @@ def asterisk(
 @pytest.fixture(scope="module")
 def plantel(tmp_path_factory: pytest.TempPathFactory, asterisk: PrivateAsterisk, base: Base) -> Iterator[PlantelServer]:
     """As the documentation has it: the view is there, and granted, before Asterisk is started."""
-    server = PlantelServer(
-        tmp_path_factory.mktemp("plantel"), config=configured(asterisk, "realtime"), store=base.url
-    )
+    server = PlantelServer(tmp_path_factory.mktemp("plantel"), config=configured(asterisk, "realtime"), store=base.url)
     server.declare([VENTAS, POWER])
     with served(server) as running:
         base.grant()

@@ -200,7 +200,7 @@ class AmiSwitch:
         connection = await self._connected()
         await connection.pipeline([reread(queue) for queue in queues], answered)
         if denied:
-            raise RereadRefused(server=self.name)
+            raise RereadRefused(server=self.name, username=self._endpoint.username)
 
     async def _runs(self, connection: Connection, module: str) -> bool | None:
         answer = await connection.request(wire.encode([("Action", "ModuleCheck"), ("Module", module)]))

@@ -9,10 +9,10 @@ from plantel.store import schema
 from plantel.store.connection import Database
 from plantel.store.mariadb_database import MariadbDatabase
 from plantel.store.postgresql_database import PostgresqlDatabase
-from plantel.store.sqlite_file import SqliteFile
 from plantel.store.realtime import RealtimeView
+from plantel.store.sqlite_file import SqliteFile
 from plantel.store.store import SqlStore
-from plantel.store.views import provide
+from plantel.store.views import missing, provide
 
 
 def open_store(url: str, *, migrate: bool = True, views: Sequence[RealtimeView] = ()) -> SqlStore:
@@ -28,6 +28,13 @@ def open_store(url: str, *, migrate: bool = True, views: Sequence[RealtimeView] 
         if views:
             provide(database, connection, views)
     return SqlStore(database)
+
+
+def missing_views(url: str, views: Sequence[RealtimeView]) -> list[str]:
+    """The names of those that the database at `url` does not show, or not so. Blocks; raises StoreError."""
+    database = _database(url)
+    with database.translating(), database.engine.connect() as connection:
+        return [view.name for view in missing(connection, views)]
 
 
 def _database(url: str) -> Database:

@@ -3,11 +3,11 @@
 It has the columns of Asterisk's own `queue_members` table (contrib/ast-db-manage), and shows the roster itself: nothing
 is copied. Asterisk reads it with `SELECT * FROM view WHERE interface LIKE '%' AND queue_name = 'Ventas->'`, where the
 queue is spelled as Asterisk has it, and writes `UPDATE view SET paused = '1' WHERE uniqueid = '...'`, or `penalty`.
-Such a write is a batch like any other: in the members and in the journal, under the server's name, numbered in the order
-of commits. Seen on 16.28 and 22.10; 22 reads `reason_paused` as well, neither writes it.
+Such a write is a batch like any other: in the members and in the journal, under the server's name, numbered in the
+order of commits. Seen on 16.28 and 22.10; 22 reads `reason_paused` as well, neither writes it.
 
-`uniqueid` is made of campaign, membername and interface: Asterisk knows a row again by it, and takes no notice of another
-interface or name under the same one.
+`uniqueid` is made of campaign, membername and interface: Asterisk knows a row again by it, and takes no notice of
+another interface or name under the same one.
 """
 
 import hashlib
@@ -85,9 +85,8 @@ class RealtimeSql(ABC):
             before, _, after = interface.partition(PHONE)
             phone = f"substr(m.interface, {len(before) + 1}, length(m.interface) - {len(before) + len(after)})"
             pattern = f"^{_escaped(before)}[A-Za-z0-9_.+-]+{_escaped(after)}$"
-            cases.append(
-                f"WHEN {self._matches('m.interface', pattern)} THEN replace({literal(counts)}, {literal(PHONE)}, {phone})"
-            )
+            device = f"replace({literal(counts)}, {literal(PHONE)}, {phone})"
+            cases.append(f"WHEN {self._matches('m.interface', pattern)} THEN {device}")
         return f"CASE {' '.join(cases)} ELSE '' END" if cases else "''"
 
 

@@ -3,7 +3,7 @@
 from plantel.store.realtime import MARK, RealtimeSql, literal
 
 FOUND = f"""SELECT table_name, REGEXP_SUBSTR(view_definition, '(?<={MARK})[0-9a-f]+') FROM information_schema.views
-    WHERE table_schema = DATABASE() AND view_definition LIKE '%{MARK}%'"""
+    WHERE table_schema = DATABASE() AND view_definition LIKE '%{MARK}%'"""  # noqa: S608 - a constant
 """The views that are Plantel's, and the state of each."""
 
 OWN = "@plantel"
@@ -21,7 +21,7 @@ _COLUMNS = """ALTER TABLE members
 _PLACED = f"""CREATE OR REPLACE TRIGGER members_placed BEFORE INSERT ON members FOR EACH ROW
     SET NEW.queue_name = ({_NAMING.format("NEW")})"""
 
-_NAMED = f"UPDATE members SET queue_name = ({_NAMING.format('members')}) WHERE queue_name IS NULL"
+_NAMED = f"UPDATE members SET queue_name = ({_NAMING.format('members')}) WHERE queue_name IS NULL"  # noqa: S608 - constants
 
 # The row is locked when the trigger begins; the last batch and revision are read as they are, not as they were when the
 # transaction began. What a session of Plantel's changes goes straight through.
@@ -54,13 +54,13 @@ BEGIN
                 NEW.paused, OLD.interface, OLD.penalty, OLD.paused);
         END IF;
     END IF;
-END"""
+END"""  # noqa: S608 - constants
 
 
 class MariadbRealtime(RealtimeSql):
     """`members` gets what the view needs, since there are no INSTEAD OF triggers, and since a prepared UPDATE through a
-    view of two tables is refused for lack of rights (10.11, ODBC prepares): a column with the queue's name, for Asterisk
-    to look up by, and a trigger that takes what others than Plantel write.
+    view of two tables is refused for lack of rights (10.11; ODBC prepares): a column with the queue's name, for
+    Asterisk to look up by, and a trigger that takes what others than Plantel write.
 
     The journal calls the server by its database user: a trigger cannot see through which view a row is written.
     """
@@ -83,7 +83,7 @@ class MariadbRealtime(RealtimeSql):
     CAST(NULL AS char(3)) AS ringinuse,
     CAST(NULL AS char(80)) AS reason_paused
 FROM members AS m WHERE m.campaign IN (SELECT c.id FROM campaigns AS c WHERE {self._share}){self._fits}
-AND {literal(mark)} <> ''""",
+AND {literal(mark)} <> ''""",  # noqa: S608 - settings, checked and quoted
         ]
 
     def _matches(self, column: str, pattern: str) -> str:

@@ -10,7 +10,7 @@ _UNIQUEID = (
 
 FOUND = f"""SELECT c.relname, substr(obj_description(c.oid, 'pg_class'), {len(MARK) + 1}) FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = current_schema() AND c.relkind = 'v' AND obj_description(c.oid, 'pg_class') LIKE '{MARK}%'"""
+    WHERE n.nspname = current_schema() AND c.relkind = 'v' AND obj_description(c.oid, 'pg_class') LIKE '{MARK}%'"""  # noqa: S608 - a constant
 """The views that are Plantel's, and the state of each."""
 
 
@@ -40,7 +40,7 @@ class PostgresqlRealtime(RealtimeSql):
     NULL::integer AS wrapuptime,
     NULL::varchar(3) AS ringinuse,
     NULL::varchar(80) AS reason_paused
-FROM campaigns AS c JOIN members AS m ON m.campaign = c.id WHERE {self._share}{self._fits}""",
+FROM campaigns AS c JOIN members AS m ON m.campaign = c.id WHERE {self._share}{self._fits}""",  # noqa: S608 - settings, checked and quoted
             self._function,
             f"""CREATE OR REPLACE TRIGGER {name}_written INSTEAD OF INSERT OR UPDATE OR DELETE ON {name}
 FOR EACH ROW EXECUTE FUNCTION {name}_written()""",
@@ -105,4 +105,4 @@ BEGIN
     PERFORM nextval('commits');
     RETURN NEW;
 END
-$plantel$"""
+$plantel$"""  # noqa: S608 - settings, checked and quoted

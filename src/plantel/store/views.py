@@ -19,24 +19,28 @@ def provide(database: Database, connection: Connection, views: Sequence[Realtime
     A view of a server that is configured no more stays until somebody drops it: another node may be configured
     otherwise, and an Asterisk that finds no view drops its members. Raises InvalidSetting, and errors of the database.
     """
-    wanted = {view.name: _sql(connection, view) for view in views}
-    found = found_views(connection)
+    late = missing(connection, views)
     connection.rollback()  # a read alone has begun a transaction, as SQLAlchemy sees it
-    if all(found.get(name) == one.state for name, one in wanted.items()):
+    if not late:
         return
     with connection.begin():
         database.lock_schema(connection)
-        found = found_views(connection)
+        ours = _found(connection)
         taken = {*schema.metadata.tables, *inspect(connection).get_table_names(), *inspect(connection).get_view_names()}
-        for name, one in wanted.items():
-            if name in taken and name not in found:
-                raise _taken(name)
-            if found.get(name) != one.state:
-                for statement in one.statements:
-                    connection.exec_driver_sql(_raw(statement))
+        for view in missing(connection, views):
+            if view.name in taken and view.name not in ours:
+                raise _taken(view.name)
+            for statement in _sql(connection, view).statements:
+                connection.exec_driver_sql(_raw(statement))
 
 
-def found_views(connection: Connection) -> dict[str, str]:
+def missing(connection: Connection, views: Sequence[RealtimeView]) -> list[RealtimeView]:
+    """Those that the database does not show, or not so."""
+    found = _found(connection)
+    return [view for view in views if found.get(view.name) != _sql(connection, view).state]
+
+
+def _found(connection: Connection) -> dict[str, str]:
     """The state of each view that is Plantel's, by name."""
     postgresql = connection.dialect.name == "postgresql"
     found = realtime_postgresql.FOUND if postgresql else realtime_mariadb.FOUND
