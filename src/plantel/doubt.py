@@ -12,7 +12,8 @@ from plantel.plan import Action, Claim, Pause, Penalise
 from plantel.roster import fold
 
 LATE_SECONDS = 30.0
-"""How long after a connection, or an earlier process, has ended what it sent may still arrive."""
+"""How long after a connection has ended what it sent may still arrive. Of what another process sent, whose end nobody
+sees, it counts from when it is first seen unconfirmed."""
 
 Key = tuple[str, str]
 """Folded queue and interface."""
@@ -27,22 +28,30 @@ class Doubt:
     """What is in doubt on one server, by the event loop's clock."""
 
     def __init__(self) -> None:
-        """An earlier process may have ended just now."""
-        self._unconfirmed: Collection[Key] = frozenset()
+        self._unconfirmed: dict[Key, float] = {}
+        """Ledger lines that no answer has confirmed, of this process or another, and since when they are seen so."""
         self._changes: set[Key] = set()
-        self._until: float | None = None
-        """Set when the loop first asks."""
+        self._until = 0.0
 
     def begin(self, unanswered: Iterable[Action]) -> None:
         """The connection has ended before these were answered."""
         if not self._lasts():
             self._changes.clear()
-        self._changes.update(key(action) for action in unanswered if isinstance(action, Pause | Penalise))
+        for action in unanswered:
+            if isinstance(action, Pause | Penalise):
+                self._changes.add(key(action))
+            else:
+                self._unconfirmed.pop(key(action), None)  # sent once more: it counts from now on
         self._until = asyncio.get_running_loop().time() + LATE_SECONDS
 
-    def look(self, claims: Iterable[Claim]) -> None:
-        """Take note of the ledger lines that are there at a look, and which of them no answer has confirmed."""
-        self._unconfirmed = frozenset(claim.key for claim in claims if claim.paused is None)
+    def look(self, claims: Iterable[Claim], queues: Collection[str] | None) -> None:
+        """Take note of the ledger lines that are there at a look at these queues (None: all)."""
+        now = asyncio.get_running_loop().time()
+        before = self._unconfirmed
+        looked_at = None if queues is None else {fold(queue) for queue in queues}
+        kept = {} if looked_at is None else {at: since for at, since in before.items() if at[0] not in looked_at}
+        found = {claim.key for claim in claims if claim.paused is None}
+        self._unconfirmed = kept | {at: before.get(at, now) for at in found}
 
     def settled(self, claims: Collection[Claim]) -> Collection[Claim]:
         """Those of `claims`, which agree with what is there, that may be confirmed."""
@@ -52,12 +61,10 @@ class Doubt:
 
     def released(self, claims: Collection[Claim]) -> Collection[Claim]:
         """Those of `claims`, on members that are not there, that may be given up."""
-        if not (self._unconfirmed and self._lasts()):
+        if not self._unconfirmed:
             return claims
-        return [claim for claim in claims if claim.key not in self._unconfirmed]
+        late = asyncio.get_running_loop().time() - LATE_SECONDS
+        return [claim for claim in claims if self._unconfirmed.get(claim.key, late) <= late]
 
     def _lasts(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        if self._until is None:
-            self._until = now + LATE_SECONDS
-        return now < self._until
+        return asyncio.get_running_loop().time() < self._until

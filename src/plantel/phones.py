@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from plantel import errors
 from plantel.language import Text
-from plantel.roster import NAME_BYTES, check_interface
+from plantel.roster import NAME_BYTES, check_interface, fold
 
 PHONE = "{phone}"
 """Stands, in a rule of `state`, for the name of the phone."""
@@ -94,8 +94,7 @@ class PhoneRules:
 
     def shown(self, interface: str) -> str:
         """`SIP/1001 -> PJSIP/1001`, or just the interface where no rule changes it."""
-        there = self.called(interface)
-        return interface if there == interface else f"{interface} -> {there}"
+        return shown(interface, self.called(interface))
 
     def applied(self, interface: str) -> list[str]:
         """The rules that count for a phone of the roster, as the configuration has them: `map: "SIP/" = "PJSIP/"`."""
@@ -104,6 +103,11 @@ class PhoneRules:
         states = ((old, counts) for pattern, old, counts in self._states if pattern.fullmatch(there))
         first = (("map", next(mapping, None)), ("state", next(states, None)))
         return [f'{table}: "{rule[0]}" = "{rule[1]}"' for table, rule in first if rule is not None]
+
+
+def shown(sent: str, there: str) -> str:
+    """The same for a phone of which it is known what was sent, and what the server calls it."""
+    return there if fold(sent) == fold(there) else f"{sent} -> {there}"
 
 
 AS_SENT = PhoneRules()

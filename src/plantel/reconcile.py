@@ -24,18 +24,20 @@ from plantel.contest import Contests
 from plantel.doubt import Doubt, Key, key
 from plantel.drift import DriftRecord, DriftWatch
 from plantel.echo import Echoes
-from plantel.phones import AS_SENT, PhoneRules
+from plantel.phones import AS_SENT, PhoneRules, shown
 from plantel.plan import (
     Action,
     Add,
     Claim,
+    Demand,
     Drift,
     LiveMember,
     Membership,
     Plan,
+    Reasons,
     Snapshot,
+    compare,
     foreign,
-    plan,
 )
 from plantel.ports import Clock, Lease, Outcome, Store, Switch, Transaction
 from plantel.roster import Member, fold
@@ -64,6 +66,10 @@ TAKEN_SECONDS = 30
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds of back-off after a failure, doubled each time; the pause taken is a random half to whole of it."""
+
+
+_Roster = tuple[Sequence[Member], Reasons]
+"""Members, and the reasons of those that are paused."""
 
 
 class State(StrEnum):
@@ -134,6 +140,8 @@ class Reconciler:
         self._present: frozenset[str] | None = None
         self._strangers: dict[str, Collection[str]] = {}
         """As the last look at each queue (folded) had them; see `Plan`."""
+        self._demand: tuple[int | None, Demand] = None, Demand(())
+        """What the whole roster wanted at a look, with its revision then. No later roster has the same."""
         self._new: list[str] = []
         self._watch = DriftWatch(switch.name)
         self._settled: set[asyncio.Future[None]] = set()
@@ -234,7 +242,8 @@ class Reconciler:
                 settled, released = self._doubt.settled(found.settled), self._doubt.released(found.released)
                 await self._write_ledger(lease, settled, released)
                 if found.observed:
-                    await self._service.observe(self.name, found.observed)
+                    take_over = self._service.explain if self._realtime else self._service.observe
+                    await take_over(self.name, found.observed)
                 elif not found.actions:
                     refusals = {}
                     break
@@ -244,7 +253,10 @@ class Reconciler:
                 refusals = contested | await self._apply(lease, msgspec.structs.replace(found, actions=due))
                 tried = found.actions
             repaired = self._repair and not self._realtime
-            await self._keep(self._watch.concluded(self._clock.now(), queues, found.drifts, repaired=repaired))
+            refused = {at for at, why in refusals.items() if not isinstance(why, errors.MemberContested)}
+            await self._keep(
+                self._watch.concluded(self._clock.now(), queues, found.drifts, repaired=repaired, refused=refused)
+            )
             self._conclude(queues, revision, found, refusals)
             return found
 
@@ -294,20 +306,21 @@ class Reconciler:
         every = [member for members in glances.values() for member in members]
         interfaces = {member.interface for member in every}
 
-        def work(transaction: Transaction) -> tuple[int, list[Member], list[Claim]]:
+        def work(transaction: Transaction) -> tuple[int, Demand, list[Claim]]:
+            instance = self._service.instance
+            members = transaction.members_like(instance, every)
+            wanted = [member for member in members if (fold(member.campaign), member.phone) in keys]
             return (
                 transaction.revision(),
-                transaction.members_like(self._service.instance, every),
-                transaction.claims(self._service.instance, self.name, glances.keys(), interfaces),
+                Demand(wanted, reasons=transaction.reasons(instance, wanted)),
+                transaction.claims(instance, self.name, glances.keys(), interfaces),
             )
 
-        snapshot, (revision, members, claims) = await asyncio.gather(
+        snapshot, (revision, demand, claims) = await asyncio.gather(
             self._switch.snapshot(glances.keys(), interfaces), self._store.read(work)
         )
         lines = [claim for claim in claims if claim.key in keys]
-        wanted = [member for member in members if (fold(member.campaign), member.phone) in keys]
-        self._doubt.look(lines)
-        return revision, plan(wanted, snapshot, lines, obliged=self.carries, repair=self._repair)
+        return revision, compare(demand, snapshot, lines, obliged=self.carries, repair=self._repair)
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[Lease]:
@@ -329,8 +342,14 @@ class Reconciler:
     async def foreign(self, campaign: str) -> list[LiveMember]:
         """The members of `campaign` on the server that somebody else added. Raises SwitchError."""
         snapshot = await self._switch.snapshot([campaign])
-        claims = await self._store.read(lambda tx: tx.claims(self._service.instance, self.name, [campaign]))
-        return foreign(snapshot, claims)
+        instance = self._service.instance
+        claims = await self._store.read(lambda tx: tx.claims(instance, self.name, [campaign]))
+        found = foreign(snapshot, claims)
+        if self._realtime:
+            members = await self._store.read(lambda tx: tx.members(instance, [campaign]))
+            ours = {member.phone for member in members}
+            found = [one for one in found if one.membership is Membership.DYNAMIC or fold(one.interface) not in ours]
+        return found
 
     async def adopt(self, actor: Actor, campaign: str, agents: Collection[str]) -> Receipt:
         """Make foreign dynamic members, named by membername or interface, the roster's and Plantel's own.
@@ -365,6 +384,8 @@ class Reconciler:
         if found.drifts or found.blocked:
             _, again = await self._look(queues)
             found = realtime.standing(found, again)
+        if found.observed:
+            found = msgspec.structs.replace(found, observed=await self._service.unexplained(found.observed))
         return before, found
 
     async def _look(self, queues: Collection[str] | None) -> tuple[int, Plan]:
@@ -380,20 +401,26 @@ class Reconciler:
                 self.status, queues=len(snapshot.queues), members=sum(map(len, snapshot.queues.values()))
             )
 
-        def work(transaction: Transaction) -> tuple[int, list[Member], list[Claim]]:
-            return (
-                transaction.revision(),
-                transaction.members(self._service.instance, queues),
-                transaction.claims(self._service.instance, self.name, queues),
-            )
+        def work(transaction: Transaction) -> tuple[int, Demand | _Roster, list[Claim]]:
+            instance = self._service.instance
+            revision = transaction.revision()
+            claims = transaction.claims(instance, self.name, queues)
+            kept, demand = self._demand
+            if queues is None and kept == revision:
+                return revision, demand, claims
+            members = transaction.members(instance, queues)
+            return revision, (members, transaction.reasons(instance, members)), claims
 
-        revision, members, claims = await self._store.read(work)
-        self._doubt.look(claims)
-        if len(members) + len(claims) < LARGE:
-            found = self._plan(members, snapshot, claims)
+        revision, roster, claims = await self._store.read(work)
+        self._doubt.look(claims, queues)
+        size = roster.size if isinstance(roster, Demand) else len(roster[0])
+        if size + len(claims) < LARGE:
+            demand, found = self._plan(roster, snapshot, claims)
         else:
             # off the event loop, so that Asterisk's events and everybody's requests are read meanwhile
-            found = await asyncio.to_thread(self._plan, members, snapshot, claims)
+            demand, found = await asyncio.to_thread(self._plan, roster, snapshot, claims)
+        if queues is None:
+            self._demand = revision, demand
         kept = {} if snapshot.asked is None else self._strangers
         self._strangers = {name: those for name, those in kept.items() if name not in seen} | dict(found.strangers)
         return revision, found
@@ -404,15 +431,19 @@ class Reconciler:
             await self._service.discover(self._new)
             self._new = []
 
-    def _plan(self, members: Iterable[Member], snapshot: Snapshot, claims: Collection[Claim]) -> Plan:
-        shared = [member for member in members if self._shares(member.campaign)]
+    def _plan(self, roster: "Demand | _Roster", snapshot: Snapshot, claims: Collection[Claim]) -> tuple[Demand, Plan]:
+        if isinstance(roster, Demand):
+            demand = roster
+        else:
+            members, reasons = roster
+            demand = Demand((one for one in members if self._shares(one.campaign)), self.phones, reasons)
         if self._realtime:
-            return realtime.compare(shared, snapshot, claims, obliged=self.carries, phones=self.phones)
+            return demand, realtime.compare(demand, snapshot, claims, obliged=self.carries)
         repair = self._repair or self._watch.restarted
-        found = plan(shared, snapshot, claims, obliged=self.carries, repair=repair, phones=self.phones)
-        if repair or not self._watch.presume_restart(claims, found.drifts):
-            return found
-        return plan(shared, snapshot, claims, obliged=self.carries, phones=self.phones)
+        found = compare(demand, snapshot, claims, obliged=self.carries, repair=repair)
+        if not repair and self._watch.presume_restart(claims, found.drifts):
+            found = compare(demand, snapshot, claims, obliged=self.carries)
+        return demand, found
 
     def _shares(self, queue: str) -> bool:
         return not self._campaigns or covers(self._campaigns, queue)
@@ -423,7 +454,10 @@ class Reconciler:
         if held:
             asyncio.get_running_loop().call_later(wait, self._mark, {fold(one.queue) for one in held})
         return due, {
-            key(one): errors.MemberContested(server=self.name, queue=one.queue, interface=one.interface) for one in held
+            key(one): errors.MemberContested(
+                server=self.name, queue=one.queue, interface=shown(one.sent or one.interface, one.interface)
+            )
+            for one in held
         }
 
     async def _apply(self, lease: Lease, found: Plan) -> dict[Key, errors.PlantelError]:
@@ -574,6 +608,5 @@ async def _oldest(
 
 
 def _drifted(drift: Drift, server: str) -> errors.PlantelError:
-    return errors.MemberDrifted(
-        server=server, queue=drift.member.campaign, interface=drift.interface, kind=str(drift.kind)
-    )
+    phone = shown(drift.member.interface, drift.interface)
+    return errors.MemberDrifted(server=server, queue=drift.member.campaign, interface=phone, kind=str(drift.kind))

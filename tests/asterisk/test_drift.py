@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from plantel.testing.asterisk import PrivateAsterisk
+from tests.support.asterisks import server_table
 from tests.support.server import PlantelServer, served
 
 pytestmark = pytest.mark.asterisk
@@ -26,16 +27,7 @@ def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateAsteri
 
 @pytest.fixture
 def plantel(tmp_path: Path, asterisk: PrivateAsterisk) -> Iterator[PlantelServer]:
-    config = f"""
-        [delivery]
-        interval = "1h"
-        [[asterisk]]
-        name = "pbx1"
-        host = "{asterisk.host}"
-        port = {asterisk.ami_port}
-        username = "{asterisk.user.name}"
-        secret = "{asterisk.user.secret}"
-        """
+    config = f'[delivery]\ninterval = "1h"\n{server_table(asterisk)}'
     with served(PlantelServer(tmp_path, config=config)) as running:
         yield running
         running.run("member", "remove", VENTAS, "ana", "bea")

@@ -11,7 +11,7 @@ from plantel.plan import Add, Membership
 from plantel.reconcile import State
 from tests.support.floor import FOREIGN, IMPATIENT, LINEA, QUEUES_CONF, STRANGERS, Floor, Plantel, Seen, crew, shown
 
-pytestmark = [pytest.mark.anyio, pytest.mark.asterisk, pytest.mark.parametrize("version", ["16"], indirect=True)]
+pytestmark = [pytest.mark.anyio, pytest.mark.asterisk]
 
 SECONDS = 15.0
 """Within which a line that was cut must be forgotten: back-off, login, a look and the changes."""

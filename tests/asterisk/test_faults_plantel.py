@@ -18,16 +18,15 @@ from plantel.batch import Source
 from plantel.errors import MemberContested, SwitchTimeout
 from plantel.reconcile import State
 from plantel.roster import Member
+from tests.support.asterisks import server_table
 from tests.support.door import ADD, FORM, OPERATOR, item
 from tests.support.floor import FOREIGN, IMPATIENT, VENTAS, Floor, crew, shown
 from tests.support.server import PlantelServer
 from tests.support.wire import form
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.asterisk,
-    pytest.mark.parametrize("version", ["16"], indirect=True),
-]
+pytestmark = [pytest.mark.anyio, pytest.mark.asterisk]
+on_one_version = pytest.mark.parametrize("version", ["16"], indirect=True)
+"""For what is about Plantel alone: one Asterisk is then as good as two."""
 
 SECONDS = 20.0
 """Within which there must be agreement once Plantel runs again: its start, a look and the changes."""
@@ -40,19 +39,8 @@ class Service:
     """A real `plantel serve` before the floor's proxy, and who calls it."""
 
     def __init__(self, floor: Floor, folder: Path) -> None:
-        user = floor.asterisk.user
         self._proxy = floor.proxy
-        self.server = PlantelServer(
-            folder,
-            config=f"""
-                [[asterisk]]
-                name = "pbx1"
-                host = "127.0.0.1"
-                port = {floor.proxy.port}
-                username = "{user.name}"
-                secret = "{user.secret}"
-                """,
-        )
+        self.server = PlantelServer(folder, config=server_table(floor.asterisk, port=floor.proxy.port))
         self._token = ""
 
     async def start(self) -> None:
@@ -111,6 +99,7 @@ async def service(floor: Floor, tmp_path: Path) -> AsyncIterator[Service]:
         await service.kill()
 
 
+@on_one_version
 async def test_killed_at_any_point_of_an_apply(floor: Floor, service: Service) -> None:
     """Amid additions and amid removals by turns: the ledger knows ever after whose members they are."""
     seed = random.randrange(2**32)
@@ -150,6 +139,7 @@ async def test_frozen_amid_an_apply(floor: Floor, service: Service) -> None:
     await floor.observer.until(FOREIGN, SECONDS)
 
 
+@on_one_version
 async def test_two_on_one_store_do_everything_once(floor: Floor) -> None:
     """As when a second service is started by mistake: each hears of the other's commits from the store."""
     async with floor.plantel() as one, floor.plantel() as other:
@@ -213,6 +203,7 @@ class JumpingClock:
         return datetime.now(UTC) + timedelta(days=self._jumps.randrange(-4000, 4000))
 
 
+@on_one_version
 async def test_clock_jumps_move_no_deadline(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines, back-off and intervals go by the monotonic clock, which does not jump; records by the other."""
     clock = JumpingClock()

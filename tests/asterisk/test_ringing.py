@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from plantel.testing import sipp
-from plantel.testing.asterisk import PrivateAsterisk
+from plantel.testing.asterisk import AmiUser, PrivateAsterisk
 from plantel.testing.installation import Installation
+from tests.support.asterisks import server_table
 from tests.support.server import PlantelServer, served
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asterisk]
@@ -34,20 +35,9 @@ def asterisk(tmp_path_factory: pytest.TempPathFactory, installation: Installatio
         yield running
 
 
-def configured(asterisk: PrivateAsterisk, secret: str = "") -> str:
-    return f"""
-        [[asterisk]]
-        name = "pbx1"
-        host = "{asterisk.host}"
-        port = {asterisk.ami_port}
-        username = "{asterisk.user.name}"
-        secret = "{secret or asterisk.user.secret}"
-        """
-
-
 @pytest.fixture(scope="module")
 def plantel(tmp_path_factory: pytest.TempPathFactory, asterisk: PrivateAsterisk) -> Iterator[PlantelServer]:
-    with served(PlantelServer(tmp_path_factory.mktemp("plantel"), config=configured(asterisk))) as running:
+    with served(PlantelServer(tmp_path_factory.mktemp("plantel"), config=server_table(asterisk))) as running:
         yield running
 
 
@@ -184,11 +174,11 @@ async def test_check_plan_and_sync_tell_the_truth(site: Site, tmp_path: Path) ->
     site.add(site.item("ana"))
     assert "2 queues, 1 members" in site.plantel.run("check")
     assert "agrees" in site.plantel.run("plan")
-    stranger = PlantelServer(tmp_path, config=configured(site.asterisk, secret="not it"))
+    stranger = PlantelServer(tmp_path, config=server_table(site.asterisk, user=AmiUser("plantel", "not it")))
     refused = stranger.run("check", code=1)
     assert "manager.conf" in refused
     assert "not it" not in refused
-    newcomer = PlantelServer(tmp_path, config=configured(site.asterisk))
+    newcomer = PlantelServer(tmp_path, config=server_table(site.asterisk))
     newcomer.declare([VENTAS])
     newcomer.run("member", "add", VENTAS, "luz", site.asterisk.interface("1002"))
     assert f"add luz at {site.asterisk.interface('1002')}" in newcomer.run("plan")

@@ -11,7 +11,7 @@ import pytest
 from plantel.ami import AmiSwitch
 from plantel.testing import sipp
 from plantel.testing.asterisk import PrivateAsterisk
-from tests.support.asterisks import VERSIONS
+from tests.support.asterisks import VERSIONS, server_table
 from tests.support.server import PlantelServer, served
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asterisk]
@@ -42,13 +42,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 @pytest.fixture(scope="module")
 def plantel(tmp_path_factory: pytest.TempPathFactory, pair: Pair) -> Iterator[PlantelServer]:
     servers = "".join(
-        f"""
-        [[asterisk]]
-        name = "pbx{version}"
-        port = {asterisk.ami_port}
-        secret = "{asterisk.user.secret}"
-        campaigns = {json.dumps([SHARED, OWN[version]])}
-        """
+        server_table(asterisk, name=f"pbx{version}", campaigns=[SHARED, OWN[version]])
         for version, asterisk in pair.items()
     )
     # the tables that end the text belong to the last server, Asterisk 22

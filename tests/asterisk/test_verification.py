@@ -7,7 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from plantel.client import Integra, Member, Warned
 from plantel.testing.asterisk import AmiUser, PrivateAsterisk
+from tests.support.asterisks import server_table
 from tests.support.server import PlantelServer, served
 
 pytestmark = pytest.mark.asterisk
@@ -25,19 +27,8 @@ def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateAsteri
 
 
 def plantel(folder: Path, asterisk: PrivateAsterisk, verify: str, user: AmiUser = REPORTER) -> PlantelServer:
-    return PlantelServer(
-        folder,
-        config=f"""
-            [delivery]
-            verify_interface = "{verify}"
-            [[asterisk]]
-            name = "pbx1"
-            host = "{asterisk.host}"
-            port = {asterisk.ami_port}
-            username = "{user.name}"
-            secret = "{user.secret}"
-            """,
-    )
+    config = f'[delivery]\nverify_interface = "{verify}"\n{server_table(asterisk, user=user)}'
+    return PlantelServer(folder, config=config)
 
 
 def add(server: PlantelServer, phone: str) -> httpx.Response:
@@ -76,6 +67,9 @@ def test_warn_stores_it_and_says_so(tmp_path: Path, asterisk: PrivateAsterisk) -
         stored = add(server, "SIP/10001")
         assert (stored.text, stored.headers["plantel-warning"]) == ("1", REASON)
         assert [one["interface1"] for one in server.members(VENTAS)] == ["SIP/10001"]
+        with Integra(server.url, token=server.token) as integra:
+            (batch,) = integra.add([Member(VENTAS, "ana", "SIP/1001"), Member(VENTAS, "eva", "SIP/10001")])
+        assert batch.warnings == (Warned(2, "interface1: pbx1: there is no phone SIP/10001"),)
         by_api = httpx.post(
             f"{server.url}/api/v1/members",
             json=[{"membername": "eva", "queueName": VENTAS, "interface1": "SIP/10001", "penalty": 0, "paused": 0}],

@@ -13,14 +13,15 @@ import pytest
 
 from plantel.batch import Source
 from plantel.config import load
-from plantel.findings import Finding
-from plantel.inquiry import inquire
 from plantel.plan import Add, Penalise
-from plantel.report import Report, Verdict
 from plantel.roster import Member
 from plantel.testing import sipp
 from plantel.testing.asterisk import AmiUser, PrivateAsterisk
+from plantel.why.findings import Finding
+from plantel.why.inquiry import inquire
+from plantel.why.report import Report, Verdict
 from plantel.wiring import Plantel, assembled
+from tests.support.asterisks import server_table
 from tests.support.door import OPERATOR
 from tests.support.server import PlantelServer, served
 
@@ -59,17 +60,6 @@ def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateAsteri
         # to keep a phone in a call
         asterisk.cli("module load res_clioriginate.so")
         yield asterisk
-
-
-def configured(asterisk: PrivateAsterisk, user: AmiUser = REPORTER) -> str:
-    return f"""
-        [[asterisk]]
-        name = "pbx1"
-        host = "{asterisk.host}"
-        port = {asterisk.ami_port}
-        username = "{user.name}"
-        secret = "{user.secret}"
-        """
 
 
 class Site:
@@ -117,7 +107,7 @@ class Site:
 
 def settings_file(folder: Path, asterisk: PrivateAsterisk, user: AmiUser = REPORTER) -> Path:
     file = folder / "plantel.toml"
-    file.write_text(f'[store]\nurl = "sqlite:///{folder}/plantel.db"\n{configured(asterisk, user)}')
+    file.write_text(f'[store]\nurl = "sqlite:///{folder}/plantel.db"\n{server_table(asterisk, user=user)}')
     return file
 
 
@@ -347,7 +337,7 @@ async def test_the_command_line_and_the_api_tell_the_same_beside_a_running_servi
     tmp_path: Path, asterisk: PrivateAsterisk
 ) -> None:
     def ask() -> tuple[list[dict[str, Any]], list[dict[str, Any]], str]:
-        server = PlantelServer(tmp_path, config=configured(asterisk))
+        server = PlantelServer(tmp_path, config=server_table(asterisk, user=REPORTER))
         with served(server):
             server.run("member", "add", VENTAS, "ana", "SIP/7777")
             server.run("sync")

@@ -116,6 +116,33 @@ async def test_check_suggests_a_rule_where_chan_sip_is_gone_and_shows_the_rule_t
     ]
 
 
+@pytest.mark.parametrize("drift", ["repair", "observe"])
+async def test_plan_shows_each_change_of_a_mapped_phone_under_both_names(
+    tmp_path: Path, pbx: AmiServer, drift: str
+) -> None:
+    server = plantel(tmp_path, pbx.port, drift=drift)
+    server.config.write_text(server.config.read_text() + '[asterisk.map]\n"SIP/" = "PJSIP/"\n')
+    await run(server, "campaign", "add", "Ventas->")
+    await run(server, "member", "add", "Ventas->", "ana", "SIP/1001")
+    await run(server, "member", "add", "Ventas->", "eva", "SIP/1002")
+    await run(server, "sync")
+    pbx.pbx.pause("Ventas->", "PJSIP/1001", True)
+    pbx.pbx.penalise("Ventas->", "PJSIP/1001", 4)
+    await run(server, "member", "pause", "Ventas->", "eva")
+    shown = await run(server, "plan")
+    assert "  take over from the server: Ventas->: SIP/1001 -> PJSIP/1001 paused=1" in shown
+    assert "  Ventas->: SIP/1002 -> PJSIP/1002: paused 1" in shown
+    assert ("  Ventas->: SIP/1001 -> PJSIP/1001: penalty 0" in shown) is (drift == "repair")
+    (result,) = json.loads(await run(server, "plan", "--json"))
+    assert [(one["interface"], one["called"]) for one in result["observed"]] == [("SIP/1001", "PJSIP/1001")]
+    assert {(one["sent"], one["interface"]) for one in result["actions"]} <= {
+        ("SIP/1001", "PJSIP/1001"),
+        ("SIP/1002", "PJSIP/1002"),
+    }
+    shown = await run(server, "sync", code=0 if drift == "repair" else 1)
+    assert ("SIP/1001 -> PJSIP/1001" in shown) is (drift == "observe"), "a drift that is only reported"
+
+
 async def test_check_tells_the_ways_of_not_reaching_a_server_apart(tmp_path: Path, pbx: AmiServer) -> None:
     (found,) = await findings(plantel(tmp_path, free_port()), "asterisk", code=1)
     assert found["what"].startswith("no AMI connection: ")

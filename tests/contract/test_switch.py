@@ -12,7 +12,6 @@ import anyio.to_thread
 import pytest
 
 from plantel.ami import AmiSwitch
-from plantel.closeup import QueueRules
 from plantel.device import DeviceState
 from plantel.errors import ActionRefused, MemberNotDynamic, QueueMissing, SwitchRefused, SwitchUnreachable
 from plantel.plan import Action, Add, LiveMember, Membership, Pause, Penalise, Remove, Snapshot, plan
@@ -22,6 +21,7 @@ from plantel.testing.ami_server import AmiServer
 from plantel.testing.app_queue import AppQueue
 from plantel.testing.asterisk import AmiUser, PrivateAsterisk
 from plantel.testing.fake_switch import FakeSwitch
+from plantel.why.closeup import QueueRules
 from tests.support.asterisks import VERSIONS
 
 pytestmark = pytest.mark.anyio
@@ -278,6 +278,23 @@ async def test_a_member_tells_whether_it_was_paused_since_it_came(world: World) 
     assert await once_paused() == {"SIP/1": True, "SIP/2": True}
     await world.switch.apply([Remove("A+B", "SIP/1"), Add("A+B", "SIP/1", "Ana", 0, False)])
     assert await once_paused() == {"SIP/1": False, "SIP/2": True}
+
+
+async def test_the_reason_of_a_pause_is_that_of_the_newest_pause_in_79_bytes(world: World) -> None:
+    async def told() -> tuple[bool, str]:
+        (there,) = (await world.switch.snapshot(["A+B"])).queues["A+B"]
+        return there.paused, there.paused_reason
+
+    await world.switch.apply([Add("A+B", "SIP/1", "Ana", 0, True), Pause("A+B", "SIP/1", True, "Línea 2")])
+    assert await told() == (True, "Línea 2")
+    for paused, given, kept in (
+        (True, "almuerzo", "almuerzo"),
+        (True, "", ""),
+        (True, "x" * 90, "x" * 79),
+        (False, "", ""),
+    ):
+        assert await world.switch.apply([Pause("A+B", "SIP/1", paused, given)]) == [None]
+        assert await told() == (paused, kept)
 
 
 async def test_names_compare_without_case_and_come_back_as_the_server_spells_them(world: World) -> None:

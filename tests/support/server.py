@@ -32,8 +32,8 @@ class PlantelServer:
     """One configuration in one folder, with as many starts of `plantel serve` as a test likes.
 
     `config` is TOML appended to the sections that this makes itself ([http] bind and TLS, [store]); keys of `http` are
-    added to its [http]. `store`: the store's URL, without it a file in `folder`. `url` and `token` are
-    what an integrator is given.
+    added to its [http]; `store` is the store's url, by default a file in `folder`. `url` and `token` are what an
+    integrator is given.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class PlantelServer:
         *,
         certificate: Certificate | None = None,
         http: Mapping[str, Any] | None = None,
-        config: str = "",
         store: str = "",
+        config: str = "",
     ) -> None:
         self.folder = folder
         self.port = free_port()

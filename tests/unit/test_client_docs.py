@@ -22,10 +22,10 @@ def test_the_examples_run(
             exec(example.replace("https://integra.example.com", server.url), {})
         assert {member["membername"] for member in server.members("Ventas->")} == {"José Ñandú", "Ana", "Eva"}
         assert len(server.members("POWER<-")) == 2000
-    assert capsys.readouterr().out == "José Ñandú PJSIP/1001\nAna PJSIP/1002\n"
+    assert capsys.readouterr().out == "José Ñandú PJSIP/1001\nAna PJSIP/1002\n None \n"
 
 
 def test_both_pages_show_the_same_calls() -> None:
     english, spanish = ((DOCS / page).read_text("utf-8") for page in ("client.md", "cliente.md"))
     assert re.findall(r"^\| `(.*?)`", english, re.MULTILINE) == re.findall(r"^\| `(.*?)`", spanish, re.MULTILINE)
-    assert english.count("```python") == spanish.count("```python") == 3
+    assert english.count("```python") == spanish.count("```python") == 4

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plantel import errors
-from plantel.client import Integra, Member, Retry
+from plantel.client import Integra, Member, Retry, Stored, Warned
 from plantel.client.address import parse_address
 from plantel.client.dialogue import Call, Dialogue, Lost, Pause
 from plantel.client.retry import read_retry_after
-from plantel.client.wire import Answer, forms
+from plantel.client.wire import Answer, Form, forms, read_stored
 from plantel.roster import parse_member
 
 names = st.text(
@@ -173,3 +173,22 @@ def test_what_retry_after_asks_is_waited() -> None:
     ).members_of("Ventas->")
     next(talk)
     assert talk.send(Answer(429, {"retry-after": "11"}, b"0")) == Pause(11)
+
+
+@pytest.mark.parametrize(
+    ("header", "warnings"),
+    [
+        ("", ()),
+        (
+            "item 2: interface1: no phone; item 3: name: odd",
+            (Warned(12, "interface1: no phone"), Warned(13, "name: odd")),
+        ),
+        ("the disk is nearly full; do something", (Warned(None, "the disk is nearly full; do something"),)),
+        ("item 4: of another batch", (Warned(None, "of another batch"),)),
+        ("item 1: cut in the middle; item", (Warned(11, "cut in the middle; item"),)),
+    ],
+)
+def test_warnings_are_about_what_was_given(header: str, warnings: tuple[Warned, ...]) -> None:
+    """The batch has three of the members given; its first is the eleventh."""
+    answer = Answer(200, {"plantel-warning": header, "plantel-delivery": "live"}, b"1")
+    assert read_stored(answer, Form(10, 13, b"")) == Stored(10, 13, "", "live", "", warnings)

@@ -2,18 +2,19 @@
 
 import pytest
 
-from plantel import errors, inquiry
+from plantel import errors
 from plantel.access import Actor, Role
 from plantel.batch import Source
 from plantel.delivery import Delivery
 from plantel.device import DeviceState
-from plantel.inquiry import inquire
 from plantel.reconcile import Reconciler
-from plantel.report import Report, Verdict
 from plantel.roster import Interfaces, Member
 from plantel.service import Service
 from plantel.testing.fake_switch import FakeSwitch
 from plantel.testing.memory_store import MemoryStore
+from plantel.why import inquiry
+from plantel.why.inquiry import inquire
+from plantel.why.report import Report, Verdict
 from tests.support.door import OPERATOR, SetClock
 
 pytestmark = pytest.mark.anyio

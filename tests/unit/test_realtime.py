@@ -8,7 +8,7 @@ from plantel.batch import Source
 from plantel.delivery import Delivery
 from plantel.drift import Done
 from plantel.errors import MemberNotOurs, MemberUnread, QueueMissing, QueueSpelled
-from plantel.plan import Claim, DriftKind, LiveMember, Membership, Plan, Remove, Snapshot
+from plantel.plan import Claim, Demand, DriftKind, LiveMember, Membership, Plan, Remove, Snapshot
 from plantel.reconcile import Reconciler, State
 from plantel.roster import Interfaces, Member
 from plantel.service import Service
@@ -27,7 +27,7 @@ OURS = Claim(QUEUE, "SIP/1001", added=True, paused=False, penalty=0)
 
 def seen(*live: LiveMember, claims: tuple[Claim, ...] = (), queue: str = QUEUE) -> Plan:
     """What is found of ANA where the server shows these."""
-    return realtime.compare([ANA], Snapshot({queue: live}), claims)
+    return realtime.compare(Demand([ANA]), Snapshot({queue: live}), claims)
 
 
 def test_a_member_that_was_read_agrees_and_one_that_was_not_is_told() -> None:
@@ -36,7 +36,7 @@ def test_a_member_that_was_read_agrees_and_one_that_was_not_is_told() -> None:
     assert [one.error for one in found.blocked] == [MemberUnread]
     assert [one.kind for one in found.drifts] == [DriftKind.REMOVED]
     assert [one.error for one in seen(queue="VENTAS->").blocked] == [QueueSpelled]
-    assert [one.error for one in realtime.compare([ANA], Snapshot({}), ()).blocked] == [QueueMissing]
+    assert [one.error for one in realtime.compare(Demand([ANA]), Snapshot({}), ()).blocked] == [QueueMissing]
 
 
 def test_what_differs_is_told_and_left() -> None:
@@ -55,7 +55,7 @@ def test_our_dynamic_member_goes_once_its_row_is_read_and_not_before() -> None:
     assert seen(DYNAMIC, claims=(OURS,)).actions == ()
     assert seen(DYNAMIC, ROW, claims=(OURS,)).actions == (Remove(QUEUE, "SIP/1001"),)
     assert seen(ROW, claims=(OURS,)).released == (OURS,)
-    gone = realtime.compare([], Snapshot({QUEUE: (DYNAMIC,)}), [OURS])
+    gone = realtime.compare(Demand([]), Snapshot({QUEUE: (DYNAMIC,)}), [OURS])
     assert gone.actions == (Remove(QUEUE, "SIP/1001"),)
 
 
@@ -63,7 +63,7 @@ def test_a_strangers_dynamic_member_stays() -> None:
     found = seen(DYNAMIC, ROW)
     assert found.actions == ()
     assert [one.kind for one in found.drifts] == [DriftKind.DUPLICATED]
-    assert realtime.compare([], Snapshot({QUEUE: (DYNAMIC,)}), []) == Plan(strangers={"ventas->": {"sip/1001"}})
+    assert realtime.compare(Demand([]), Snapshot({QUEUE: (DYNAMIC,)}), []) == Plan(strangers={"ventas->": {"sip/1001"}})
 
 
 def test_only_what_two_looks_saw_counts() -> None:

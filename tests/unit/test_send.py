@@ -132,7 +132,7 @@ def test_a_refusal_midway_says_what_is_stored_and_what_is_not(
 
 def test_the_summary_for_programs(server: IntegraServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     server.reactions += [
-        Status(200, {"Plantel-Batch": "b1", "Plantel-Delivery": "pending"}, b"1"),
+        TWO_BATCHES[0],
         Status(
             200,
             {
@@ -151,7 +151,19 @@ def test_the_summary_for_programs(server: IntegraServer, tmp_path: Path, capsys:
         "members": 5,
         "stored": 2,
         "tried": 4,
-        "batches": [{"batch": "b1", "delivery": "pending", "first": 2, "last": 3}],
+        "batches": [
+            {
+                "batch": "b1",
+                "delivery": "pending",
+                "reason": "pbx1: the connection was lost",
+                "first": 2,
+                "last": 3,
+                "warnings": [
+                    {"at": 2, "message": "interface1: pbx1: there is no phone SIP/0"},
+                    {"at": 3, "message": "interface1: pbx1: there is no phone SIP/ñ"},
+                ],
+            }
+        ],
         "refused_batch": "b2",
         "problems": [
             {
@@ -163,6 +175,51 @@ def test_the_summary_for_programs(server: IntegraServer, tmp_path: Path, capsys:
             }
         ],
     }
+
+
+TWO_BATCHES = [
+    Status(
+        200,
+        {
+            "Plantel-Batch": "b1",
+            "Plantel-Delivery": "pending",
+            "Plantel-Reason": "pbx1: the connection was lost",
+            "Plantel-Warning": "item 1: interface1: pbx1: there is no phone SIP/0; "
+            "item 2: interface1: pbx1: there is no phone SIP/\\u00f1",
+        },
+        b"1",
+    ),
+    Status(200, {"Plantel-Batch": "b2", "Plantel-Delivery": "live", "Plantel-Warning": "item 1: penalty: high"}, b"1"),
+]
+
+
+def test_warnings_are_told_by_line_though_all_is_stored(
+    server: IntegraServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.reactions += TWO_BATCHES
+    assert run(server, roster(tmp_path, *ventas(3)), batch_size=2) == 0
+    out, err = capsys.readouterr()
+    assert (out, err.splitlines()) == (
+        "",
+        [
+            "plantel: aviso: línea 2: interface1: pbx1: there is no phone SIP/0",
+            "plantel: aviso: línea 3: interface1: pbx1: there is no phone SIP/ñ",
+            "plantel: aviso: línea 4: penalty: high",
+        ],
+    )
+
+
+def test_a_terminal_is_told_of_each_batch(
+    server: IntegraServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what rich takes for a terminal
+    server.reactions += [*TWO_BATCHES, Status(200, {}, b"1")]
+    assert run(server, roster(tmp_path, *ventas(5)), batch_size=2) == 0
+    assert capsys.readouterr().err.splitlines()[-3:] == [
+        "5 guardados; Asterisk seguirá en cuanto pueda",
+        "líneas 2 a 3: lote b1, pendiente: pbx1: the connection was lost",
+        "líneas 4 a 5: lote b2, en vivo",
+    ]
 
 
 def test_a_lost_answer_at_last_is_unknown(

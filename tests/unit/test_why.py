@@ -9,16 +9,16 @@ import msgspec
 import pytest
 
 from plantel.batch import Change, Kind
-from plantel.closeup import Closeup, QueueRules, Seat
 from plantel.device import DeviceState
 from plantel.errors import PlantelError, PrivilegeMissing, SwitchUnreachable
-from plantel.facts import Facts, Sight, Trace
-from plantel.findings import Cause, Effect, Finding
 from plantel.plan import LiveMember, Membership
 from plantel.ports import Entry
-from plantel.report import Report, Verdict
 from plantel.roster import Member
-from plantel.why import why
+from plantel.why.closeup import Closeup, QueueRules, Seat
+from plantel.why.facts import Facts, Sight, Trace
+from plantel.why.findings import Cause, Effect, Finding
+from plantel.why.report import Report, Verdict
+from plantel.why.weighing import weigh
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ANA = Member("Ventas->", "ana", "SIP/1001", 1)
@@ -65,7 +65,7 @@ def sight(
 
 
 def report(*sights: Sight, trace: Trace = TRACE, servers: int | None = None) -> Report:
-    return why(Facts(trace, sights, len(sights) if servers is None else servers))
+    return weigh(Facts(trace, sights, len(sights) if servers is None else servers))
 
 
 def codes(found: Report) -> list[str]:

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 
 from plantel.ami import wire
 from plantel.ami.members import Headers, seat
-from plantel.closeup import Closeup, QueueRules, Seat
 from plantel.device import DeviceState
 from plantel.roster import fold
+from plantel.why.closeup import Closeup, QueueRules, Seat
 
 
 def device_query(interface: str) -> bytes:

@@ -10,12 +10,12 @@ from plantel.ami.delivery import Delivery
 from plantel.ami.diagnosis import Diagnosis
 from plantel.ami.examination import Examination, device_query, device_state, reread
 from plantel.ami.members import live_member, usual_member
-from plantel.closeup import Closeup
 from plantel.device import DeviceState
 from plantel.errors import ActionRefused, RereadRefused, SwitchRefused
 from plantel.plan import Action, LiveMember, Snapshot
 from plantel.ports import Outcome
 from plantel.roster import fold
+from plantel.why.closeup import Closeup
 
 SCANS_PER_ITEM = 20
 """How many queues Asterisk passes over, looking for one by its name, in the time that one item of a list takes.

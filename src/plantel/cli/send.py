@@ -24,7 +24,13 @@ ALL_STORED, REFUSED, USAGE, UNAVAILABLE, CREDENTIALS = range(5)
 """The exit codes."""
 
 _SHOWN = 100
-"""Problems shown to a person; `--json` holds all."""
+"""Problems, warnings and batches shown to a person; `--json` holds all."""
+
+_DELIVERIES = {
+    "live": Text("live", "en vivo"),
+    "pending": Text("pending", "pendiente"),
+    "none": Text("no Asterisk", "sin Asterisk"),
+}
 
 
 def send(
@@ -96,8 +102,9 @@ def send(
     """Returns the exit code: 0 all stored (or, with `dry_run`, in order), 1 refused by the server, 2 wrong usage or
     file and nothing sent, 3 the server cannot be used, 4 the credentials are wrong or do not reach that far.
 
-    People read standard error: problems by line of the file and, after a failure on the way, what is stored and what is
-    not. Success is said to a terminal only. `as_json` gives programs one object on standard output instead.
+    People read standard error: warnings and problems by line of the file and, after a failure on the way, what is
+    stored and what is not. Success, and how far Asterisk is, is said to a terminal only. `as_json` gives programs one
+    object on standard output instead.
     """
     outcome = _Outcome()
     try:
@@ -206,8 +213,10 @@ class _Outcome:
                 {
                     "batch": batch.batch,
                     "delivery": batch.delivery,
+                    "reason": batch.reason,
                     "first": self._number(batch.first),
                     "last": self._number(batch.last - 1),
+                    "warnings": [{"at": self._at(one.item), "message": one.message} for one in batch.warnings],
                 }
                 for batch in self.batches
             ],
@@ -225,14 +234,18 @@ class _Outcome:
         }
 
     def show(self) -> None:
-        """For people: problems always, success to a terminal only."""
+        """For people: warnings and problems always, success to a terminal only."""
+        for count, warned in enumerate(one for batch in self.batches for one in batch.warnings):
+            if self._too_many(count):
+                break
+            place = f"{self._places(at, at)}: " if (at := self._at(warned.item)) is not None else ""
+            note("plantel: warning: {what}", "plantel: aviso: {what}", what=place + warned.message)
         if self.error is None:
             if _console().is_terminal:
                 self._praise()
             return
         for count, (error, at, text) in enumerate(self._problems()):
-            if count == _SHOWN:
-                note("... and more; --json shows all", "... y más; --json los muestra todos")
+            if self._too_many(count):
                 break
             place = f"{self._places(at, at)}: " if at is not None else ""
             print(f"plantel: {place}{text.say(current())} [{error.code}]", file=sys.stderr)
@@ -255,6 +268,13 @@ class _Outcome:
             "Enviar de nuevo todo el archivo es seguro: lo ya guardado recibe los mismos valores.",
         )
 
+    @staticmethod
+    def _too_many(count: int) -> bool:
+        """Whether so many have been shown that the rest is not; says so."""
+        if count == _SHOWN:
+            note("... and more; --json shows all", "... y más; --json los muestra todos")
+        return count == _SHOWN
+
     def _praise(self) -> None:
         members = len(self.file.rows)
         if not self.batches:
@@ -267,6 +287,21 @@ class _Outcome:
             )
         else:
             note("{members} stored", "{members} guardados", members=members)
+        told = (batch for batch in self.batches if batch.batch)  # the original product tells nothing
+        for count, batch in enumerate(told):
+            if self._too_many(count):
+                break
+            where = self._places(self._number(batch.first), self._number(batch.last - 1))
+            delivery = "" if batch.delivery is None else f", {_DELIVERIES[batch.delivery].say(current())}"
+            reason = f": {batch.reason}" if batch.reason else ""
+            note(
+                "{where}: batch {batch}{delivery}{reason}",
+                "{where}: lote {batch}{delivery}{reason}",
+                where=where,
+                batch=batch.batch,
+                delivery=delivery,
+                reason=reason,
+            )
 
     def _reach(self) -> tuple[int, int]:
         """How many members were stored, and up to which one it was tried."""

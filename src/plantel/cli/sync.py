@@ -3,13 +3,17 @@
 import sys
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from plantel import errors, logs
 from plantel.cli.context import settings
 from plantel.cli.options import AsJson
 from plantel.cli.output import fail, json, note, tell
 from plantel.language import current
-from plantel.plan import Action, Add, Pause, Penalise, Plan, Remove
+from plantel.phones import shown
+from plantel.plan import Action, Add, Observed, Pause, Penalise, Plan, Remove
 from plantel.reconcile import Reconciler
+from plantel.roster import fold
 from plantel.wiring import assembled
 
 
@@ -84,9 +88,10 @@ def _show(found: Plan, server: str, reasons: list[errors.PlantelError], *, done:
                 "take over from the server: {queue}: {interface} paused={paused}",
                 "tomar del servidor: {queue}: {interface} paused={paused}",
                 queue=one.member.campaign,
-                interface=one.member.interface,
+                interface=shown(one.member.interface, one.claim.interface),
                 paused=int(one.member.paused),
             )
+            + (f" ({one.reason})" if one.reason else "")
         )
     for reason in reasons:
         print("  " + tell("not possible: ", "no es posible: ") + reason.say(current()))
@@ -94,9 +99,9 @@ def _show(found: Plan, server: str, reasons: list[errors.PlantelError], *, done:
 
 def _words(action: Action) -> str:
     where = f"{action.queue}: "
+    interface = shown(action.sent or action.interface, action.interface)
     match action:
         case Add():
-            interface = f"{action.sent} -> {action.interface}" if action.sent else action.interface
             if action.state_interface:
                 interface += tell(" (state of {device})", " (estado de {device})", device=action.state_interface)
             return where + tell(
@@ -108,21 +113,22 @@ def _words(action: Action) -> str:
                 paused=int(action.paused),
             )
         case Remove():
-            return where + tell("remove {interface}", "quitar {interface}", interface=action.interface)
+            return where + tell("remove {interface}", "quitar {interface}", interface=interface)
         case Penalise():
             return where + tell(
                 "{interface}: penalty {penalty}",
                 "{interface}: penalty {penalty}",
-                interface=action.interface,
+                interface=interface,
                 penalty=action.penalty,
             )
         case Pause():
-            return where + tell(
+            pause = tell(
                 "{interface}: paused {paused}",
                 "{interface}: paused {paused}",
-                interface=action.interface,
+                interface=interface,
                 paused=int(action.paused),
             )
+            return where + (f"{pause} ({action.reason})" if action.reason else pause)
 
 
 def _as_data(found: Plan, server: str, reasons: list[errors.PlantelError]) -> dict[str, object]:
@@ -130,6 +136,13 @@ def _as_data(found: Plan, server: str, reasons: list[errors.PlantelError]) -> di
         "server": server,
         "agreed": found.agreed,
         "actions": found.actions,
-        "observed": [one.member for one in found.observed],
+        "observed": [_observed(one) for one in found.observed],
         "blocked": [{"code": reason.code, "message": reason.say(current())} for reason in reasons],
     }
+
+
+def _observed(one: Observed) -> dict[str, object]:
+    """As the API shows a member: `called`, where the server calls the phone otherwise."""
+    data: dict[str, object] = msgspec.to_builtins(one.member)
+    there = one.claim.interface
+    return data if fold(there) == one.member.phone else {**data, "called": there}

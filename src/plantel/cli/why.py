@@ -4,9 +4,9 @@ from plantel import logs
 from plantel.cli.context import roster
 from plantel.cli.options import AsJson, InstanceName
 from plantel.cli.output import json, tell
-from plantel.findings import Effect
-from plantel.inquiry import inquire
 from plantel.language import current
+from plantel.why.findings import Effect
+from plantel.why.inquiry import inquire
 from plantel.wiring import operator
 
 _MARKS = {Effect.STOPS: "x", Effect.LIMITS: "!", Effect.TELLS: "-"}

@@ -9,7 +9,7 @@ does. Errors are `plantel.errors.ClientError` and its kin. Nothing of the server
 
 from plantel.client.integra import AsyncIntegra, Integra
 from plantel.client.retry import Retry
-from plantel.client.wire import Stored, check
+from plantel.client.wire import Stored, Warned, check
 from plantel.roster import Member
 
-__all__ = ["AsyncIntegra", "Integra", "Member", "Retry", "Stored", "check"]
+__all__ = ["AsyncIntegra", "Integra", "Member", "Retry", "Stored", "Warned", "check"]

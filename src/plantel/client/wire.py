@@ -26,11 +26,19 @@ Delivery = Literal["live", "pending", "none"]
 _DELIVERIES: dict[str, Delivery] = {"live": "live", "pending": "pending", "none": "none"}
 
 
+class Warned(msgspec.Struct, frozen=True):
+    """Something about a member that was stored all the same: `item` of those given, from 1; None if not about one."""
+
+    item: int | None
+    message: str
+
+
 class Stored(msgspec.Struct, frozen=True):
     """A batch that the server stored: members `first` up to, not including, `last` of those given (from 0).
 
     `batch` is the server's id for it and `delivery` how far Asterisk was when the answer left: live (it shows all),
-    pending (not yet, and `reason` says why), none (no Asterisk concerned). The original product says nothing of this.
+    pending (not yet, and `reason` says why), none (no Asterisk concerned). `warnings` are those that a header of 500
+    bytes holds, in English as `reason` is. The original product says nothing of all this.
     """
 
     first: int
@@ -38,6 +46,7 @@ class Stored(msgspec.Struct, frozen=True):
     batch: str = ""
     delivery: Delivery | None = None
     reason: str = ""
+    warnings: tuple[Warned, ...] = ()
 
 
 class Form(NamedTuple):
@@ -126,7 +135,8 @@ def read_stored(answer: Answer, form: Form) -> Stored:
         raise _unexpected(answer, "neither 1 nor 0")
     said = _said(answer)
     delivery = _DELIVERIES.get(answer.headers.get("plantel-delivery", ""))
-    return Stored(form.first, form.last, said["batch"], delivery, said["reason"])
+    warnings = tuple(_warned(answer.headers.get("plantel-warning", ""), form))
+    return Stored(form.first, form.last, said["batch"], delivery, said["reason"], warnings)
 
 
 def read_token(answer: Answer) -> str:
@@ -203,14 +213,27 @@ def _unexpected(answer: Answer, detail: str) -> errors.AnswerUnexpected:
 
 def _said(answer: Answer) -> dict[str, Any]:
     """What the headers of Plantel say beside the answer; all empty from the original product."""
-    reason = _printable(_unescape(answer.headers.get("plantel-reason", "")))
-    placed = re.match(r"item ([1-9][0-9]{0,9}): ", reason)
+    item, reason = _placed(_printable(_unescape(answer.headers.get("plantel-reason", ""))))
     return {
-        "reason": reason[placed.end() :] if placed else reason,
+        "reason": reason,
         "reason_code": _printable(answer.headers.get("plantel-code", "")),
         "batch": _printable(answer.headers.get("plantel-batch", "")),
-        "item": int(placed[1]) if placed else None,
+        "item": item,
     }
+
+
+def _warned(header: str, form: Form) -> Iterator[Warned]:
+    """The warnings of one batch, each with its item among all that were given."""
+    for text in re.split(r"; (?=item [1-9])", _printable(_unescape(header))):
+        item, message = _placed(text)
+        if message:
+            yield Warned(form.first + item if item and item <= form.last - form.first else None, message)
+
+
+def _placed(text: str) -> tuple[int | None, str]:
+    """The item of the batch, from 1, that a text is about, and what it says of it."""
+    placed = re.match(r"item ([1-9][0-9]{0,9}): ", text)
+    return (int(placed[1]), text[placed.end() :]) if placed else (None, text)
 
 
 def _unescape(value: str) -> str:

@@ -26,13 +26,13 @@ from plantel.batch import Batch, Kind, Source
 from plantel.drift import DriftRecord
 from plantel.http.instance import Instance
 from plantel.http.problems import headers, statuses
-from plantel.inquiry import inquire
 from plantel.language import Language
 from plantel.ports import Entry
 from plantel.reconcile import State as ServerState
-from plantel.report import Explanation
 from plantel.roster import Member, Origin, parse_member
 from plantel.service import Receipt
+from plantel.why.inquiry import inquire
+from plantel.why.report import Explanation
 
 AnyRequest = Request[Any, Any, State]
 AnyConnection = ASGIConnection[Any, Any, Any, State]
@@ -60,9 +60,14 @@ class MemberView(msgspec.Struct):
 
 
 class ListedMemberView(MemberView, omit_defaults=True):
-    """A member of the roster now. `called`: what servers with a rule for it call the phone; absent without any."""
+    """A member of the roster now.
+
+    called   what servers with a rule for it call the phone; absent without any
+    reason   what was given for the pause; absent without one
+    """
 
     called: dict[str, str] = {}
+    reason: str = ""
 
 
 class Chosen(msgspec.Struct):
@@ -73,7 +78,10 @@ class Chosen(msgspec.Struct):
 
 
 class PauseOrder(Chosen):
+    """`reason`: for a pause, in 79 bytes; the servers are told it, too."""
+
     paused: bool
+    reason: str = ""
 
 
 class ReceiptView(msgspec.Struct):
@@ -97,7 +105,7 @@ class ProblemView(msgspec.Struct):
 
 
 class ChangeView(msgspec.Struct, omit_defaults=True):
-    """One line of the journal. `reason`: what was given for a pause made on a server."""
+    """One line of the journal. `reason`: what was given for the pause; with no other change, its new reason."""
 
     revision: int
     batch: str
@@ -208,7 +216,7 @@ async def require_token(connection: AnyConnection, _handler: BaseRouteHandler) -
     """A guard: it runs before the body is read, which is nobody's business but a token holder's."""
     state = connection.scope["state"]
     instance: Instance = state["plantel_instance"]
-    authorization = connection.headers.get("authorization", "").encode("iso-8859-1")
+    authorization = connection.headers.get("authorization", "")
     state["plantel_actor"] = await instance.authenticator.actor(authorization, state["plantel_address"])
 
 
@@ -264,9 +272,15 @@ async def list_members(
     at: Annotated[datetime | None, QueryParameter(description="ISO 8601; UTC where it has no offset")] = None,
 ) -> list[ListedMemberView] | list[MemberView]:
     if at is None:
+        members = await instance.service.members(actor, campaign)
+        reasons = await instance.service.reasons(actor, campaign)
         return [
-            ListedMemberView(**msgspec.structs.asdict(_member(member)), called=instance.delivery.called(member))
-            for member in await instance.service.members(actor, campaign)
+            ListedMemberView(
+                **msgspec.structs.asdict(_member(member)),
+                called=instance.delivery.called(member),
+                reason=reasons.get(member.membername, ""),
+            )
+            for member in members
         ]
     moment = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
     return [_member(member) for member in await instance.service.members_at(actor, moment, campaign)]
@@ -293,7 +307,9 @@ async def remove_members(request: AnyRequest, instance: Here, actor: Who, data: 
 
 @post("/members/pause", status_code=200, summary="Pause agents in a campaign, or end their pause")
 async def pause_members(request: AnyRequest, instance: Here, actor: Who, data: JSONBody[PauseOrder]) -> ReceiptView:
-    receipt = await instance.service.pause(actor, data.campaign, data.agents, Source.API, paused=data.paused)
+    receipt = await instance.service.pause(
+        actor, data.campaign, data.agents, Source.API, paused=data.paused, reason=data.reason
+    )
     return _receipt(receipt, instance, _language(request))
 
 
@@ -361,8 +377,7 @@ def _refused(request: AnyRequest, error: errors.PlantelError) -> Response[ErrorV
         view = ErrorView(
             first.code, first.say(language), error.batch, [_problem(problem, language) for problem in error.problems]
         )
-    extra = {name.decode(): value.decode() for name, value in headers(error)}
-    return Response(view, status_code=statuses(error).api, headers=extra, media_type="application/json")
+    return Response(view, status_code=statuses(error).api, headers=dict(headers(error)), media_type="application/json")
 
 
 def _http_error(_request: AnyRequest, error: HTTPException) -> Response[ErrorView]:
@@ -376,7 +391,7 @@ def _http_error(_request: AnyRequest, error: HTTPException) -> Response[ErrorVie
     )
 
 
-def make_api(body_limit: int) -> Litestar:
+def make_api() -> Litestar:
     """The API as an ASGI application; expects `plantel_instance` and `plantel_address` in the scope's state."""
     router = Router(
         "/api/v1",
@@ -400,7 +415,8 @@ def make_api(body_limit: int) -> Litestar:
     )
     return Litestar(
         [router],
-        request_max_body_size=body_limit,
+        # the door has its own limit, also for what Litestar does not count
+        request_max_body_size=None,
         exception_handlers={errors.PlantelError: _refused, HTTPException: _http_error},
         openapi_config=OpenAPIConfig(
             title="Plantel",

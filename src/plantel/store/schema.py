@@ -129,7 +129,7 @@ journal = Table(
     Column("before_interface", _Name),
     Column("before_penalty", Integer),
     Column("before_paused", Boolean),
-    Column("reason", String(255)),
+    Column("reason", String(255)),  # NULL where the line says nothing of one
     # One index for all questions, also those about an agent in whatever campaign: each more costs every single add.
     Index("journal_member", "campaign", "membername"),
 )
@@ -173,6 +173,7 @@ claims = Table(
     Column("added", Boolean, nullable=False),
     Column("paused", Boolean),
     Column("penalty", Integer),
+    Column("reason", _Name, nullable=False),
     sqlite_with_rowid=False,
 )
 

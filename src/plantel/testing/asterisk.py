@@ -144,6 +144,7 @@ class PrivateAsterisk:
         if len(os.fsencode(socket_path)) > _SOCKET_PATH_MOST:
             raise AsteriskFailed(f"{socket_path} is longer than the path of a socket may be")
         self._lay_out((self.user, *users))
+        self._program = self._installation.startable(self.directory)
         self._write_queues(queues)
 
     def interface(self, phone: str) -> str:
@@ -170,7 +171,7 @@ class PrivateAsterisk:
         assert self.pid is None, "it is running"
         with (self.directory / "log" / "console").open("ab") as console:
             self._process = subprocess.Popen(  # noqa: S603 - the program found on the path, on files of our own
-                [*self._installation.command, "-f", "-C", str(self._conf("asterisk.conf"))],
+                [self._program, "-f", "-C", str(self._conf("asterisk.conf"))],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -223,7 +224,7 @@ class PrivateAsterisk:
         """What Asterisk's command line prints for `command`. Raises AsteriskFailed where it cannot be reached."""
         try:
             done = subprocess.run(  # noqa: S603 - as in `start`; there is no shell
-                [*self._installation.command, "-n", "-C", str(self._conf("asterisk.conf")), "-rx", command],
+                [self._program, "-n", "-C", str(self._conf("asterisk.conf")), "-rx", command],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=seconds,

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
-from plantel.closeup import Closeup
 from plantel.device import DeviceState
 from plantel.errors import (
     ActionRefused,
@@ -19,6 +18,7 @@ from plantel.plan import Action, Add, LiveMember, Pause, Penalise, Remove, Snaps
 from plantel.ports import Outcome
 from plantel.roster import fold
 from plantel.testing.app_queue import Answer, AppQueue
+from plantel.why.closeup import Closeup
 
 _VERBS: Mapping[type[Action], str] = {
     Add: "QueueAdd",
@@ -229,8 +229,8 @@ class FakeSwitch:
                 answer = self.pbx.remove(queue, interface)
             case Penalise(queue, interface, penalty):
                 answer = self.pbx.penalise(queue, interface, penalty)
-            case Pause(queue, interface, paused):
-                answer = self.pbx.pause(queue, interface, paused)
+            case Pause(queue, interface, paused, reason, _):
+                answer = self.pbx.pause(queue, interface, paused, reason)
         return self._outcome(action, answer)
 
     def _outcome(self, action: Action, answer: Answer) -> Outcome:

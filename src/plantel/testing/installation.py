@@ -1,6 +1,7 @@
 """Where an Asterisk lies on this machine, and how its program is started."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,16 +20,32 @@ class AsteriskMissing(Exception):
 class Installation(msgspec.Struct, frozen=True):
     """An Asterisk that can be run.
 
-    command       the program, with whatever has to stand before its own arguments
+    program       the program
+    loader        what has to stand before it (a dynamic loader and its options); empty where it starts by itself
     modules       the directory of its loadable modules
     data          the directory of its documentation, without which it does not start
     technology    what its phones are called: `SIP` where it has `chan_sip`, else `PJSIP` (Asterisk 21 and later)
     """
 
-    command: tuple[str, ...]
+    program: Path
+    loader: tuple[str, ...]
     modules: Path
     data: Path
     technology: str
+
+    def startable(self, folder: Path) -> Path:
+        """What to start: the program or, where it needs its loader, a script of its name in `folder`.
+
+        `core restart` starts Asterisk anew by the name it was started with, which is the script's then, too.
+        """
+        if not self.loader:
+            return self.program
+        script = folder / self.program.name
+        script.write_text(
+            f'#!/bin/sh\nexec {shlex.join(self.loader)} --argv0 "$0" {shlex.quote(str(self.program))} "$@"\n'
+        )
+        script.chmod(0o700)
+        return script
 
 
 def own_installation() -> Installation:
@@ -36,7 +53,7 @@ def own_installation() -> Installation:
     program = shutil.which("asterisk", path=_PROGRAM_PATH)
     if program is None:
         raise AsteriskMissing("there is no asterisk on this machine: scripts/debian-packages demo installs it")
-    return _found(Path("/"), (program,))
+    return _found(Path("/"), Path(program), ())
 
 
 def unpacked_installation(root: Path) -> Installation:
@@ -50,7 +67,7 @@ def unpacked_installation(root: Path) -> Installation:
     if not program.exists() or not loaders:
         raise AsteriskMissing(f"there is no asterisk below {root}: scripts/asterisk-22 unpacks one there")
     libraries = ":".join(str(root / each) for each in _LIBRARIES if (root / each).is_dir())
-    return _found(root, (str(loaders[0]), "--library-path", libraries, str(program)))
+    return _found(root, program, (str(loaders[0]), "--library-path", libraries))
 
 
 def asterisk_22() -> Installation:
@@ -59,10 +76,10 @@ def asterisk_22() -> Installation:
     return unpacked_installation(Path(cache) / "plantel" / "asterisk-22")
 
 
-def _found(root: Path, command: tuple[str, ...]) -> Installation:
+def _found(root: Path, program: Path, loader: tuple[str, ...]) -> Installation:
     modules = _first_directory("the modules", (f"{each}/asterisk/modules" for each in _LIBRARIES), root, "app_queue.so")
     data = _first_directory("the documentation", _DATA, root, "documentation")
-    return Installation(command, modules, data, "SIP" if (modules / "chan_sip.so").exists() else "PJSIP")
+    return Installation(program, loader, modules, data, "SIP" if (modules / "chan_sip.so").exists() else "PJSIP")
 
 
 def _first_directory(what: str, candidates: Iterable[str], root: Path, holding: str) -> Path:

@@ -32,6 +32,7 @@ class Process:
         self.name = f"plantel{number}"
         self._story = story
         self.store = ShakyStore(data, weather)
+        self._servers = servers
         self.lines = [FakeSwitch(server.name, pbx=server.pbx) for server in servers]
         for line in self.lines:
             line.pace = line.lag = weather.seconds
@@ -43,10 +44,21 @@ class Process:
     def _assemble(self) -> None:
         self.delivery = Delivery(())
         clock = LoopClock()
-        self.service = Service(self.store, "default", clock, Interfaces(), self.delivery.wake)
-        sole = len(self.lines) == 1
+        self.service = Service(
+            self.store, "default", clock, Interfaces(), self.delivery.wake, names=self.delivery.names
+        )
         self.delivery.reconcilers = tuple(
-            Reconciler(self.store, line, self.service, clock, sole=sole, interval=INTERVAL) for line in self.lines
+            Reconciler(
+                self.store,
+                line,
+                self.service,
+                clock,
+                sole=len(self.lines) == 1,
+                repair=server.repair,
+                phones=server.phones,
+                interval=INTERVAL,
+            )
+            for line, server in zip(self.lines, self._servers, strict=True)
         )
 
     @property
@@ -59,6 +71,8 @@ class Process:
         return bool(self._tasks)
 
     def start(self) -> None:
+        for line in self.lines:
+            line.restarts = 0  # a new process has seen none
         self._assemble()
         self._tasks = [asyncio.create_task(one.run()) for one in self.delivery.reconcilers]
         self._tasks.append(asyncio.create_task(self._watch_elsewhere()))

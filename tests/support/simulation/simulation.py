@@ -7,7 +7,7 @@ seed does the same again.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
 import pytest
@@ -15,24 +15,36 @@ import pytest
 from plantel import errors, reconcile
 from plantel.access import Actor, Role
 from plantel.batch import Kind, Source
-from plantel.plan import LiveMember, Membership
+from plantel.phones import AS_SENT, PhoneRules
+from plantel.plan import DriftKind, LiveMember, Membership
 from plantel.ports import Entry
-from plantel.roster import Member, fold
+from plantel.roster import Member, as_reason, fold
 from plantel.service import Receipt
 from plantel.testing.fake_switch import FakeSwitch
 from plantel.testing.memory_store import MemoryData
 from tests.support.rosters import NOON
 from tests.support.simulation.process import INTERVAL, Process
 from tests.support.simulation.server import Server
-from tests.support.simulation.story import Broken, Story
+from tests.support.simulation.story import Broken, Story, at
 from tests.support.simulation.weather import Weather
 from tests.support.virtual_time import VirtualTimeLoop
 
 QUEUES = ("Ventas->", "POWER<-", "Línea 100%")
 AGENTS = ("ana", "eva", "José Ñandú", "leo", "ida")
-PHONES = ("SIP/1001", "SIP/1002", "sip/Ana", "SIP/aNA", "PJSIP/3", "Local/4@agents/n")
+PHONES = ("SIP/1001", "SIP/1002", "sip/Ana", "SIP/aNA", "PJSIP/1002", "Local/4@agents/n")
 STRANGERS = ("SIP/8001", "SIP/8002")
 """Phones that the roster never names."""
+
+RULES = (
+    AS_SENT,
+    AS_SENT,
+    PhoneRules({"SIP/": "PJSIP/"}),
+    PhoneRules({"SIP/": "PJSIP/"}, {"Local/{phone}@agents/n": "PJSIP/{phone}"}),
+    PhoneRules({"Local/4@": "Local/5@", "PJSIP/": "SIP/"}, {"SIP/{phone}": "hint:{phone}@agents"}),
+)
+"""Of which each server has one: what it calls the phones, and whose state counts."""
+REASONS = ("", "", "lunch", "training")
+"""What is given for a pause."""
 
 OPERATOR = Actor("operator", Role.ADMIN)
 
@@ -56,7 +68,10 @@ class Simulation:
         self.data = MemoryData()
         self.story = Story(self.data)
         self.weather = Weather(self.draw)
-        self.servers = [Server(f"pbx{number + 1}", self.story) for number in range(self.draw.choice((1, 2)))]
+        self.servers = [
+            Server(f"pbx{number + 1}", self.story, self.draw.choice(RULES), repair=self.draw.random() < 0.7)
+            for number in range(self.draw.choice((1, 2)))
+        ]
         self.processes = [
             Process(number + 1, self.servers, self.data, self.weather, self.story)
             for number in range(self.draw.choice((1, 1, 2)))
@@ -88,10 +103,12 @@ class Simulation:
         for server in self.servers:
             for queue in QUEUES:
                 if self.draw.random() < 0.8:
-                    server.pbx.configure(queue, self._static())
+                    server.pbx.configure(queue, self._static(server))
         for process in self.processes:
             process.start()
         await self._quiet()
+        for server in self.servers:
+            server.watched = not self._stormy
         for number in range(self._steps):
             self.weather.fair = not self._stormy or (number // 20) % 2 == 0
             await self._step()
@@ -144,9 +161,9 @@ class Simulation:
             self.draw.random() < 0.3,
         )
 
-    def _static(self) -> list[LiveMember]:
+    def _static(self, server: Server) -> list[LiveMember]:
         return [
-            LiveMember(phone, f"static {phone}", 1)
+            LiveMember(server.phones.called(phone), f"static {phone}", 1)
             for phone in (*PHONES[:2], STRANGERS[0])
             if self.draw.random() < 0.15
         ]
@@ -191,14 +208,17 @@ class Simulation:
     def _pause(self) -> None:
         queue, agents = self._chosen()
         paused = self.draw.random() < 0.5
+        reason = self.draw.choice(REASONS) if paused else ""
 
         async def work(process: Process) -> None:
             began = asyncio.get_running_loop().time()
-            receipt = await self._changing(process.service.pause(OPERATOR, queue, agents, Source.API, paused=paused))
+            receipt = await self._changing(
+                process.service.pause(OPERATOR, queue, agents, Source.API, paused=paused, reason=reason)
+            )
             if receipt is not None:
                 self._declared.append((receipt.revision, (fold(queue), agents[0]), began))
 
-        self._request(f"pause={paused} {agents} in {queue}", lambda process: process.call(work(process)))
+        self._request(f"pause={paused} {reason} {agents} in {queue}", lambda process: process.call(work(process)))
 
     def _chosen(self) -> tuple[str, list[str]]:
         """A queue and somebody of its roster, or anybody."""
@@ -220,16 +240,19 @@ class Simulation:
         """Somebody else does something on a server."""
         server = self.draw.choice(self.servers)
         queue, phone = self.draw.choice(QUEUES), self.draw.choice(PHONES + STRANGERS)
+        if self.draw.random() < 0.7:
+            phone = server.phones.called(phone)
         flag = self.draw.random() < 0.5
         name, penalty = self.draw.choice((*AGENTS, "stranger")), self.draw.randrange(3)
+        reason = self.draw.choice((*REASONS, "a|b"))
         pbx = server.pbx
         do: Callable[[], object] = self.draw.choice(
             (
                 lambda: pbx.add(queue, phone, name, penalty, flag),
                 lambda: pbx.remove(queue, phone),
                 lambda: pbx.penalise(queue, phone, penalty),
-                lambda: pbx.pause(queue, phone, flag),
-                lambda: pbx.pause(queue, phone, flag),
+                lambda: pbx.pause(queue, phone, flag, reason),
+                lambda: pbx.pause(queue, phone, flag, reason),
             )
         )
         self._meddled.add(fold(queue))
@@ -293,7 +316,7 @@ class Simulation:
         self.story.tell(f"reconfigure {queue} on {server.name}")
         self._meddled.add(fold(queue))
         if server.live(queue) is None:
-            server.pbx.configure(queue, self._static())
+            server.pbx.configure(queue, self._static(server))
         else:
             server.drop(queue)
         for process in self.processes:
@@ -325,36 +348,44 @@ class Simulation:
 
     def _check_live(self, receipt: Receipt, items: list[Member]) -> None:
         """Delivery is said to be live: what nobody has changed is shown."""
-        touched = {
-            value
+        later = [
+            side
             for _, entry in self.data.state.journal
             if entry.revision > receipt.revision
             for side in (entry.change.before, entry.change.after)
             if side is not None
-            for value in ((fold(side.campaign), side.membername), (fold(side.campaign), side.phone))
-        }
-        for item in items:
-            campaign = fold(item.campaign)
-            if campaign in self._meddled or {(campaign, item.membername), (campaign, item.phone)} & touched:
-                continue
-            for server in self.servers:
+        ]
+        for server in self.servers:
+            touched = {value for side in later for value in (_agent(side), at(side, server.phones))}
+            for item in items:
+                key = at(item, server.phones)
+                if key[0] in self._meddled or {_agent(item), key} & touched:
+                    continue
                 live = server.live(item.campaign)
                 if live is not None:
-                    self._check_member(server, item, live.get(item.phone))
+                    there = live.get(key[1])
+                    self._check_member(server, item, there)
+                    if there is None or there.penalty != item.penalty:
+                        raise Broken(f"{server.name}: {there} is not as {item}, and said to be live")
 
     def _check_member(self, server: Server, member: Member, there: LiveMember | None) -> None:
+        """It is there as the roster has it; but for what others changed, where that is only to be reported."""
+        key = at(member, server.phones)
+        if (kind := _drifted(member, there)) is not None and (server.repair or key not in server.disturbed):
+            raise Broken(f"{server.name}: {kind}: {there} is not as {member}")
         if there is None:
-            raise Broken(f"{server.name}: {member} is not there")
-        if (there.penalty, there.paused) != (member.penalty, member.paused):
+            return
+        if there.paused != member.paused:
             raise Broken(f"{server.name}: {there} is not as {member}")
-        if there.membername != member.membername and not self._in_the_way(server, member, there):
-            raise Broken(f"{server.name}: {there} has not the name of {member}")
-
-    def _in_the_way(self, server: Server, member: Member, there: LiveMember) -> bool:
-        """Whether somebody else's member has the phone, under another name."""
-        key = (fold(member.campaign), member.phone)
+        reason = self.data.state.reasons.get(("default", *_agent(member)), "")
+        if there.paused and as_reason(there.paused_reason) != reason:
+            raise Broken(f"{server.name}: {there} has not the reason {reason!r}")
         theirs = key in server.foreign or there.membership is Membership.STATIC
-        return theirs and there.membername != member.membername
+        if there.membername != member.membername and not theirs:
+            raise Broken(f"{server.name}: {there} has not the name of {member}")
+        state = server.phones.state(server.phones.called(member.interface))
+        if state and fold(state) != fold(there.state_interface) and not theirs:
+            raise Broken(f"{server.name}: {there} does not show the state of {state}")
 
     async def _quiet(self) -> None:
         """Mend everything, let it settle, and look closely."""
@@ -389,7 +420,7 @@ class Simulation:
 
     def _check_server(self, server: Server, roster: list[Member]) -> None:
         """It shows the roster, everybody else's members, and nothing more."""
-        wanted = {(fold(member.campaign), member.phone): member for member in roster}
+        wanted, _ = server.wanted(roster)
         for queue in QUEUES:
             live = server.live(queue)
             if live is None:
@@ -402,28 +433,69 @@ class Simulation:
                 if there.membership is Membership.DYNAMIC and key not in wanted and key not in server.foreign:
                     raise Broken(f"{server.name}: {there} is left over in {queue}")
         for key, claim in self.data.state.claims.get(("default", server.name), {}).items():
-            if claim.added and (key in server.firm or (key in server.protected and not self.story.named(key))):
+            if claim.added and (key in server.firm or (key in server.protected and not server.named(key))):
                 raise Broken(f"{server.name}: {claim}, but somebody else put it there")
 
     async def _check_process(self, process: Process, roster: list[Member]) -> None:
         """It has nothing left to do, and says truly how it stands."""
-        for reconciler in process.delivery.reconcilers:
+        for server, reconciler in zip(self.servers, process.delivery.reconcilers, strict=True):
             _, found = await reconciler.look()
             if found.actions or found.observed or found.settled or found.released:
                 raise Broken(f"{process.name} has more to do on {reconciler.name}: {found}")
+            told = {(fold(one.member.campaign), fold(one.interface), one.kind) for one in found.drifts}
+            drifts = self._drifts(server, roster)
+            if told != drifts:
+                raise Broken(f"{process.name} sees drifts on {server.name}: {told}, not {drifts}")
+            kept = {
+                (fold(one.campaign), fold(one.interface), one.kind)
+                for _, one in self.data.state.drifts
+                if one.server == server.name
+            }
+            if forgotten := {one for one in drifts if one not in kept and (one[0], "", one[2]) not in kept}:
+                raise Broken(f"{server.name}: no record of {forgotten}")
         for queue in QUEUES:
             members = [member for member in roster if fold(member.campaign) == fold(queue)]
-            states = [(server, live) for server in self.servers if (live := server.live(queue)) is not None]
-            expected: type[errors.PlantelError] | None = None
-            if any(
-                self._in_the_way(server, member, live[member.phone]) for server, live in states for member in members
-            ):
-                expected = errors.MemberNotOurs
-            elif not states and (members or len(self.servers) > 1):
-                expected = errors.QueueMissing
-            said = process.delivery.behind(Receipt("", 0, (), frozenset({fold(queue)}), members))
-            if type(said) is not (expected or type(None)):
-                raise Broken(f"{process.name} says of {queue}: {said!r}, not {expected}")
+            if not members and len(self.servers) > 1 and all(server.live(queue) is None for server in self.servers):
+                self._check_said(process, queue, [], {errors.QueueMissing})
+            for member in members:
+                self._check_said(process, queue, [member], self._reasons(member, roster))
+
+    def _check_said(
+        self, process: Process, queue: str, members: list[Member], expected: Collection[type[errors.PlantelError]]
+    ) -> None:
+        said = process.delivery.behind(Receipt("", 0, (), frozenset({fold(queue)}), members))
+        if (said is None) is bool(expected) or (said is not None and type(said) not in expected):
+            raise Broken(f"{process.name} says of {members} in {queue}: {said!r}, not {expected}")
+
+    def _reasons(self, member: Member, roster: list[Member]) -> set[type[errors.PlantelError]]:
+        """Why the member is not as the roster has it, on some server."""
+        found: set[type[errors.PlantelError]] = set()
+        if all(server.live(member.campaign) is None for server in self.servers):
+            found.add(errors.QueueMissing)
+        for server in self.servers:
+            live = server.live(member.campaign)
+            if live is None:
+                continue
+            _, lost = server.wanted(roster)
+            there = live.get(at(member, server.phones)[1])
+            if member in lost:
+                found.add(errors.PhoneShared)
+                continue
+            if there is not None and there.membername != member.membername:
+                found.add(errors.MemberNotOurs)
+            if _drifted(member, there) is not None:
+                found.add(errors.MemberDrifted)
+        return found
+
+    def _drifts(self, server: Server, roster: list[Member]) -> set[tuple[str, str, DriftKind]]:
+        """What is not as the roster has it."""
+        wanted, _ = server.wanted(roster)
+        return {
+            (*key, kind)
+            for key, member in wanted.items()
+            if (live := server.live(member.campaign)) is not None
+            and (kind := _drifted(member, live.get(key[1]))) is not None
+        }
 
     def _check_journal(self, roster: list[Member]) -> None:
         """The journal tells how the roster came about, and what was answered `1` is in it."""
@@ -460,10 +532,11 @@ class Simulation:
         after = entry.change.member
         if not _pauses(entry):
             raise Broken(f"observed, and not only a pause: {entry}")
-        key = (fold(after.campaign), after.phone)
         server = next(server for server in self.servers if f"server:{server.name}" == entry.actor)
+        key = at(after, server.phones)
         made = server.paused_by_others.get(key, [])
-        if not any(moment >= declared - UNDER_WAY and paused is after.paused for moment, paused in made):
+        done = (after.paused, entry.change.reason)
+        if not any(moment >= declared - UNDER_WAY and one == done for moment, one in made):
             raise Broken(f"observed, but nobody did it since {declared}: {entry}; {made}")
 
 
@@ -476,11 +549,18 @@ def _same(item: Member, stored: Member | None) -> bool:
     )
 
 
+def _drifted(member: Member, there: LiveMember | None) -> DriftKind | None:
+    """What is not as the roster has it, of that which may stay so; a pause never does."""
+    if there is None:
+        return DriftKind.REMOVED
+    return DriftKind.PENALTY if there.penalty != member.penalty else None
+
+
 def _agent(member: Member) -> Agent:
     return fold(member.campaign), member.membername
 
 
 def _pauses(entry: Entry) -> bool:
-    """Whether the change is one of the pause."""
+    """Whether the change is one of the pause, or of its reason."""
     before, after = entry.change.before, entry.change.after
-    return before is not None and after is not None and before.paused is not after.paused
+    return before is not None and after is not None and (before.paused is not after.paused or before == after)

@@ -4,12 +4,18 @@ import asyncio
 import traceback
 from datetime import datetime, timedelta
 
-from plantel.roster import fold
+from plantel.phones import PhoneRules
+from plantel.roster import Member, fold
 from plantel.testing.memory_store import MemoryData
 from tests.support.rosters import NOON
 
 Key = tuple[str, str]
-"""Folded campaign and folded interface."""
+"""Folded campaign and folded interface, as a server calls it."""
+
+
+def at(member: Member, phones: PhoneRules) -> Key:
+    """Where a server that calls the phones so has to show the member."""
+    return fold(member.campaign), fold(phones.called(member.interface))
 
 
 class Broken(AssertionError):
@@ -58,17 +64,21 @@ class Story:
         """All is quiet: nothing from before is still under way."""
         self._chapter = len(self._data.state.journal)
 
-    def named(self, key: Key) -> bool:
-        """Whether the roster names the phone, or did at some moment of this chapter."""
-        state = self._data.state
-        sides = (
-            side
-            for _, entry in state.journal[self._chapter :]
+    def changed(self, key: Key, phones: PhoneRules) -> bool:
+        """Whether the roster, where the server calls the phones so, has changed about this one in this chapter."""
+        journal = self._data.state.journal[self._chapter :]
+        return any(
+            side is not None and at(side, phones) == key
+            for _, entry in journal
             for side in (entry.change.before, entry.change.after)
-            if side is not None
         )
-        rosters = (member for roster in state.rosters.values() for member in roster.values())
-        return any((fold(one.campaign), one.phone) == key for one in (*sides, *rosters))
+
+    def named(self, key: Key, phones: PhoneRules) -> bool:
+        """Whether the roster names the phone, or did at some moment of this chapter."""
+        rosters = self._data.state.rosters.values()
+        return self.changed(key, phones) or any(
+            at(member, phones) == key for roster in rosters for member in roster.values()
+        )
 
     def claimed(self, server: str, key: Key, *, added: bool = False) -> bool:
         """Whether the server's ledger has a line for the phone (`added`: as of one that Plantel put there)."""

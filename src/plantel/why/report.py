@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from plantel.facts import Trace
-from plantel.findings import Effect, Finding
 from plantel.language import Language, Text
+from plantel.why.facts import Trace
+from plantel.why.findings import Effect, Finding
 
 
 class Verdict(StrEnum):

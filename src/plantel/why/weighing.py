@@ -1,6 +1,6 @@
 """Why a phone does not ring: a pure function from facts to findings, the most decisive first.
 
-`why(facts)` looks at what the roster and its journal say of one agent in one campaign, and at a close look of every
+`weigh(facts)` looks at what the roster and its journal say of one agent in one campaign, and at a close look of every
 server that carries it. What app_queue weighs before it rings a member is `ring_entry` and `calc_metric` there.
 """
 
@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from plantel.batch import Kind
-from plantel.closeup import Closeup, Seat
 from plantel.device import DeviceState
-from plantel.facts import Facts, Sight, Trace
-from plantel.findings import Cause, Effect, Finding
 from plantel.plan import Membership
 from plantel.ports import Entry
-from plantel.report import Report, Verdict
 from plantel.roster import fold
+from plantel.why.closeup import Closeup, Seat
+from plantel.why.facts import Facts, Sight, Trace
+from plantel.why.findings import Cause, Effect, Finding
+from plantel.why.report import Report, Verdict
 
 WRAPUP_MOST = timedelta(minutes=10)
 """Where the wrap-up time is not to be seen: how long after a call it is worth a thought."""
@@ -24,7 +24,7 @@ NAMED_MOST = 5
 """Names of others in one finding."""
 
 
-def why(facts: Facts) -> Report:
+def weigh(facts: Facts) -> Report:
     """Weigh the facts."""
     sights = _sharing(facts.sights)
     seats = [(sight, sight.seen, _seat(facts.trace, sight)) for sight in sights]
@@ -182,7 +182,7 @@ def _of_pause(trace: Trace, server: str, seat: Seat) -> Iterator[Finding]:
     pausing = _pausing(trace.history) if wanted else None
     who: dict[str, object] = {"at": pausing and pausing.at, "by": pausing and pausing.actor}
     if seat.member.paused and wanted:
-        yield Finding(Cause.PAUSED, server, {**who, "reason": seat.member.paused_reason})
+        yield Finding(Cause.PAUSED, server, {**who, "reason": seat.member.paused_reason or trace.reason})
     elif seat.member.paused:
         yield Finding(Cause.PAUSED_AT_SERVER, server, {"at": seat.paused_at, "reason": seat.member.paused_reason})
     elif wanted:

@@ -5,11 +5,11 @@ import asyncio
 from plantel import errors
 from plantel.access import Actor
 from plantel.delivery import Delivery
-from plantel.facts import Facts, Sight, Trace
 from plantel.reconcile import Reconciler, State
-from plantel.report import Report
 from plantel.service import Service
-from plantel.why import why
+from plantel.why.facts import Facts, Sight, Trace
+from plantel.why.report import Report
+from plantel.why.weighing import weigh
 
 PATIENCE = 5.0
 """Seconds that each server has to answer."""
@@ -31,7 +31,7 @@ async def inquire(
 async def _report(delivery: Delivery, trace: Trace) -> Report:
     carriers = [one for one in delivery.reconcilers if trace.campaign is None or one.carries(trace.campaign)]
     sights = await asyncio.gather(*(_look(one, trace) for one in carriers))
-    return why(Facts(trace, tuple(sights), len(delivery.reconcilers)))
+    return weigh(Facts(trace, tuple(sights), len(delivery.reconcilers)))
 
 
 async def _look(reconciler: Reconciler, trace: Trace) -> Sight:
