@@ -26,6 +26,8 @@ DEFAULT_PATHS = (Path("plantel.toml"), Path("/etc/plantel/plantel.toml"))
 
 PORT_MOST = 65535
 
+DEFAULT_STORE = "sqlite:///plantel.db"
+
 LONGEST = 36500 * 86400.0
 """Seconds: the longest duration, a hundred years."""
 
@@ -110,9 +112,13 @@ class HttpSettings(msgspec.Struct, frozen=True):
 
 
 class StoreSettings(msgspec.Struct, frozen=True):
-    """`[store]`."""
+    """`[store]`. `url_file`: a file that holds the URL in place of `url`."""
 
-    url: str = "sqlite:///plantel.db"
+    url: str = DEFAULT_STORE
+    url_file: str = ""
+
+    def __repr__(self) -> str:
+        return "StoreSettings()"  # there may be a password in the URL
 
 
 class RosterSettings(msgspec.Struct, frozen=True):
@@ -434,7 +440,8 @@ def _resolve(settings: Settings, environ: Mapping[str, str], mistakes: list[erro
         servers.append(_with_secret(server, where, environ, wrong))
     if len({(one.instance, one.name) for one in servers}) != len(servers):
         wrong("asterisk", "two servers of one instance have the same name", "dos servidores tienen el mismo name")
-    return msgspec.structs.replace(settings, asterisk=tuple(servers))
+    store = _with_url(settings.store, wrong)
+    return msgspec.structs.replace(settings, asterisk=tuple(servers), store=store)
 
 
 def _check_http(http: HttpSettings, wrong: Wrong) -> None:
@@ -505,6 +512,28 @@ def _check_authority(server: AsteriskSettings, where: str, wrong: Wrong) -> None
         wrong(f"{where}.tls_ca", f"is not a readable PEM file: {error}", f"no es un archivo PEM legible: {error}")
 
 
+def _with_url(store: StoreSettings, wrong: Wrong) -> StoreSettings:
+    """`store` with its URL, wherever that is kept."""
+    if not store.url_file:
+        return store
+    if store.url != DEFAULT_STORE:
+        wrong("store", "needs only one of url and url_file", "necesita solo una de url y url_file")
+    url = _kept(store.url_file, "store.url_file", wrong)
+    if url == "":
+        wrong("store.url_file", "leads to no URL: it is empty", "no lleva a ninguna URL: está vacío")
+    return store if url is None else msgspec.structs.replace(store, url=url)
+
+
+def _kept(file: str, setting: str, wrong: Wrong) -> str | None:
+    """What the file holds, without blanks around it; None after noting a mistake."""
+    try:
+        return Path(file).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.reason
+        wrong(setting, f"cannot be read: {reason}", f"no se puede leer: {reason}")
+        return None
+
+
 def _with_secret(server: AsteriskSettings, where: str, environ: Mapping[str, str], wrong: Wrong) -> AsteriskSettings:
     """`server` with its secret, wherever that is kept."""
     given = [key for key in ("secret", "secret_env", "secret_file") if getattr(server, key)]
@@ -519,12 +548,10 @@ def _with_secret(server: AsteriskSettings, where: str, environ: Mapping[str, str
     if server.secret_env:
         secret = environ.get(server.secret_env, "")
     elif server.secret_file:
-        try:
-            secret = Path(server.secret_file).read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error.reason
-            wrong(f"{where}.secret_file", f"cannot be read: {reason}", f"no se puede leer: {reason}")
+        read = _kept(server.secret_file, f"{where}.secret_file", wrong)
+        if read is None:
             return server
+        secret = read
     if not secret:
         wrong(f"{where}.{given[0]}", "leads to no secret: it is empty", "no lleva a ningún secreto: está vacío")
     return msgspec.structs.replace(server, secret=secret)

@@ -242,6 +242,7 @@ class Reconciler:
                 settled, released = self._doubt.settled(found.settled), self._doubt.released(found.released)
                 await self._write_ledger(lease, settled, released)
                 if found.observed:
+                    lease.check()  # another may have seen newer
                     take_over = self._service.explain if self._realtime else self._service.observe
                     await take_over(self.name, found.observed)
                 elif not found.actions:

@@ -12,7 +12,9 @@ from alembic.script import ScriptDirectory
 
 from plantel import errors
 from plantel.store import migrations, open_store, schema
+from plantel.store.postgresql_database import PostgresqlDatabase
 from plantel.store.sqlite import engine
+from plantel.testing.postgresql import PrivatePostgresql
 
 pytestmark = pytest.mark.anyio
 
@@ -57,6 +59,63 @@ async def test_a_migrated_store_is_like_a_new_one(oldest: Path, tmp_path: Path) 
     for path in (oldest, tmp_path / "new.db"):
         assert sql(path, "SELECT version_num FROM alembic_version") == [(schema.VERSION,)]
         assert sql(path, "SELECT name, length(value) FROM keys") == [("token", 32)]
+
+
+def described_by(server: PrivatePostgresql, database: str) -> dict[str, list[tuple[object, ...]]]:
+    """The same of a database in PostgreSQL."""
+    return {
+        what: server.execute(statement, database=database)
+        for what, statement in {
+            "columns": """SELECT table_name, column_name, ordinal_position, column_default, is_nullable, data_type,
+                character_maximum_length, collation_name FROM information_schema.columns
+                WHERE table_schema = 'public' ORDER BY 1, 3""",
+            "indexes": "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
+            "constraints": """SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+                WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2""",
+            "sequences": """SELECT sequencename, data_type::text, start_value, increment_by, cache_size
+                FROM pg_sequences ORDER BY 1""",
+        }.items()
+    }
+
+
+async def test_a_migrated_store_in_postgresql_is_like_a_new_one(postgresql: PrivatePostgresql) -> None:
+    for name in ("migrated", "new"):
+        url = postgresql.database(name)
+        if name == "migrated":
+            with PostgresqlDatabase(url).engine.connect() as connection:
+                schema.alembic_version.create(connection)
+            with pytest.raises(errors.SchemaTooOld, match=schema.VERSION):
+                open_store(url, migrate=False)
+        await open_store(url).close()
+        await open_store(url, migrate=False).close()
+    old, new = described_by(postgresql, "migrated"), described_by(postgresql, "new")
+    assert old == new
+    assert {row[-1] for row in new["columns"] if row[5] == "character varying" and row[0] != "alembic_version"} == {"C"}
+    # a sequence that none of our numbers come from would be waste
+    assert {row[0] for row in new["sequences"]} == {"campaigns_id_seq", "commits", "drifts_number_seq", "tokens_id_seq"}
+
+
+async def test_a_database_in_postgresql_of_something_else_is_left_alone(
+    postgresql: PrivatePostgresql, postgresql_url: str
+) -> None:
+    database = postgresql_url.rpartition("/")[2]
+    postgresql.execute("CREATE TABLE invoices (id int)", database=database)
+    with pytest.raises(errors.StoreUnavailable, match="something else"):
+        open_store(postgresql_url)
+    assert {row[0] for row in described_by(postgresql, database)["columns"]} == {"invoices"}
+
+
+async def test_a_migration_that_fails_in_postgresql_leaves_the_database_as_it_was(
+    postgresql: PrivatePostgresql, postgresql_url: str
+) -> None:
+    database = postgresql_url.rpartition("/")[2]
+    with PostgresqlDatabase(postgresql_url).engine.connect() as connection:
+        schema.alembic_version.create(connection)
+    postgresql.execute("CREATE TABLE tokens (something_else int)", database=database)
+    before = described_by(postgresql, database)
+    with pytest.raises(errors.StoreUnavailable, match="tokens"):
+        open_store(postgresql_url)
+    assert described_by(postgresql, database) == before
 
 
 def test_the_newest_migration_gives_the_present_schema() -> None:

@@ -335,6 +335,23 @@ def test_a_secret_comes_from_the_environment_or_a_file(file: Path, tmp_path: Pat
     assert read(file, '[[asterisk]]\nname = "pbx1"\n', PLANTEL_ASTERISK_PBX1_SECRET=SECRET).asterisk[0].secret == SECRET
 
 
+def test_the_url_of_the_store_may_be_kept_in_a_file(file: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "url"
+    kept.write_text(f"postgresql://plantel:{SECRET}@db/plantel\n")
+    settings = read(file, f'[store]\nurl_file = "{kept}"\n')
+    assert settings.store.url == f"postgresql://plantel:{SECRET}@db/plantel"
+    assert SECRET not in repr(settings)
+    assert mistakes(file, f'[store]\nurl = "sqlite:///x.db"\nurl_file = "{kept}"\n') == [
+        "store: needs only one of url and url_file"
+    ]
+    kept.write_text("\n")
+    assert mistakes(file, f'[store]\nurl_file = "{kept}"\n') == ["store.url_file: leads to no URL: it is empty"]
+    kept.unlink()
+    assert mistakes(file, f'[store]\nurl_file = "{kept}"\n') == [
+        "store.url_file: cannot be read: No such file or directory"
+    ]
+
+
 @pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe"])
 def test_a_secret_that_is_not_there(file: Path, tmp_path: Path, content: bytes | None) -> None:
     kept = tmp_path / "secret"

@@ -11,7 +11,7 @@ from plantel.batch import Source
 from plantel.delivery import Delivery
 from plantel.phones import AS_SENT, PhoneRules
 from plantel.plan import Action, LiveMember, Membership, Penalise, Snapshot
-from plantel.ports import Outcome
+from plantel.ports import Lease, Outcome
 from plantel.reconcile import Reconciler, State
 from plantel.roster import Interfaces, Member, fold
 from plantel.service import Receipt, Service
@@ -35,11 +35,12 @@ class Site:
         campaigns: tuple[str, ...] = (),
         interval: float = 60,
         data: MemoryData | None = None,
+        store: MemoryStore | None = None,
         repair: bool = True,
         phones: PhoneRules = AS_SENT,
     ) -> None:
         self.data = data or MemoryData()
-        self.store = MemoryStore(self.data)
+        self.store = store or MemoryStore(self.data)
         self.added: list[Member] = []
         clock = SetClock()
         self.delivery = Delivery(())
@@ -755,6 +756,47 @@ async def test_a_process_that_hangs_on_a_server_is_named_as_the_reason(monkeypat
         with pytest.raises(errors.SwitchTaken):
             await site.only.run_once()
     assert (await site.only.run_once()).agreed
+
+
+class Fading(Lease):
+    """A lease that is lost after so many looks at it."""
+
+    def __init__(self, looks: int) -> None:
+        self._looks = looks
+
+    def check(self) -> None:
+        self._looks -= 1
+        if self._looks < 0:
+            raise errors.LeaseLost(name="pbx1")
+
+
+class FadingStore(MemoryStore):
+    looks = 0
+
+    @asynccontextmanager
+    async def lease(self, name: str, seconds: float) -> AsyncIterator[Lease]:
+        async with super().lease(name, seconds):
+            yield Fading(self.looks)
+
+
+@pytest.mark.parametrize("looks", [0, 1, 2])
+async def test_who_has_lost_the_lease_tells_the_server_nothing_more_and_leaves_the_ledger(looks: int) -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    data = MemoryData()
+    site = Site(switch, data=data)
+    await site.only.run_once()
+    await site.add(member())
+    store = FadingStore(data)
+    store.looks = looks
+    fading = Site(FakeSwitch(pbx=switch.pbx), data=data, store=store)
+    with pytest.raises(errors.LeaseLost):
+        await fading.only.run_once()
+    # the second look is the one before anything is sent, the first and the third are those of the ledger
+    assert len(shown(switch)) == (looks > 1)
+    claims = await site.store.read(lambda transaction: transaction.claims("default", "pbx1"))
+    assert len(claims) == (looks > 0)
+    assert (await site.only.run_once()).agreed
+    assert shown(switch) == [("ana", "SIP/1001", 0, False)]
 
 
 async def test_a_mapped_phone_is_delivered_observed_and_removed_under_the_servers_name_for_it() -> None:

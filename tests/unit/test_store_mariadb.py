@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import signal
-import time
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,15 +10,18 @@ import pymysql  # type: ignore[import-untyped]  # it comes without types
 import pytest
 
 from plantel import errors
+from plantel.plan import Claim
 from plantel.ports import Transaction
 from plantel.roster import Member
-from plantel.store import mariadb_database, open_store, schema
+from plantel.store import mariadb as hot
+from plantel.store import mariadb_database, open_store, schema, shown
 from plantel.store.mariadb import translated
 from plantel.store.mariadb_database import MariadbDatabase
 from plantel.store.migrations import upgrade
 from plantel.store.store import SqlStore
 from plantel.testing.mariadb import PrivateMariadb
 from tests.support.rosters import a_batch, added, declared
+from tests.support.tls import Certificate, make_certificate
 
 pytestmark = pytest.mark.anyio
 
@@ -93,6 +95,59 @@ def test_servers_that_will_not_do(version: str) -> None:
 @pytest.mark.parametrize("version", ["5.5.5-10.11.19-MariaDB-0+deb12u1", "11.8.2-MariaDB-ubu2404", "12.0.1-MariaDB"])
 def test_servers_that_will_do(version: str) -> None:
     mariadb_database._check_version(version)
+
+
+async def test_over_tls(certificate: Certificate, tmp_path: Path) -> None:
+    server = PrivateMariadb()
+    for name, path in (("cert", certificate.cert), ("key", certificate.key)):
+        copied = server.directory / f"{name}.pem"  # where the server's user may read it
+        copied.write_bytes(path.read_bytes())
+        copied.chmod(0o644)
+        server._options += (f"--ssl-{name}={copied}",)
+    with server:
+        url = server.make_database()
+        server.sql("ALTER USER plantel@'127.0.0.1' REQUIRE SSL")
+        await open_store(url).close()  # taken where it is offered
+        store = open_store(f"{url}?ssl_ca={certificate.ca}")
+        await store.write(declared("Ventas->"))
+        await store.close()
+        with pytest.raises(errors.StoreUnavailable, match="certificate verify failed"):
+            open_store(f"{url}?ssl_ca={make_certificate(tmp_path).ca}")
+        server.sql("ALTER USER plantel@'127.0.0.1' REQUIRE NONE")
+        server._options = ("--skip-ssl",)
+        server.restart()
+        with pytest.raises(errors.StoreUnavailable, match="SSL"):
+            open_store(f"{url}?ssl_ca={certificate.ca}")
+
+
+async def test_between_upgrades_four_rights_are_enough(mariadb: PrivateMariadb, mariadb_url: str) -> None:
+    name = mariadb_url.rsplit("/", 1)[1]
+    await open_store(mariadb_url).close()
+    who = "clerk@'127.0.0.1'"
+    mariadb.sql(
+        f"CREATE USER {who} IDENTIFIED BY 'secret'", f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO {who}"
+    )
+    store = open_store(f"mariadb://clerk:secret@127.0.0.1:{mariadb.port}/{name}")
+    await store.write(declared("Ventas->"))
+    await store.write(added(ANA))
+    async with store.lease("pbx1", 5) as lease:
+        lease.check()
+    assert await roster(store) == [ANA]
+    await store.close()
+
+
+def test_a_server_that_may_lose_what_it_commits(mariadb: PrivateMariadb, mariadb_url: str) -> None:
+    mariadb.sql("SET GLOBAL innodb_flush_log_at_trx_commit = 2")
+    try:
+        with pytest.raises(errors.StoreUnavailable, match="innodb_flush_log_at_trx_commit is 2"):
+            open_store(mariadb_url)
+    finally:
+        mariadb.sql("SET GLOBAL innodb_flush_log_at_trx_commit = 1")
+
+
+def test_a_url_is_shown_without_its_password() -> None:
+    assert shown("mysql://plantel:s3cret@db:3307/roster?ssl_ca=x") == "mariadb://plantel@db:3307/roster"
+    assert shown("mariadb://plantel:s3cret@") == "mariadb://"
 
 
 # --- the tables ------------------------------------------------------------------------------------------------------
@@ -170,8 +225,8 @@ async def test_a_database_of_something_else_is_left_alone(mariadb: PrivateMariad
 
 
 async def test_names_that_are_hard_to_say_in_sql_and_in_json(opened: SqlStore) -> None:
-    names = ["a'b", "a''b", 'a"b', "a\\b", "a\\'b", "a\\", "\\", "'", "100%", "%s %d %(a)s", "{x}", "😀 ñ", "e\u0301", "\u00e9",
-             "a", "a  b", "A", "x" * 79, "ñ" * 39]  # fmt: skip
+    names = ["a'b", "a''b", 'a"b', "a\\b", "a\\'b", "a\\", "\\", "'", "100%", "%s %d %(a)s", "{x}", "😀 ñ"]
+    names += ["e\u0301", "\u00e9", "a", "a  b", "A", "x" * 79, "ñ" * 39]
     members = [Member("Ventas->", name, f"SIP/{number}") for number, name in enumerate(names)]
     await opened.write(added(*members))
     assert await roster(opened) == sorted(members, key=lambda member: member.membername)
@@ -297,7 +352,11 @@ async def test_a_connection_lost_in_the_midst_of_a_unit(mariadb: PrivateMariadb,
         kill_sessions(mariadb)
         transaction.members("acme")
 
-    for call in (opened.write(work), opened.read(lambda t: (kill_sessions(mariadb), t.revision(), t.revision()))):
+    def read(transaction: Transaction) -> int:
+        kill_sessions(mariadb)
+        return transaction.revision()
+
+    for call in (opened.write(work), opened.read(read)):
         with pytest.raises(errors.StoreUnavailable):
             await call
     assert await roster(opened) == []
@@ -317,6 +376,25 @@ async def test_a_server_that_is_away_and_comes_back(mariadb: PrivateMariadb, ope
     mariadb.start()
     assert await roster(opened) == [ANA]
     assert await opened.write(added(BEA)) == 2
+
+
+async def test_a_server_that_hangs(
+    mariadb: PrivateMariadb, opened: SqlStore, mariadb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mariadb_database, "CONNECT_SECONDS", 0.5)
+    store = SqlStore(MariadbDatabase(mariadb_url, statement_seconds=0.5))
+    await store.write(added(ANA))
+    mariadb.freeze()
+    try:
+        for call in (store.write(added(BEA)), roster(store)):
+            with pytest.raises(errors.StoreUnavailable, match="timed out"):
+                await call
+    finally:
+        mariadb.thaw()
+    assert await roster(store) == [ANA]
+    await store.write(added(BEA))
+    assert await roster(store) == await roster(opened) == [ANA, BEA]
+    await store.close()
 
 
 async def test_what_was_answered_survives_the_servers_end(mariadb: PrivateMariadb, opened: SqlStore) -> None:
@@ -364,8 +442,6 @@ async def test_a_node_that_stops_in_the_midst_of_a_unit_keeps_others_waiting_for
         begun.set()
         assert released.wait(30)
 
-    import threading
-
     begun, released = threading.Event(), threading.Event()
     held = asyncio.create_task(stopped.write(stop))
     assert await asyncio.to_thread(begun.wait, 30)
@@ -407,3 +483,46 @@ async def test_a_server_started_anew_gives_no_lease_before_those_it_forgot_have_
             with pytest.raises(errors.LeaseLost):
                 lease.check()
     await other.close()
+
+
+async def test_the_hot_statements_use_an_index(opened: SqlStore) -> None:
+    """They find members and ledger lines by key, though there are no statistics to guide the optimiser."""
+    crew = [Member("Ventas->", f"agent {n}", f"SIP/{n}") for n in range(2000)]
+    claims = [Claim(one.campaign, one.interface, True, False) for one in crew]
+    await opened.write(added(*crew))
+    await opened.write(lambda t: t.put_claims("acme", "pbx1", claims))
+    values = {
+        b"rows": b"'[]'",
+        b"campaign": 1,
+        b"campaigns": b"1,2",
+        b"membername": b"'x'",
+        b"most": 9,
+        b"instance": b"'acme'",
+        b"server": b"'pbx1'",
+        b"queue": b"'a'",
+        b"phone": b"'b'",
+        b"more": b"",
+    }
+
+    def explain(transaction: Transaction) -> None:
+        driver = transaction._connection._driver  # type: ignore[attr-defined]  # white-box
+        for statement in (
+            hot._LIKE,
+            hot._FIRST,
+            hot._OF,
+            hot._CLAIMS,
+            hot._UPDATE,
+            hot._VACATE,
+            hot._DISCLAIM,
+            hot._FORGET_PAUSES,
+        ):
+            with driver.cursor(pymysql.cursors.DictCursor) as cursor:
+                cursor.execute(b"EXPLAIN " + statement % values)
+                steps = [step for step in cursor.fetchall() if step["table"] in {"m", "c", "members", "claims"}]
+            assert steps
+            for step in steps:
+                assert step["key"] is not None, step
+                by_group = "Using index for group-by" in (step["Extra"] or "")
+                assert step["type"] not in {"ALL", "index"} or by_group, step
+
+    await opened.write(explain)

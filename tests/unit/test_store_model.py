@@ -1,6 +1,7 @@
-"""Whatever is done to them, SqlStore and MemoryStore stay the same."""
+"""Whatever is done to them, a store in a database and one in memory stay the same."""
 
 import asyncio
+import itertools
 import tempfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,7 +17,9 @@ from plantel.plan import Claim
 from plantel.ports import Store, Transaction
 from plantel.roster import Campaign, Member
 from plantel.store import open_store
+from plantel.testing.mariadb import PrivateMariadb
 from plantel.testing.memory_store import MemoryStore
+from plantel.testing.postgresql import PrivatePostgresql
 from tests.support.rosters import NOON, a_batch
 
 INSTANCES = ["acme", "globex"]
@@ -187,15 +190,37 @@ async def outcomes(store: Store, groups: list[list[Unit]]) -> list[object]:
     return seen
 
 
+def compare(store: Store, groups: list[list[Unit]]) -> None:
+    async def both() -> None:
+        try:
+            assert await outcomes(store, groups) == await outcomes(MemoryStore(), groups)
+        finally:
+            await store.close()
+
+    asyncio.run(both())
+
+
 @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(groups)
-def test_a_store_in_sql_is_like_one_in_memory(groups: list[list[Unit]]) -> None:
-    async def compare() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            sqlite = open_store(f"sqlite:///{Path(folder) / 'plantel.db'}")
-            try:
-                assert await outcomes(sqlite, groups) == await outcomes(MemoryStore(), groups)
-            finally:
-                await sqlite.close()
+def test_a_store_in_sqlite_is_like_one_in_memory(groups: list[list[Unit]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        compare(open_store(f"sqlite:///{Path(folder) / 'plantel.db'}"), groups)
 
-    asyncio.run(compare())
+
+_numbers = itertools.count()
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(groups)
+def test_a_store_in_postgresql_is_like_one_in_memory(postgresql: PrivatePostgresql, groups: list[list[Unit]]) -> None:
+    name = f"model_{next(_numbers)}"
+    compare(open_store(postgresql.database(name)), groups)
+    postgresql.execute(f"DROP DATABASE {name}")
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@given(groups)
+def test_a_store_in_mariadb_is_like_one_in_memory(running_mariadb: PrivateMariadb, groups: list[list[Unit]]) -> None:
+    url = running_mariadb.make_database()
+    compare(open_store(url), groups)
+    running_mariadb.sql(f"DROP DATABASE {url.rsplit('/', 1)[1]}")

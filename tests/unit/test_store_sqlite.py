@@ -79,8 +79,6 @@ async def test_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("postgresql://localhost/plantel", "later release"),
-        ("mysql://localhost/plantel", "later release"),
         ("sqlite://", "must be"),
         ("sqlite:///", "must be"),
         ("sqlite:///:memory:", "must be"),

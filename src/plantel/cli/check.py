@@ -15,7 +15,7 @@ from plantel.http.instance import Instance
 from plantel.language import Text, current
 from plantel.phones import PhoneRules
 from plantel.roster import Campaign, Member, fold
-from plantel.store import missing_views
+from plantel.store import missing_views, shown
 from plantel.wiring import assembled, make_switch, operator, realtime_views
 
 
@@ -61,8 +61,10 @@ _REMEDIES: dict[type[errors.PlantelError], Text] = {
         "compare extconfig.conf y los ajustes de su controlador con docs/realtime.es.md; mire el registro de Asterisk",
     ),
     errors.StoreUnavailable: Text(
-        "check that the folder exists and that this user may write there",
-        "compruebe que la carpeta existe y que este usuario puede escribir en ella",
+        "check that the folder exists and that this user may write there; of a database server, that it runs, and that"
+        " store.url names it, a database and a user of that database",
+        "compruebe que la carpeta existe y que este usuario puede escribir en ella; de un servidor de bases de datos,"
+        " que está en marcha, y que store.url lo nombra, con una base y un usuario de esa base",
     ),
     errors.StoreFull: Text("make room on that disk", "libere espacio en ese disco"),
 }
@@ -74,10 +76,10 @@ async def check(*, as_json: AsJson = False) -> None:
     findings += _check_tls(loaded.http)
     try:
         async with assembled(loaded) as plantel:
-            findings.append(Finding("store", good=True, what=loaded.store.url))
+            findings.append(Finding("store", good=True, what=shown(loaded.store.url)))
             for instance in plantel.instances.values():
                 findings += await _check_instance(loaded, instance)
-    except errors.StoreError as error:
+    except (errors.StoreError, errors.InvalidSetting) as error:
         findings.append(_bad("store", error))
     if as_json:
         json([one._asdict() for one in findings])

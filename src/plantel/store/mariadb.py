@@ -25,6 +25,9 @@ from plantel.store.connection import ClaimRow, Connection, LikeRow, MemberRow, P
 _ROW_BYTES = 512
 """More than a member or a ledger line takes as JSON."""
 
+_SEND_BYTES = 2**20
+"""So much is put off at most: all of a large batch would take more memory than the request itself."""
+
 _claim_rows = msgspec.json.Decoder(list[ClaimRow])
 _member_rows = msgspec.json.Decoder(list[MemberRow])
 _json = msgspec.json.Encoder()
@@ -149,6 +152,10 @@ class Driver(pymysql.connections.Connection):  # type: ignore[misc]  # it comes 
             self._doubtful = True  # an error does not tell whether it took the transaction along, as a deadlock does
             raise
 
+    def wait_for_answers(self, seconds: float) -> None:
+        """Give up each statement after so long, in place of the time that was allowed for connecting."""
+        self._read_timeout = self._write_timeout = seconds
+
     @property
     def in_transaction(self) -> bool:
         if self._doubtful and self.open:
@@ -169,6 +176,7 @@ class MariadbConnection(Connection):
         """Statements not yet sent, and how many rows each has to find."""
         self._size = 0
         self._writes = False
+        self._made = 0
         self._own = 0
         """How many of the turns are known to be this connection's."""
         self._turn = 0
@@ -187,12 +195,16 @@ class MariadbConnection(Connection):
             f"SET SESSION TRANSACTION ISOLATION LEVEL {level}".encode(), b"SELECT @@max_allowed_packet"
         )
         self._packet = int(most)
+        self._made += 1
+        self._own = 0
 
     def translated(self, error: BaseException) -> errors.StoreError | None:
         return translated(error)
 
     def close(self) -> None:
-        self.core.close()
+        if not self.core.closed:
+            self.core.invalidate()  # else SQLAlchemy would ask for a ROLLBACK first, of a server that may be gone
+            self.core.close()
 
     # --- the transaction ---------------------------------------------------------------------------------------------
 
@@ -215,8 +227,7 @@ class MariadbConnection(Connection):
                 if self._driver.open:
                     raise
         # an idle connection ends when the server is restarted, which shows only now; nothing was done on it yet
-        with suppress(exc.SQLAlchemyError):
-            self.core.close()
+        self.close()
         self._open()
         return self._ask(*statements)
 
@@ -261,7 +272,8 @@ class MariadbConnection(Connection):
             self._ask(f"ROLLBACK TO SAVEPOINT {point}".encode(), f"RELEASE SAVEPOINT {point}".encode())
 
     def data_version(self) -> int:
-        return self._turn - self._own
+        # nobody knows what was lost with a connection, or what another server has
+        return (self._made << 64) + self._turn - self._own
 
     def newest(self) -> tuple[int, int]:
         ((number, revision),) = self._ask(
@@ -382,7 +394,7 @@ class MariadbConnection(Connection):
 
     def _later(self, statement: bytes, found: int | None = None) -> None:
         """Send `statement` with the next that is asked for an answer."""
-        if self._size + len(statement) > self._packet - 1024:
+        if self._size + len(statement) > min(_SEND_BYTES, self._packet - 1024):
             self._send()
         self._waiting.append((statement, found))
         self._size += len(statement) + 1

@@ -41,11 +41,11 @@ _OPTIONS = ("ssl_ca", "ssl_cert", "ssl_key", "unix_socket")
 
 # Quotes are doubled in literals and backslashes stand for themselves; what does not fit is an error; a long list of
 # ids is looked up by key. @plantel is for the trigger of `realtime_mariadb`.
-_SESSION = f"""SET SESSION
+_SESSION = """SET SESSION
     sql_mode = 'STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',
-    idle_transaction_timeout = {IDLE_SECONDS},
-    innodb_lock_wait_timeout = {LOCK_SECONDS},
-    group_concat_max_len = {2**30},
+    idle_transaction_timeout = %s,
+    innodb_lock_wait_timeout = %s,
+    group_concat_max_len = 1073741824,
     in_predicate_conversion_threshold = 0,
     @plantel = 1"""
 
@@ -73,6 +73,16 @@ class MariadbDatabase(Database):
         self._leases = SessionLeases(
             lambda: MariadbLeaseSession.open(lambda: self._dial(VALID_SECONDS), str(self._target.database))
         )
+
+    @staticmethod
+    def shown(url: str) -> str:
+        """`url` for people to read: without password and options."""
+        try:
+            target = _target(url)
+        except errors.InvalidSetting:
+            return "mariadb://"
+        port = f":{target.port}" if target.port else ""
+        return f"mariadb://{target.username}@{target.host or 'localhost'}{port}/{target.database}"
 
     def translated(self, error: BaseException) -> errors.StoreError | None:
         return mariadb.translated(error)
@@ -107,8 +117,8 @@ class MariadbDatabase(Database):
             charset="utf8mb4",
             collation="utf8mb4_nopad_bin",
             autocommit=True,
-            read_timeout=statement_seconds,
-            write_timeout=statement_seconds,
+            read_timeout=CONNECT_SECONDS,
+            write_timeout=CONNECT_SECONDS,
             ssl=self._tls,
             # FOUND_ROWS: a row counts where it was found, also if it was right already
             client_flag=CLIENT.MULTI_STATEMENTS | CLIENT.FOUND_ROWS,
@@ -118,9 +128,11 @@ class MariadbDatabase(Database):
         driver.connect(self._socket())
         try:
             _check_version(driver.get_server_info())
+            _check_durability(driver)
             with driver.cursor() as cursor:
-                cursor.execute(_SESSION)
+                cursor.execute(_SESSION, (IDLE_SECONDS, LOCK_SECONDS))
             _check_escapes(driver)
+            driver.wait_for_answers(statement_seconds)
         except BaseException:
             driver.close()
             raise
@@ -207,6 +219,20 @@ def _check_version(version: str) -> None:
             f"the server is {number}; MariaDB {needed} or later is needed",
             f"el servidor es {number}; hace falta MariaDB {needed} o posterior",
         )
+
+
+def _check_durability(driver: Driver) -> None:
+    """Raise StoreUnavailable where the server may lose what it has committed when its machine fails."""
+    with driver.cursor() as cursor:
+        cursor.execute("SELECT @@innodb_flush_log_at_trx_commit, @@log_bin, @@sync_binlog")
+        ((flush, logged, synced),) = cursor.fetchall()
+    if flush not in {1, 3}:
+        setting = f"innodb_flush_log_at_trx_commit is {flush}"
+    elif logged and synced != 1:
+        setting = f"sync_binlog is {synced}"  # what the binary log has lost InnoDB takes back
+    else:
+        return
+    raise errors.StoreUnavailable(detail=f"{setting} on this server: it has to be 1, or a crash loses what was stored")
 
 
 def _check_escapes(driver: Driver) -> None:

@@ -14,44 +14,72 @@ from plantel.store.sqlite_file import SqliteFile
 from plantel.store.store import SqlStore
 from plantel.store.views import missing, provide
 
+POSTGRESQL = ("postgresql", "postgres")
+MARIADB = ("mariadb", "mysql")
+"""The schemes of their URLs."""
+
 
 def open_store(url: str, *, migrate: bool = True, views: Sequence[RealtimeView] = ()) -> SqlStore:
-    """Open the store at `url`, `sqlite:///relative.db` or `sqlite:////absolute.db`; make it if there is none.
+    """Open the store at `url`, `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://...`, `mariadb://...`.
 
-    A new file is readable by its owner only. The store of an earlier release is migrated, or, with `migrate` false,
-    refused (SchemaTooOld). `views` are made where they are not there as they should be; others stay. Blocks: meant for
-    the start of a program. Raises InvalidSetting, SchemaTooOld, SchemaTooNew, StoreUnavailable, StoreFull.
+    A file is made if there is none, readable by its owner only; in an empty database the tables are made. The store of
+    an earlier release is migrated, or, with `migrate` false, refused (SchemaTooOld). `views` are made where they are
+    not there as they should be; others stay. Blocks: meant for the start of a program. Raises InvalidSetting,
+    SchemaTooOld, SchemaTooNew, StoreUnavailable, StoreFull.
     """
-    database = _database(url)
-    with database.translating(), database.engine.connect() as connection:
-        _agree_on_schema(database, connection, migrate=migrate)
-        if views:
+    database = open_database(url, migrate=migrate)
+    if views:
+        with database.translating(), database.engine.connect() as connection:
             provide(database, connection, views)
     return SqlStore(database)
 
 
+def open_database(url: str, *, migrate: bool = True, make: bool = True) -> Database:
+    """The database below a store, with the present schema. Raises as `open_store`, whose words `migrate` has too.
+
+    With `make` false StoreUnavailable is raised where there is no store, and nothing is made.
+    """
+    database = _database(url, make=make)
+    with database.translating(), database.engine.connect() as connection:
+        _agree_on_schema(database, connection, migrate=migrate, make=make)
+    return database
+
+
 def missing_views(url: str, views: Sequence[RealtimeView]) -> list[str]:
     """The names of those that the database at `url` does not show, or not so. Blocks; raises StoreError."""
-    database = _database(url)
+    database = _database(url, make=False)
     with database.translating(), database.engine.connect() as connection:
         return [view.name for view in missing(connection, views)]
 
 
-def _database(url: str) -> Database:
-    scheme = url.split(":", 1)[0]
-    if scheme in {"postgresql", "postgres"}:
+def shown(url: str) -> str:
+    """`url` as people may read it: without a password."""
+    if _scheme(url) in MARIADB:
+        return MariadbDatabase.shown(url)
+    return PostgresqlDatabase.shown(url) if _scheme(url) in POSTGRESQL else url
+
+
+def _scheme(url: str) -> str:
+    return url.split(":", 1)[0]
+
+
+def _database(url: str, *, make: bool) -> Database:
+    scheme = _scheme(url)
+    if scheme in POSTGRESQL:
         return PostgresqlDatabase(url)
-    if scheme in {"mysql", "mariadb"}:
+    if scheme in MARIADB:
         return MariadbDatabase(url)
-    return SqliteFile(url)
+    return SqliteFile(url, make=make)
 
 
-def _agree_on_schema(database: Database, connection: Connection, *, migrate: bool) -> None:
+def _agree_on_schema(database: Database, connection: Connection, *, migrate: bool, make: bool) -> None:
     """Make, or migrate, what has to be, under the lock, so that of two processes only one does."""
     found = _found(connection)
     connection.rollback()  # a read alone has begun a transaction, as SQLAlchemy sees it
     if found == schema.VERSION:
         return
+    if found is None and not make:
+        raise errors.StoreUnavailable(detail="there is no store of Plantel in this database")
     with connection.begin():
         database.lock_schema(connection)
         found = _found(connection)

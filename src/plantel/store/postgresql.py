@@ -104,16 +104,15 @@ class _Table(NamedTuple):
 
     insert: str
     copy: str
-    width: int
 
 
-def _table(name: str, columns: str, types: str, then: str = "") -> _Table:
-    names = ", ".join(columns.split())
-    arrays = ", ".join([f"%s::{kind}[]" for kind in types.split()])
+def _table(name: str, columns: str, types: str, then: str = "", *, first: int | None = None) -> _Table:
+    """`first`: how many of the columns; None: all."""
+    names = ", ".join(columns.split()[:first])
+    arrays = ", ".join(f"%s::{kind}[]" for kind in types.split()[:first])
     return _Table(
         f"INSERT INTO {name} ({names}) SELECT * FROM unnest({arrays}) {then}",  # noqa: S608 - only the constants below
         f"COPY {name} ({names}) FROM STDIN",
-        len(columns.split()),
     )
 
 
@@ -125,12 +124,12 @@ _BATCHES = _table(
 )
 _LINE = (
     "revision batch campaign membername kind after_interface after_penalty after_paused"
-    " before_interface before_penalty before_paused"
+    " before_interface before_penalty before_paused reason"
 )
-_LINE_TYPES = "bigint bigint int text text text int bool text int bool"
-_JOURNAL = _table("journal", _LINE, _LINE_TYPES)
-# on its own, for hardly any line has one
-_JOURNAL_WITH_REASONS = _table("journal", f"{_LINE} reason", f"{_LINE_TYPES} text")
+_LINE_TYPES = "bigint bigint int text text text int bool text int bool text"
+# hardly any line has a reason, and those of agents who are new have no past: what is not there is not sent
+_NEW, _PAST, _REASON = 8, 11, 12
+_JOURNAL = {width: _table("journal", _LINE, _LINE_TYPES, first=width) for width in (_NEW, _PAST, _REASON)}
 _CLAIM = _table(
     "claims",
     "instance server folded_queue phone queue interface added paused penalty",
@@ -315,19 +314,21 @@ class PostgresqlConnection(Connection):
         self._pending.append(_Statement(_BATCHES.insert, values))
 
     def add_journal(self, rows: Sequence[Sequence[Any]]) -> None:
-        table = _JOURNAL_WITH_REASONS if max(map(len, rows), default=0) > _JOURNAL.width else _JOURNAL
-        none = (None,) * table.width
-        self._insert(table, [(*row, *none[len(row) :]) if len(row) < table.width else row for row in rows])
+        longest = max(map(len, rows), default=0)
+        width = next(width for width in _JOURNAL if width >= longest)
+        none = (None,) * width
+        whole = [row if len(row) == width else (*row, *none[len(row) :]) for row in rows]
+        self._insert(_JOURNAL[width], whole, names=width < _REASON)
 
-    def _insert(self, table: _Table, rows: Sequence[Sequence[Any]]) -> None:
+    def _insert(self, table: _Table, rows: Sequence[Sequence[Any]], *, names: bool = True) -> None:
+        """`names`: whether the texts are all names or words of ours; else those of the last column are not."""
         if len(rows) < COPY_FROM:
-            values = _columns(rows) if table is not _JOURNAL_WITH_REASONS else _columns_and_text(rows)
-            self._pending.append(_Statement(table.insert, values))
+            self._pending.append(_Statement(table.insert, _columns(rows) if names else _columns_and_text(rows)))
             return
         self._flush()
         with self._driver.cursor() as cursor:
-            if table is not _JOURNAL_WITH_REASONS:
-                cursor.adapters.register_dumper(str, StrDumper)  # names have no NUL
+            if names:
+                cursor.adapters.register_dumper(str, StrDumper)  # no NUL to look for
             with cursor.copy(table.copy) as copy:
                 for row in rows:
                     copy.write_row(row)

@@ -129,7 +129,7 @@ journal = Table(
     Column("before_interface", _Name),
     Column("before_penalty", Integer),
     Column("before_paused", Boolean),
-    Column("reason", String(255)),  # NULL where the line says nothing of one
+    Column("reason", _Word),  # NULL where the line says nothing of one
     # One index for all questions, also those about an agent in whatever campaign: each more costs every single add.
     Index("journal_member", "campaign", "membername"),
 )

@@ -234,7 +234,8 @@ class PrivatePostgresql:
             lines = (self.data / "postmaster.pid").read_text().split()
         except FileNotFoundError:
             return False
-        return lines[0] == str(self.pid) and lines[-1] == "ready"
+        # while it is written it may be short; after a crash it is still that of the process before
+        return lines[:1] == [str(self.pid)] and lines[-1] == "ready"
 
 
 def _is_there(user: str) -> bool:
