@@ -185,6 +185,9 @@ async def test_what_is_done_on_asterisk_is_in_roster_and_journal_and_outlives_a_
         ("server:pbx1", True, 3),
         ("server:pbx1", True, 8),
     ]
+    site.plantel.run("sync")
+    (told,) = site.journal(1)
+    assert (told["actor"], told["reason"]) == ("server:pbx1", "café"), "Asterisk does not write it, it is asked for it"
     await anyio.to_thread.run_sync(site.asterisk.restart)
     async with sipp.Phone(site.asterisk, "1001") as phone:
         assert not (await sipp.call(site.asterisk, VENTAS)).answered

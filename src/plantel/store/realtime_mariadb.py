@@ -62,6 +62,8 @@ class MariadbRealtime(RealtimeSql):
     view of two tables is refused for lack of rights (10.11; ODBC prepares): a column with the queue's name, for
     Asterisk to look up by, and a trigger that takes what others than Plantel write.
 
+    A view that showed the journal's reasons could not be written either, as its trigger writes the journal.
+
     The journal calls the server by its database user: a trigger cannot see through which view a row is written.
     """
 

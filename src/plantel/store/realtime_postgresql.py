@@ -8,6 +8,12 @@ _UNIQUEID = (
     "::bit(60)::bigint"
 )
 
+# As `SqlTransaction.reasons` has it; ordered by a sum, so that it is not looked for from the end of the whole journal.
+_REASON = """CASE WHEN m.paused THEN (SELECT j.reason FROM journal AS j
+        WHERE j.campaign = m.campaign AND j.membername = m.membername
+        AND (j.reason IS NOT NULL OR j.before_paused IS NULL OR NOT j.before_paused)
+        ORDER BY j.revision + 0 DESC LIMIT 1) END"""
+
 FOUND = f"""SELECT c.relname, substr(obj_description(c.oid, 'pg_class'), {len(MARK) + 1}) FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = current_schema() AND c.relkind = 'v' AND obj_description(c.oid, 'pg_class') LIKE '{MARK}%'"""  # noqa: S608 - a constant
@@ -39,7 +45,7 @@ class PostgresqlRealtime(RealtimeSql):
     {_UNIQUEID.format("m")} AS uniqueid,
     NULL::integer AS wrapuptime,
     NULL::varchar(3) AS ringinuse,
-    NULL::varchar(80) AS reason_paused
+    ({_REASON})::varchar(80) AS reason_paused
 FROM campaigns AS c JOIN members AS m ON m.campaign = c.id WHERE {self._share}{self._fits}""",  # noqa: S608 - settings, checked and quoted
             self._function,
             f"""CREATE OR REPLACE TRIGGER {name}_written INSTEAD OF INSERT OR UPDATE OR DELETE ON {name}
@@ -101,7 +107,9 @@ BEGIN
     INSERT INTO journal (revision, batch, campaign, membername, kind, after_interface, after_penalty, after_paused,
         before_interface, before_penalty, before_paused, reason)
     VALUES (new_revision, new_batch, before.campaign, before.membername, 'updated', before.interface, after.penalty,
-        after.paused, before.interface, before.penalty, before.paused, NULLIF(NEW.reason_paused, ''));
+        after.paused, before.interface, before.penalty, before.paused,
+        CASE WHEN after.paused AND NEW.reason_paused IS DISTINCT FROM OLD.reason_paused
+        THEN NULLIF(NEW.reason_paused, '') END);
     PERFORM nextval('commits');
     RETURN NEW;
 END
