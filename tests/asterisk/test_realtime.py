@@ -181,13 +181,12 @@ async def test_what_is_done_on_asterisk_is_in_roster_and_journal_and_outlives_a_
     site.asterisk.cli(f'queue pause member {interface} queue "{VENTAS}" reason café')
     site.asterisk.cli(f'queue set penalty 8 on {interface} in "{VENTAS}"')
     assert (site.member()["paused"], site.member()["penalty"]) == (True, 8)
-    assert [(one["actor"], one["after"]["paused"], one["after"]["penalty"]) for one in site.journal(2)] == [
-        ("server:pbx1", True, 3),
-        ("server:pbx1", True, 8),
-    ]
     site.plantel.run("sync")
-    (told,) = site.journal(1)
-    assert (told["actor"], told["reason"]) == ("server:pbx1", "café"), "Asterisk does not write it, it is asked for it"
+    lines = site.journal(3)
+    assert {one["actor"] for one in lines} == {"server:pbx1"}
+    written = [(one["after"]["paused"], one["after"]["penalty"]) for one in lines if "reason" not in one]
+    assert written == [(True, 3), (True, 8)]
+    assert "café" in [one.get("reason") for one in lines], "Asterisk does not write it: it is asked for it"
     await anyio.to_thread.run_sync(site.asterisk.restart)
     async with sipp.Phone(site.asterisk, "1001") as phone:
         assert not (await sipp.call(site.asterisk, VENTAS)).answered
