@@ -1,6 +1,6 @@
 """Databases with a roster, from which an Asterisk reads over each driver that the documentation names."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg
 import pymysql  # type: ignore[import-untyped]  # it comes without types
@@ -21,11 +21,12 @@ class Base(Protocol):
     def grant(self) -> None:
         """What an administrator does once the view is there."""
 
-    def drop(self) -> None:
-        """Take the view away."""
+    def administer(self, statement: str) -> None:
+        """Run it as who may do everything."""
 
-    def execute(self, statement: str) -> None:
-        """Run it as Asterisk's user. Raises RefusedToAsterisk."""
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run it as Asterisk's user; its rows, if it gives any. Raises RefusedToAsterisk."""
+        ...
 
     def stop(self) -> None: ...
 
@@ -44,16 +45,17 @@ class PostgresqlBase(Base):
         self.realtime = pgsql(server.host, server.port, name, self._user, PASSWORD)
 
     def grant(self) -> None:
-        self._server.execute(f"GRANT SELECT, UPDATE ON queue_members TO {self._user}", database=self._name)
+        self.administer(f"GRANT SELECT, UPDATE ON queue_members TO {self._user}")
 
-    def drop(self) -> None:
-        self._server.execute("DROP VIEW queue_members", database=self._name)
+    def administer(self, statement: str) -> None:
+        self._server.execute(statement, database=self._name)
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
         try:
             with psycopg.connect(self.url, user=self._user, password=PASSWORD, connect_timeout=5) as connection:
-                connection.execute(statement.encode())
-        except psycopg.errors.InsufficientPrivilege as error:
+                cursor = connection.execute(statement.encode())
+                return [] if cursor.description is None else cursor.fetchall()
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.CheckViolation) as error:
             raise RefusedToAsterisk(error) from error
 
     def stop(self) -> None:
@@ -72,18 +74,25 @@ class MariadbBase(Base):
         self.realtime = odbc(server.host, server.port, self._name, "pbx1", PASSWORD)
 
     def grant(self) -> None:
-        self._server.sql(f"GRANT SELECT, UPDATE ON {self._name}.queue_members TO pbx1@'127.0.0.1'")
+        self.administer("GRANT SELECT, UPDATE ON queue_members TO pbx1@'127.0.0.1'")
 
-    def drop(self) -> None:
-        self._server.sql(f"DROP VIEW {self._name}.queue_members")
+    def administer(self, statement: str) -> None:
+        self._server.sql(f"USE {self._name}", statement)
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
         connection = pymysql.connect(
-            host=self._server.host, port=self._server.port, user="pbx1", password=PASSWORD, database=self._name
+            host=self._server.host,
+            port=self._server.port,
+            user="pbx1",
+            password=PASSWORD,
+            database=self._name,
+            charset="utf8mb4",
+            autocommit=True,
         )
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute(statement)
+                return list(cursor.fetchall())
         except pymysql.OperationalError as error:
             raise RefusedToAsterisk(error) from error
 
