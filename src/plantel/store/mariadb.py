@@ -79,8 +79,8 @@ _OF = _statement("""SELECT JSON_ARRAYAGG(MEMBER ORDER BY m.campaign, m.membernam
     WHERE campaign IN (%(campaigns)s) OR campaign = %(campaign)d AND membername > %(membername)s
     ORDER BY campaign, membername LIMIT %(most)d) AS m""")
 
-_CLAIMS = _statement("""SELECT JSON_ARRAYAGG(JSON_ARRAY(c.queue, c.interface, c.added, c.paused, c.penalty, c.reason)
-    ORDER BY c.folded_queue, c.phone) FROM (
+_CLAIMS = _statement("""SELECT JSON_ARRAYAGG(JSON_ARRAY(c.queue, c.interface, c.added, c.paused, c.penalty,
+    c.reason) ORDER BY c.folded_queue, c.phone) FROM (
     SELECT * FROM claims FORCE INDEX (PRIMARY) WHERE instance = %(instance)s AND server = %(server)s%(more)s
     AND (folded_queue > %(queue)s OR folded_queue = %(queue)s AND phone > %(phone)s)
     ORDER BY folded_queue, phone LIMIT %(most)d) AS c""")
