@@ -2,16 +2,18 @@
 
 import asyncio
 import itertools
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
+import psycopg
 import pytest
 
 from plantel import errors
 from plantel.access import Actor, Role
 from plantel.batch import Source
-from plantel.ports import Store
+from plantel.ports import Store, Transaction
 from plantel.roster import Interfaces, Member
 from plantel.service import Service
 from plantel.store import missing_views, open_store
@@ -261,3 +263,29 @@ async def test_a_name_that_means_something_else_is_left_alone(base: Base, name: 
     base.administer("CREATE TABLE mine (id int)")
     with pytest.raises(errors.InvalidSetting):
         await asyncio.to_thread(open_store, base.url, views=[msgspec.structs.replace(VIEW, name=name)])
+
+
+async def test_asterisk_does_not_wait_for_long(postgresql: PrivatePostgresql) -> None:
+    base = PostgresqlBase(postgresql, f"view_{next(_names)}")
+    async with roster(base) as made:
+        await made.declare(VENTAS)
+        await made.add(ANA)
+        refused = threading.Event()
+
+        def hold(_: Transaction) -> None:
+            assert refused.wait(30)
+
+        holding = asyncio.create_task(made.store.write(hold))
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            await asyncio.to_thread(_until_held, made)
+        refused.set()
+        await holding
+        assert await made.service.members(OPERATOR, VENTAS) == [ANA]
+        made.write("paused", 1)
+        assert await made.service.members(OPERATOR, VENTAS) == [msgspec.structs.replace(ANA, paused=True)]
+
+
+def _until_held(made: Roster) -> None:
+    """Write nothing new, again and again, until the store is held: a write is refused then."""
+    while True:
+        made.write("penalty", ANA.penalty)
