@@ -69,7 +69,7 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     _check_address(settings.http.host, settings.http.port)
-    async with assembled(settings) as plantel, asyncio.TaskGroup() as background:
+    async with assembled(settings, serving=True) as plantel, asyncio.TaskGroup() as background:
         looks = [background.create_task(reconciler.settled()) for _, reconciler in plantel.reconcilers]
         running = [background.create_task(reconciler.run()) for _, reconciler in plantel.reconcilers]
         running.append(background.create_task(_watch_elsewhere(plantel)))

@@ -23,18 +23,19 @@ from plantel.testing.guard import Guard, children
 server = subprocess.Popen(["sh", "-c", "sleep 300 & echo; wait"], stdout=subprocess.PIPE, start_new_session=True)
 server.stdout.readline()
 family = [server.pid, *children(server.pid)]
-guard = Guard(server.pid)
+guard = Guard(server.pid, files=sys.argv[2])
 for pid in family * (sys.argv[1] == "frozen"):
     os.kill(pid, signal.SIGSTOP)
-print(*family, flush=True)
+print(*family, guard._process.pid, flush=True)
 time.sleep(300)
 """
 
 
 @pytest.fixture(params=["running", "frozen"])
-def program(request: pytest.FixtureRequest) -> Iterator["subprocess.Popen[str]"]:
+def program(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    (tmp_path / "files" / "below").mkdir(parents=True)
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, request.param],
+        [sys.executable, "-c", PROGRAM, request.param, tmp_path / "files"],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         stdout=subprocess.PIPE,
         text=True,
@@ -44,17 +45,20 @@ def program(request: pytest.FixtureRequest) -> Iterator["subprocess.Popen[str]"]
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_server_ends_with_whoever_started_it(program: "subprocess.Popen[str]", end: signal.Signals) -> None:
+def test_a_server_ends_with_whoever_started_it(
+    program: "subprocess.Popen[str]", end: signal.Signals, tmp_path: Path
+) -> None:
     assert program.stdout is not None
-    family = [int(pid) for pid in program.stdout.readline().split()]
-    assert len(family) == 2
+    processes = [int(pid) for pid in program.stdout.readline().split()]
+    assert len(processes) == 3
     with ExitStack() as stack:
-        handles = [os.pidfd_open(pid) for pid in family]
+        handles = [os.pidfd_open(pid) for pid in processes]
         for handle in handles:
             stack.callback(os.close, handle)
         program.send_signal(end)
         for handle in handles:
             assert select.select([handle], [], [], 30)[0], "it runs still"
+    assert not (tmp_path / "files").exists()
 
 
 def test_a_guard_goes_with_its_ward() -> None:

@@ -15,6 +15,7 @@ import msgspec
 
 from plantel.testing.installation import Installation, own_installation
 from plantel.testing.private_server import PrivateServer, ServerFailed, free_port
+from plantel.testing.realtime import Realtime
 
 _MODULES = (
     "res_sorcery_config",
@@ -103,9 +104,10 @@ class PrivateAsterisk(PrivateServer):
         installation: Installation | None = None,
         persistent_members: bool = False,
         ring_seconds: int = 2,
+        realtime: Realtime | None = None,
     ) -> None:
         """`installation`: the machine's own without it. `ring_seconds`: how long a caller stays in a queue where nobody
-        answers. Raises AsteriskMissing.
+        answers. `realtime`: a database with more members. Raises AsteriskMissing.
         """
         super().__init__(directory.resolve())
         self.ami_port = free_port(socket.SOCK_STREAM)
@@ -115,6 +117,7 @@ class PrivateAsterisk(PrivateServer):
         self.extensions: dict[str, str] = {}
         self._persistent_members = persistent_members
         self._ring_seconds = ring_seconds
+        self._realtime = realtime or Realtime((), {})
         self._installation = installation or own_installation()
         socket_path = self.directory / "run" / "asterisk.ctl"
         if len(os.fsencode(socket_path)) > _SOCKET_PATH_MOST:
@@ -155,6 +158,10 @@ class PrivateAsterisk(PrivateServer):
             raise ServerFailed(f"AMI does not listen on port {self.ami_port}: {error}\n{self.log_end()}") from error
         return True
 
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {name: value.format(etc=self._conf("")) for name, value in self._realtime.environment.items()}
+
     def _conf(self, name: str) -> Path:
         return self.directory / "etc" / name
 
@@ -183,7 +190,16 @@ class PrivateAsterisk(PrivateServer):
             "nocolor = yes",
         )
         modules = (*_MODULES, *_PHONE_MODULES[self._installation.technology])
-        self._write("modules.conf", "[modules]", "autoload = no", *(f"load = {module}.so" for module in modules))
+        self._write(
+            "modules.conf",
+            "[modules]",
+            "autoload = no",
+            *(f"preload = {module}.so" for module in self._realtime.modules),
+            *(f"load = {module}.so" for module in modules),
+        )
+        for name, text in self._realtime.files.items():
+            self._write(name, text.format(etc=self._conf("")))
+            self._conf(name).chmod(0o600)
         self._write("logger.conf", "[general]", "[logfiles]", "messages => notice,warning,error")
         self._write(
             "manager.conf",

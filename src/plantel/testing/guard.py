@@ -7,21 +7,23 @@ means, PR_SET_PDEATHSIG, counts the thread that started the process, and threads
 import contextlib
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
 class Guard:
-    """Ends a child of ours, and the processes that it has started, when this program ends before it."""
+    """Ends a child of ours and the processes that it has started, and removes its files, when we end before it."""
 
-    def __init__(self, pid: int) -> None:
-        """`pid`: of the child. Raises ProcessLookupError where it has ended and was waited for."""
+    def __init__(self, pid: int, *, files: Path | None = None) -> None:
+        """`pid`: of the child. `files`: a directory of no use without it. Raises ProcessLookupError where it has ended and was waited for."""
         handle = os.pidfd_open(pid)  # the number may become another's, the handle stays
         try:
             self._process = subprocess.Popen(  # noqa: S603 - this file
-                [sys.executable, "-I", "-S", __file__, str(pid), str(handle)],
+                [sys.executable, "-I", "-S", __file__, str(pid), str(handle), *([files] if files is not None else ())],
                 stdin=subprocess.PIPE,  # which the kernel closes when we end
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -46,7 +48,7 @@ def children(parent: int) -> list[int]:
     return found
 
 
-def _guard(pid: int, handle: int) -> None:
+def _guard(pid: int, handle: int, files: Sequence[str]) -> None:
     ends = select.poll()
     for each in (handle, sys.stdin.fileno()):
         ends.register(each, select.POLLIN)
@@ -57,7 +59,9 @@ def _guard(pid: int, handle: int) -> None:
         for each in children(pid):
             os.kill(each, signal.SIGKILL)  # its parent is stopped: the number is still its own
         signal.pidfd_send_signal(handle, signal.SIGKILL)
+    for each in files:
+        shutil.rmtree(each, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    _guard(*map(int, sys.argv[1:]))
+    _guard(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

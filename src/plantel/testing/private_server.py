@@ -48,6 +48,9 @@ class PrivateServer(ABC):
 
     _stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
+    _temporary: Path | None = None
+    """What of its files to remove where this program ends before it."""
+
     def __init__(self, directory: Path, *, user: pwd.struct_passwd | None = None) -> None:
         """`user`: whom to run it as; None for whoever we are."""
         self.directory = directory
@@ -77,7 +80,7 @@ class PrivateServer(ABC):
         with (self.directory / self._logs[0]).open("ab") as log:
             self._process = self._popen(self._command(), subprocess.DEVNULL, log.fileno(), log.fileno())
         try:
-            self._guard = Guard(self._process.pid)
+            self._guard = Guard(self._process.pid, files=self._temporary)
             self._wait_until_it_answers(self._process, seconds)
         except BaseException:
             self.kill()

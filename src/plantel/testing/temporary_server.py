@@ -27,6 +27,7 @@ class TemporaryServer(PrivateServer):
         # not below a directory of the caller's, which may be closed to the user that the server runs as
         directory = Path(tempfile.mkdtemp(prefix=f"plantel-{self.name.lower()}-", dir=within))
         super().__init__(directory, user=_first(self._users) if os.geteuid() == 0 else None)
+        self._temporary = directory
         if self._user is not None:
             os.chown(directory, self._user.pw_uid, self._user.pw_gid)
 
