@@ -1,17 +1,15 @@
 """MariaDB: a database for each store, in a private server, with durable commits."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, LiteralString
 from urllib.parse import urlsplit
 
 import pymysql
 from pymysql.cursors import Cursor
 
-from bench.measure import BenchFailed
-from bench.raw import ASTRAY, BATCH, LINE, MEMBER, REFUSED, LineRow, MemberRow, batch_row
+from bench.raw import BATCH, LINE, MEMBER, LineRow, MemberRow, Raw, batch_row
 from plantel.testing.mariadb import PrivateMariadb
 
 
@@ -56,35 +54,20 @@ _UPSERT = _insertion(
 _MEMBER, _LINE, _BATCH = _insertion("members", MEMBER), _insertion("journal", LINE), _insertion("batches", BATCH)
 
 
-class RawMariadb:
-    """`raw.Raw` through PyMySQL, whose `executemany` puts as many rows into a statement as go into a megabyte."""
+class RawMariadb(Raw):
+    """Through PyMySQL, whose `executemany` puts as many rows into a statement as go into a megabyte."""
 
-    ways: tuple[str, ...] = ("executemany",)
+    ways = ("executemany",)
 
     def __init__(self, connection: "pymysql.Connection[Cursor]") -> None:
         self._connection = connection
-        self._revision = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._connection.close()
-
-    def campaign_ids(self) -> dict[str, int]:
-        return dict(self._rows("SELECT name, id FROM campaigns"))
 
     def add(self, member: MemberRow) -> None:
-        if self._revision < 0:
-            self._revision = self._number("SELECT coalesce(max(revision), 0) FROM journal")
-        self._revision += 1  # there is one such process
         campaign, agent, _, interface, penalty, paused = member
         self._connection.begin()
         with self._connection.cursor() as cursor:
             cursor.execute(_UPSERT, member)
-            cursor.execute(_LINE, (self._revision, 0, campaign, agent, "updated", interface, penalty, paused))
+            cursor.execute(_LINE, (self._next_revision(), 0, campaign, agent, "updated", interface, penalty, paused))
         self._connection.commit()
 
     def insert(self, _way: str, members: Sequence[MemberRow], lines: Sequence[LineRow]) -> None:
@@ -95,18 +78,10 @@ class RawMariadb:
             cursor.execute(_BATCH, batch_row(lines))
         self._connection.commit()
 
-    def journal_lines(self) -> int:
-        return self._number("SELECT count(*) FROM journal")
-
-    def check_consistent(self) -> None:
-        refused, astray = self._number(REFUSED), self._number(ASTRAY)
-        if refused or astray:
-            raise BenchFailed(f"{refused} batches were refused, {astray} members are not as they were sent")
-
-    def _number(self, query: str) -> int:
-        return int(self._rows(query)[0][0])
-
-    def _rows(self, query: str) -> Sequence[tuple[Any, ...]]:
+    def _rows(self, query: LiteralString) -> Iterable[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:
             cursor.execute(query)
             return cursor.fetchall()
+
+    def _close(self) -> None:
+        self._connection.close()

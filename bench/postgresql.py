@@ -1,16 +1,14 @@
 """PostgreSQL: a database for each store, in a private server, with durable commits."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, LiteralString, Self
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 
-from bench.measure import BenchFailed
-from bench.raw import ASTRAY, BATCH, LINE, MEMBER, REFUSED, LineRow, MemberRow, batch_row
+from bench.raw import BATCH, LINE, MEMBER, LineRow, MemberRow, Raw, batch_row
 from plantel.testing.postgresql import PrivatePostgresql
 
 
@@ -49,34 +47,19 @@ _MEMBER, _LINE, _BATCH = _insertion("members", MEMBER), _insertion("journal", LI
 _COPY = sql.SQL("COPY {} ({}) FROM STDIN")
 
 
-class RawPostgresql:
-    """`raw.Raw` through psycopg."""
+class RawPostgresql(Raw):
+    """Through psycopg."""
 
-    ways: tuple[str, ...] = ("COPY", "executemany")
+    ways = ("COPY", "executemany")
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         self._connection = connection
-        self._revision = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._connection.close()
-
-    def campaign_ids(self) -> dict[str, int]:
-        return dict(self._connection.execute("SELECT name, id FROM campaigns").fetchall())
 
     def add(self, member: MemberRow) -> None:
-        if self._revision < 0:
-            self._revision = self._number("SELECT coalesce(max(revision), 0) FROM journal")
-        self._revision += 1  # there is one such process
         campaign, agent, _, interface, penalty, paused = member
         with self._connection.transaction():
             self._connection.execute(_UPSERT, member)
-            line = (self._revision, 0, campaign, agent, "updated", interface, penalty, paused)
+            line = (self._next_revision(), 0, campaign, agent, "updated", interface, penalty, paused)
             self._connection.execute(_LINE, line)
 
     def insert(self, way: str, members: Sequence[MemberRow], lines: Sequence[LineRow]) -> None:
@@ -89,18 +72,11 @@ class RawPostgresql:
                 cursor.executemany(_LINE, lines)
             cursor.execute(_BATCH, batch_row(lines))
 
-    def journal_lines(self) -> int:
-        return self._number("SELECT count(*) FROM journal")
+    def _rows(self, query: LiteralString) -> Iterable[tuple[Any, ...]]:
+        return self._connection.execute(query)
 
-    def check_consistent(self) -> None:
-        refused, astray = self._number(REFUSED), self._number(ASTRAY)
-        if refused or astray:
-            raise BenchFailed(f"{refused} batches were refused, {astray} members are not as they were sent")
-
-    def _number(self, query: LiteralString) -> int:
-        row = self._connection.execute(query).fetchone()
-        assert row is not None
-        return int(row[0])
+    def _close(self) -> None:
+        self._connection.close()
 
 
 def _copy(

@@ -1,14 +1,12 @@
 """SQLite: a file for each store, with the settings of a store's own."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, LiteralString
 
-from bench.measure import BenchFailed
-from bench.raw import ASTRAY, BATCH, LINE, MEMBER, REFUSED, LineRow, MemberRow, batch_row
+from bench.raw import BATCH, LINE, MEMBER, LineRow, MemberRow, Raw, batch_row
 from plantel.store.sqlite import CACHE_KIB
 
 _TOGETHER = 500
@@ -51,24 +49,13 @@ _UPSERT = f"""{_MEMBER}{_values(MEMBER)} ON CONFLICT (campaign, membername) DO U
     phone = excluded.phone, interface = excluded.interface, penalty = excluded.penalty, paused = excluded.paused"""
 
 
-class RawSqlite:
-    """`raw.Raw` through the standard library's driver."""
+class RawSqlite(Raw):
+    """Through the standard library's driver."""
 
     ways = ("executemany", "rows together")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._connection.close()
-
-    def campaign_ids(self) -> dict[str, int]:
-        return dict(self._connection.execute("SELECT name, id FROM campaigns").fetchall())
 
     def add(self, member: MemberRow) -> None:
         campaign, agent, _, interface, penalty, paused = member
@@ -94,13 +81,8 @@ class RawSqlite:
             part = rows[start : start + _TOGETHER]
             self._connection.execute(into + _values(columns, len(part)), [value for row in part for value in row])
 
-    def journal_lines(self) -> int:
-        return self._number("SELECT count(*) FROM journal")
+    def _rows(self, query: LiteralString) -> Iterable[tuple[Any, ...]]:
+        return self._connection.execute(query)
 
-    def check_consistent(self) -> None:
-        refused, astray = self._number(REFUSED), self._number(ASTRAY)
-        if refused or astray:
-            raise BenchFailed(f"{refused} batches were refused, {astray} members are not as they were sent")
-
-    def _number(self, query: str) -> int:
-        return int(self._connection.execute(query).fetchone()[0])
+    def _close(self) -> None:
+        self._connection.close()

@@ -19,7 +19,10 @@ class Guard:
     """Ends a child of ours and the processes that it has started, and removes its files, when we end before it."""
 
     def __init__(self, pid: int, *, files: Path | None = None) -> None:
-        """`pid`: of the child. `files`: a directory of no use without it. Raises ProcessLookupError where it has ended and was waited for."""
+        """`pid`: of the child. `files`: a directory of no use without it.
+
+        Raises ProcessLookupError where it has ended and was waited for.
+        """
         handle = os.pidfd_open(pid)  # the number may become another's, the handle stays
         try:
             self._process = subprocess.Popen(  # noqa: S603 - this file
