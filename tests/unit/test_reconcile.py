@@ -111,6 +111,17 @@ def member(name: str = "ana", phone: str = "SIP/1001", penalty: int = 0, paused:
     return Member(VENTAS, name, phone, penalty, paused)
 
 
+async def manned(*members: Member) -> tuple[FakeSwitch, Site]:
+    """A server where these members are live already, and its site."""
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    if members:
+        await site.add(*members)
+        await site.only.run_once()
+    return switch, site
+
+
 async def test_a_round_discovers_the_servers_queues_and_brings_the_members() -> None:
     switch = FakeSwitch(queues=[VENTAS, "POWER<-"])
     site = Site(switch)
@@ -123,11 +134,7 @@ async def test_a_round_discovers_the_servers_queues_and_brings_the_members() -> 
 
 
 async def test_adds_moves_replacements_removals_penalty_and_pause_all_arrive() -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
-    await site.add(member("ana", "SIP/1"), member("eva", "SIP/2"), member("leo", "SIP/3"))
-    await site.only.run_once()
+    switch, site = await manned(member("ana", "SIP/1"), member("eva", "SIP/2"), member("leo", "SIP/3"))
     await site.add(member("ana", "SIP/2"), member("leo", "SIP/3", penalty=4, paused=True))
     await site.only.run_once()
     assert shown(switch) == [("ana", "SIP/2", 0, False), ("leo", "SIP/3", 4, True)]
@@ -208,11 +215,7 @@ async def test_a_line_cut_amid_an_apply_loses_nothing_and_owns_what_it_put_there
 
 
 async def test_a_pause_made_on_the_server_is_journalled_under_its_name_and_kept() -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
-    await site.add(member())
-    await site.only.run_once()
+    switch, site = await manned(member())
     switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
     assert (await site.only.run_once()).agreed
     assert await site.service.members(OPERATOR, VENTAS) == [member(paused=True)]
@@ -227,11 +230,7 @@ async def test_a_pause_made_on_the_server_is_journalled_under_its_name_and_kept(
 
 
 async def test_the_later_pause_wins_also_where_a_server_was_away_for_both() -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
-    await site.add(member())
-    await site.only.run_once()
+    switch, site = await manned(member())
     switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
     for paused in (True, False):  # back to what the ledger has as asserted
         await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=paused)
@@ -261,11 +260,7 @@ async def test_the_later_pause_wins_also_where_the_server_calls_the_phone_otherw
 
 
 async def test_a_pause_declared_between_the_look_and_its_taking_over_stands() -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
-    await site.add(member())
-    await site.only.run_once()
+    switch, site = await manned(member())
     switch.pbx.pause(VENTAS, "SIP/1001", paused=True)
     _, found = await site.only.look()
     await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.API, paused=False)
@@ -293,11 +288,7 @@ async def test_a_pause_that_a_restart_took_from_a_static_member_is_made_again() 
 
 async def test_a_pause_that_was_refused_is_not_taken_for_one_ended_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconcile, "CHUNK", 1)
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
-    await site.add(member())
-    await site.only.run_once()
+    switch, site = await manned(member())
     await site.add(member(penalty=3, paused=True))
     apply = switch.apply
 
@@ -315,11 +306,7 @@ async def test_a_pause_that_was_refused_is_not_taken_for_one_ended_there(monkeyp
 
 
 async def test_a_replacement_that_is_refused_leaves_the_phone_ours() -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
-    await site.add(member("ana"))
-    await site.only.run_once()
+    switch, site = await manned(member("ana"))
     switch.privileged = False
     await site.add(member("eva"))
     await site.only.run_once()
@@ -332,11 +319,7 @@ async def test_a_replacement_that_is_refused_leaves_the_phone_ours() -> None:
 
 
 async def test_a_pause_taken_back_while_its_fate_is_unknown_is_not_taken_for_the_servers() -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
-    await site.add(member("ana", "SIP/1"), member("eva", "SIP/2"))
-    await site.only.run_once()
+    switch, site = await manned(member("ana", "SIP/1"), member("eva", "SIP/2"))
     await site.service.pause(OPERATOR, VENTAS, ["ana", "eva"], Source.CLI, paused=True)
     switch.cut_after = 1
     with pytest.raises(errors.SwitchUnreachable):
@@ -375,9 +358,7 @@ async def test_an_addition_that_arrives_after_the_next_look_is_still_ours(kept: 
 
 async def test_what_was_never_answered_is_not_ours_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doubt, "LATE_SECONDS", 0)
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
+    switch, site = await manned()
     await site.add(member())
     switch.cut_after = 0
     with pytest.raises(errors.SwitchUnreachable):
@@ -433,11 +414,7 @@ def test_what_another_process_sent_without_an_answer_may_arrive_late_again_and_a
 
 async def test_a_penalty_that_arrived_does_not_confirm_the_pause_that_did_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconcile, "CHUNK", 1)
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
-    await site.add(member())
-    await site.only.run_once()
+    switch, site = await manned(member())
     await site.add(member(penalty=4, paused=True))
     with monkeypatch.context() as broken:
         broken.setattr(switch.pbx, "pause", lambda *_arguments, **_keys: Answer.PAUSE_REFUSED)
@@ -518,9 +495,7 @@ async def test_two_servers_each_get_the_campaigns_whose_queues_they_have() -> No
 
 
 async def test_a_missing_privilege_is_a_reason_and_does_not_spin() -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
+    switch, site = await manned()
     await site.add(member())
     switch.privileged = False
     await site.only.run_once()
@@ -599,9 +574,7 @@ def kept(site: Site) -> list[tuple[str, str, str, str, str, str, int]]:
 
 
 async def test_drift_is_repaired_and_kept_with_its_route_and_what_was_done() -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
+    switch, site = await manned()
     async with site.running():
         await site.add(member(penalty=2), member("bea", "SIP/1002"))
         await site.until(lambda: len(shown(switch)) == 2 and site.only.status.state is State.AGREED)
@@ -635,11 +608,7 @@ async def test_a_restart_is_one_record_for_each_campaign() -> None:
 
 
 async def test_what_changed_without_a_word_or_while_nobody_watched_says_so() -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
-    await site.add(member(), member("bea", "SIP/1002"))
-    await site.only.run_once()
+    switch, site = await manned(member(), member("bea", "SIP/1002"))
     switch.deaf = True
     switch.pbx.remove(VENTAS, "SIP/1001")
     await site.only.run_once()
@@ -723,11 +692,7 @@ async def test_what_cannot_be_adopted_is_named_and_nothing_is() -> None:
 
 
 async def test_a_released_member_stays_on_the_server_as_nobodys() -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
-    await site.add(member(), member("bea", "SIP/1002"))
-    await site.only.run_once()
+    switch, site = await manned(member(), member("bea", "SIP/1002"))
     await site.delivery.release(OPERATOR, VENTAS, ["ana"], site.service)
     assert (await site.only.run_once()).agreed
     assert [one[0] for one in shown(switch)] == ["ana", "bea"]
@@ -832,9 +797,7 @@ async def test_of_two_members_on_one_phone_of_a_server_one_waits_and_the_reason_
 
 
 async def test_a_member_of_ours_gets_the_state_interface_of_a_new_rule_and_stays_ours() -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
+    switch, site = await manned()
     luz = member("luz", "Local/7@agents/n", penalty=2, paused=True)
     await site.add(luz)
     await site.only.run_once()
@@ -864,11 +827,7 @@ async def test_one_members_fault_is_nobody_elses_and_each_item_has_its_own_reaso
 
 
 async def test_a_removal_that_asterisk_refuses_is_the_removals_reason() -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
-    await site.add(member())
-    await site.only.run_once()
+    switch, site = await manned(member())
     switch.privileged = False
     receipt = await site.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
     await site.only.run_once()
@@ -879,11 +838,7 @@ async def test_a_removal_that_asterisk_refuses_is_the_removals_reason() -> None:
 
 
 async def test_a_few_changes_are_brought_about_by_a_glance_and_nobody_else_is_looked_at() -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
-    await site.add(member("ana", "SIP/1"), member("bea", "SIP/2"))
-    await site.only.run_once()
+    switch, site = await manned(member("ana", "SIP/1"), member("bea", "SIP/2"))
     seen: list[object] = []
     look = switch.snapshot
 
@@ -904,9 +859,7 @@ async def test_a_few_changes_are_brought_about_by_a_glance_and_nobody_else_is_lo
 
 
 async def test_what_a_glance_finds_unusual_is_looked_at_wholly() -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
+    switch, site = await manned()
     async with site.running():
         await site.until(lambda: site.only.status.state is State.AGREED)
         switch.deaf = True
@@ -919,9 +872,7 @@ async def test_what_a_glance_finds_unusual_is_looked_at_wholly() -> None:
 
 
 async def test_an_event_of_somebody_elses_right_after_ours_is_heard() -> None:
-    switch = FakeSwitch(queues=[VENTAS])
-    site = Site(switch)
-    await site.only.run_once()
+    switch, site = await manned()
     async with site.running():
         await site.until(lambda: site.only.status.state is State.AGREED)
         await site.add(member("ana", "SIP/1"))
