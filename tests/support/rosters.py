@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from plantel.batch import Batch, Change, Kind, Problem, Source, decide_add, settle
-from plantel.ports import Transaction
+from plantel.ports import Store, Transaction
 from plantel.roster import Campaign, Member
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -59,3 +59,8 @@ def removed(*members: Member, batch: Batch | None = None) -> Callable[[Transacti
     """Remove members."""
     changes = [Change(Kind.REMOVED, member, None) for member in members]
     return lambda transaction: transaction.record(batch or a_batch(items=len(members)), changes)
+
+
+async def roster(store: Store) -> list[Member]:
+    """All members of the instance `acme`."""
+    return await store.read(lambda transaction: transaction.members("acme"))

@@ -20,7 +20,7 @@ from plantel.store.mariadb_database import MariadbDatabase
 from plantel.store.migrations import upgrade
 from plantel.store.store import SqlStore
 from plantel.testing.mariadb import PrivateMariadb
-from tests.support.rosters import a_batch, added, declared
+from tests.support.rosters import a_batch, added, declared, roster
 from tests.support.tls import Certificate, make_certificate
 
 pytestmark = pytest.mark.anyio
@@ -35,10 +35,6 @@ async def opened(mariadb_url: str) -> AsyncIterator[SqlStore]:
     await opened.write(declared("Ventas->"))
     yield opened
     await opened.close()
-
-
-async def roster(opened: SqlStore) -> list[Member]:
-    return await opened.read(lambda transaction: transaction.members("acme"))
 
 
 # --- the URL ---------------------------------------------------------------------------------------------------------

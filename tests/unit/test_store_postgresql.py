@@ -21,7 +21,7 @@ from plantel.roster import Member
 from plantel.store import open_store, postgresql, postgresql_database, session_lease, shown
 from plantel.store.store import SqlStore
 from plantel.testing.postgresql import PrivatePostgresql
-from tests.support.rosters import NOON, added, declared
+from tests.support.rosters import NOON, added, declared, roster
 
 pytestmark = pytest.mark.anyio
 
@@ -51,10 +51,6 @@ def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_lease, "LEASE_SECONDS", 1.5)
     monkeypatch.setattr(session_lease, "VALID_SECONDS", 1.0)
     monkeypatch.setattr(session_lease, "BEAT_SECONDS", 0.2)
-
-
-async def roster(store: SqlStore) -> list[Member]:
-    return await store.read(lambda transaction: transaction.members("acme"))
 
 
 def ends_sessions(server: PrivatePostgresql, url: str) -> None:

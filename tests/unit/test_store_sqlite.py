@@ -15,7 +15,7 @@ from plantel.ports import Transaction
 from plantel.roster import Member
 from plantel.store import open_store, sqlite, store, writer
 from plantel.store.store import SqlStore
-from tests.support.rosters import added, declared
+from tests.support.rosters import added, declared, roster
 
 pytestmark = pytest.mark.anyio
 
@@ -29,10 +29,6 @@ async def opened(tmp_path: Path) -> AsyncIterator[SqlStore]:
     await opened.write(declared("Ventas->"))
     yield opened
     await opened.close()
-
-
-async def roster(opened: SqlStore) -> list[Member]:
-    return await opened.read(lambda transaction: transaction.members("acme"))
 
 
 class Blocker:
