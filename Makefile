@@ -6,6 +6,7 @@
 # make bench     the benchmarks, with ratios
 
 VENV := .venv
+BENCH := .venv-bench
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
@@ -21,6 +22,10 @@ $(VENV)/.run: requirements/run.txt pyproject.toml scripts/python-env
 $(VENV)/.dev: requirements/dev.txt pyproject.toml scripts/python-env
 	scripts/python-env $(VENV) $(PYTHON) requirements/dev.txt
 	@touch $@ $(VENV)/.run
+
+$(BENCH)/.bench: requirements/bench.txt pyproject.toml scripts/python-env
+	scripts/python-env $(BENCH) $(PYTHON) requirements/bench.txt
+	@touch $@
 
 run: install
 	$(BIN)/plantel serve --demo
@@ -40,6 +45,7 @@ check: dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config pyproject.toml
 
-bench: dev
+# an environment of its own, since the peers need what Plantel does not
+bench: $(BENCH)/.bench
 	scripts/debian-packages bench
-	$(BIN)/python -m bench $(ARGS)
+	$(BENCH)/bin/python -m bench $(ARGS)

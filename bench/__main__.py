@@ -15,19 +15,24 @@ from pathlib import Path
 
 import msgspec
 
-from bench import bulk, delivery, rest, serving, visibility
+from bench import bulk, delivery, growth, history, path, peers, rest, serving, visibility
 from bench.machine import environment, file_system
-from bench.measure import QUICK, BenchFailed, Scale, Table
+from bench.measure import QUICK, BenchFailed, Scale
 from bench.process import ROOT
+from bench.report import Report
 from plantel.testing.asterisk import AsteriskFailed
 from plantel.testing.installation import AsteriskMissing
 
-BENCHMARKS: dict[str, Callable[[Scale, Table, Path], None]] = {
+BENCHMARKS: dict[str, Callable[[Scale, Report, Path], None]] = {
     "serving": serving.measure,
+    "path": path.measure,
     "bulk": bulk.measure,
     "visibility": visibility.measure,
     "delivery": delivery.measure,
     "rest": rest.measure,
+    "growth": growth.measure,
+    "history": history.measure,
+    "peers": peers.measure,
 }
 
 DOCUMENT = ROOT / "docs" / "performance.md"
@@ -40,50 +45,65 @@ def main() -> None:
     parser.add_argument("name", nargs="*", help=f"one or more of {', '.join(BENCHMARKS)}; all if none is named")
     parser.add_argument("--rounds", type=int, help="how often to measure; 5, or 2 with --quick")
     parser.add_argument("--quick", action="store_true", help="small figures in under two minutes, to see that it works")
+    parser.add_argument("--large", action="store_true", help="rosters to 10 million, journals to 30 million: 10 GB")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write the plots there")
     chosen = parser.parse_args()
     if unknown := set(chosen.name) - set(BENCHMARKS):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
     if chosen.rounds is not None and chosen.rounds < 1:
         parser.error("--rounds must be 1 or more")
     scale = QUICK if chosen.quick else Scale()
+    if chosen.large:
+        scale = msgspec.structs.replace(scale, members_most=10_000_000, lines=(*scale.lines, 30_000_000))
     if chosen.rounds is not None:
         scale = msgspec.structs.replace(scale, rounds=chosen.rounds)
     # so that whoever ends this also ends the servers that it started
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        report = run(list(dict.fromkeys(chosen.name)) or list(BENCHMARKS), scale)
+        report, where = run(list(dict.fromkeys(chosen.name)) or list(BENCHMARKS), scale)
     except (BenchFailed, AsteriskMissing, AsteriskFailed) as error:
         sys.exit(f"bench: {error}")
-    print(report)
+    print(f"{report.markdown()}\n\n{where}")
+    if chosen.plots:
+        draw(report, chosen.plots)
     if not chosen.name and not chosen.quick:
-        keep(report)
+        draw(report, DOCUMENT.parent)
+        keep(report, where)
 
 
-def run(names: list[str], scale: Scale) -> str:
-    """The report on these benchmarks: the table, and what it was measured on and how. Raises BenchFailed."""
-    table = Table()
+def run(names: list[str], scale: Scale) -> tuple[Report, str]:
+    """The report on these benchmarks, and what it was measured on and how. Raises BenchFailed."""
+    report = Report()
     # not /tmp, which may be memory: a commit has to reach a disk
-    with tempfile.TemporaryDirectory(prefix="plantel-bench-", dir=os.environ.get("TMPDIR", "/var/tmp")) as path:
-        folder = Path(path)
+    with tempfile.TemporaryDirectory(prefix="plantel-bench-", dir=os.environ.get("TMPDIR", "/var/tmp")) as own:
+        folder = Path(own)
         if file_system(folder) in {"tmpfs", "ramfs"}:
             raise BenchFailed(f"{folder.parent} is memory: set TMPDIR to a folder on a disk")
         began = time.monotonic()
         for name in names:
             print(f"{name} ...", file=sys.stderr, flush=True)
-            BENCHMARKS[name](scale, table, folder)
+            (folder / name).mkdir()
+            BENCHMARKS[name](scale, report, folder / name)
         minutes = (time.monotonic() - began) / 60
         where = environment(folder)
-    when = f"{datetime.now(UTC):%Y-%m-%d}, {minutes:.1f} minutes, rounds: {scale.rounds}."
-    return f"{table.markdown()}\n\n{where}. {when}\n"
+    return report, f"{where}. {datetime.now(UTC):%Y-%m-%d}, {minutes:.1f} minutes, rounds: {scale.rounds}."
 
 
-def keep(report: str) -> None:
-    """Put the report into the document, in place of the one before."""
+def draw(report: Report, folder: Path) -> None:
+    """Write the plots into `folder`."""
+    for chart in report.charts:
+        (folder / f"{chart.name}.svg").write_text(chart.svg(), encoding="utf-8")
+
+
+def keep(report: Report, where: str) -> None:
+    """Put tables and plots into the document, in place of those before."""
     before, begin, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise SystemExit(f"bench: {DOCUMENT.name} lacks the marks between which the table goes")
-    DOCUMENT.write_text(f"{before}{begin}\n{report}\n{end}{after}", encoding="utf-8")
+        raise SystemExit(f"bench: {DOCUMENT.name} lacks the marks between which the tables go")
+    plots = "\n\n".join(f"![{chart.title}]({chart.name}.svg)" for chart in report.charts)
+    shown = f"{report.markdown()}\n\n{plots}\n\n{where}\n"
+    DOCUMENT.write_text(f"{before}{begin}\n{shown}\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -32,11 +32,12 @@ function request()
         .. body_end
 end
 
-function done(summary)
+function done(summary, latency)
     local errors = summary.errors
     io.write(string.format(
-        '\n{"microseconds": %d, "requests": %d, "errors": %d}\n',
+        '\n{"microseconds": %d, "requests": %d, "errors": %d, "p50": %d, "p99": %d}\n',
         summary.duration, summary.requests,
-        errors.connect + errors.read + errors.write + errors.status + errors.timeout
+        errors.connect + errors.read + errors.write + errors.status + errors.timeout,
+        latency:percentile(50), latency:percentile(99)
     ))
 end

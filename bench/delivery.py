@@ -6,8 +6,9 @@ from pathlib import Path
 
 from bench import roster
 from bench.ami import OBSERVER, Ami, Watcher, queue_add
-from bench.measure import BenchFailed, Goal, Row, Scale, Table
+from bench.measure import BenchFailed, Goal, Row, Scale
 from bench.plantel_server import Caller, PlantelServer
+from bench.report import Report
 from plantel.testing.asterisk import PrivateAsterisk
 
 _LONGEST = 120
@@ -17,7 +18,7 @@ _LIVE_WAIT = 60
 """Seconds: the longest that Plantel lets an answer wait."""
 
 
-def measure(scale: Scale, table: Table, folder: Path) -> None:
+def measure(scale: Scale, report: Report, folder: Path) -> None:
     """Rounds of: Plantel, raw; each with a new Asterisk, whose queues are empty.
 
     Both add campaign by campaign, and by name within each. So for both, the last is visible when the last member of
@@ -47,8 +48,8 @@ def measure(scale: Scale, table: Table, folder: Path) -> None:
                 raw.pipeline(actions)
             raw_rate = len(members) / (watcher.seen(_LONGEST) - started)
             _check(asterisk, len(members))
-        table.add(visible_row, len(members) / (visible - stored), raw_rate)
-        table.add(live_row, len(members) / (live - stored), raw_rate)
+        report.add(visible_row, len(members) / (visible - stored), raw_rate)
+        report.add(live_row, len(members) / (live - stored), raw_rate)
 
 
 def _deliver(plantel: PlantelServer, roster_body: bytes, same_again: bytes) -> tuple[float, float]:

@@ -1,20 +1,21 @@
 """The two servers that single adds are held against, on the very server that Plantel runs on.
 
-    python -m bench.floors bare PORT                   reads the body and answers `1`
-    python -m bench.floors transactions PORT FILE      stores the one member of the body as well, in a transaction
+    python -m bench.floors bare PORT [CERT KEY]              reads the body and answers `1`
+    python -m bench.floors transactions PORT [CERT KEY]      stores the one member of the body as well, in a transaction
 
-The second is what one would write first: plain sqlite3 in the handler, a statement for the member and one for the
-journal, a durable commit, then the answer.
+The second is what one would write first: the plain driver in the handler, a statement for the member and one for the
+journal, a durable commit, then the answer. The URL of its store, which may hold a password, is BENCH_STORE in the
+environment. With a certificate they speak TLS, and HTTP/2.
 """
 
+import os
 import sys
-from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 import uvloop
 
-from bench.database import INSERT_LINE, UPSERT_MEMBER, campaign_ids, connect
+from bench.database import connect
 from plantel.config import HttpSettings, Settings
 from plantel.http.request import App, Receive, Scope, Send, respond
 from plantel.server import http_server  # so that the settings are Plantel's for good, not a copy of today's
@@ -40,30 +41,26 @@ async def bare(_scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, 200, b"1", _TEXT, [])
 
 
-def transactions(path: Path) -> App:
-    """Answer `1` once the member is stored in the database at `path`."""
-    connection = connect(path)
-    ids = campaign_ids(connection)
+def transactions(url: str) -> App:
+    """Answer `1` once the member is stored in the store at `url`."""
+    store = connect(url)
+    ids = store.campaign_ids()
 
     async def handle(_scope: Scope, receive: Receive, send: Send) -> None:
         (item,) = msgspec.json.decode(unquote_to_bytes((await read(receive))[_FIELD:]))
         campaign, agent, phone = ids[item["queueName"]], item["membername"], item["interface1"]
-        penalty, paused = int(item["penalty"]), int(item["paused"])
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(UPSERT_MEMBER, (campaign, agent, phone.lower(), phone, penalty, paused))
-        connection.execute(INSERT_LINE, (0, campaign, agent, "updated", phone, penalty, paused))
-        connection.execute("COMMIT")
+        store.add((campaign, agent, phone.lower(), phone, int(item["penalty"]), item["paused"] == "1"))
         await respond(send, 200, b"1", _TEXT, [])
 
     return handle
 
 
-async def serve(port: int, app: App) -> None:
+async def serve(app: App, port: int, cert: str = "", key: str = "") -> None:
     """Serve until the process is ended."""
-    settings = Settings(http=HttpSettings(bind=f"127.0.0.1:{port}"))
+    settings = Settings(http=HttpSettings(bind=f"127.0.0.1:{port}", tls_cert=cert, tls_key=key))
     await http_server(settings.http, app).serve()
 
 
 if __name__ == "__main__":
-    kind, port, *rest = sys.argv[1:]
-    uvloop.run(serve(int(port), bare if kind == "bare" else transactions(Path(rest[0]))))
+    kind, port, *certificate = sys.argv[1:]
+    uvloop.run(serve(bare if kind == "bare" else transactions(os.environ["BENCH_STORE"]), int(port), *certificate))

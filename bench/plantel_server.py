@@ -19,24 +19,35 @@ PATIENCE = 60.0
 
 
 class PlantelServer(ServerProcess):
-    """Serves `campaigns` from a new store in `folder`, and delivers to `asterisk` where there is one."""
+    """Serves `campaigns` from a new store, and delivers to `asterisk` where there is one.
 
-    def __init__(self, folder: Path, campaigns: Sequence[str], asterisk: PrivateAsterisk | None = None) -> None:
+    `url`: where the store is to be; in a file in `folder` without it. `http`: more lines of `[http]`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        campaigns: Sequence[str],
+        asterisk: PrivateAsterisk | None = None,
+        *,
+        url: str = "",
+        http: Sequence[str] = (),
+    ) -> None:
         folder.mkdir()
-        self.database = folder / "plantel.db"
-        self.token = database.make(self.database, campaigns)
+        self.url = url or f"sqlite:///{folder / 'plantel.db'}"
+        self.token = database.make(self.url, campaigns)
         port = free_tcp_port()
         config = folder / "plantel.toml"
         config.write_text(
             "\n".join(
                 (
-                    f'[http]\nbind = "127.0.0.1:{port}"',
-                    f"[store]\nurl = {json.dumps(f'sqlite:///{self.database}')}",
+                    *("[http]", f'bind = "127.0.0.1:{port}"', *http),
+                    f"[store]\nurl = {json.dumps(self.url)}",
                     "" if asterisk is None else _server(asterisk),
                 )
             )
         )
-        config.chmod(0o600)  # it may hold the secret of a private Asterisk
+        config.chmod(0o600)  # it may hold the secrets of a private Asterisk, or database
         super().__init__([sys.executable, "-m", "plantel", "--config", str(config), "serve"], port, folder / "log")
 
     def wait_until_agreed(self, seconds: float = 30.0) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from bench import database, roster
+from bench import roster
 from bench.ami import Ami
-from bench.measure import BenchFailed, Row, Scale, Table
+from bench.measure import BenchFailed, Row, Scale
 from bench.plantel_server import Caller, PlantelServer
+from bench.raw import INSTANCE
+from bench.report import Report
 from plantel.ami import AmiSwitch
 from plantel.delivery import Delivery
 from plantel.reconcile import Reconciler
@@ -25,7 +27,7 @@ _LIVE_WAIT = 60
 """Seconds: the longest that Plantel lets an answer wait."""
 
 
-def measure(scale: Scale, table: Table, folder: Path) -> None:
+def measure(scale: Scale, report: Report, folder: Path) -> None:
     """Rounds over a roster that is live: a look at everything that finds nothing to do, against reading it."""
     names = roster.campaigns(scale.queues)
     members = roster.members(names)
@@ -43,23 +45,23 @@ def measure(scale: Scale, table: Table, folder: Path) -> None:
                 if caller.delivery != "live":
                     raise BenchFailed(f"the delivery is {caller.delivery} after {_LIVE_WAIT} s")
             each = (plantel.resident() - before) / len(members) / 1e3
-            table.add(memory, each, len(msgspec.json.encode(members)) / len(members) / 1e3)
-        ours = asyncio.run(_rounds(asterisk, plantel.database, scale.rounds, members))
+            report.add(memory, each, len(msgspec.json.encode(members)) / len(members) / 1e3)
+        ours = asyncio.run(_rounds(asterisk, plantel.url, scale.rounds, members))
         with contextlib.closing(Ami(asterisk, asterisk.user)) as ami:
             for took in ours:
                 started = time.process_time()
                 if ami.members() != len(members):
                     raise BenchFailed("Asterisk does not have all the members")
-                table.add(row, took * 1e3, (time.process_time() - started) * 1e3)
+                report.add(row, took * 1e3, (time.process_time() - started) * 1e3)
 
 
-async def _rounds(asterisk: PrivateAsterisk, file: Path, count: int, members: list[Member]) -> list[float]:
+async def _rounds(asterisk: PrivateAsterisk, url: str, count: int, members: list[Member]) -> list[float]:
     """Processor seconds of each of so many rounds, by a reconciler here, on the store that the server left."""
-    store = open_store(f"sqlite:///{file}")
+    store = open_store(url)
     user = asterisk.user
     switch = AmiSwitch("pbx", asterisk.host, asterisk.ami_port, user.name, user.secret)
     delivery = Delivery(())
-    service = Service(store, database.INSTANCE, SystemClock(), Interfaces(), delivery.wake)
+    service = Service(store, INSTANCE, SystemClock(), Interfaces(), delivery.wake)
     reconciler = Reconciler(store, switch, service, SystemClock())
     took = []
     spare_collector()  # as the service does, too

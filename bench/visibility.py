@@ -7,8 +7,9 @@ from pathlib import Path
 
 from bench import roster
 from bench.ami import OBSERVER, Ami, queue_add
-from bench.measure import BenchFailed, Goal, Row, Scale, Table
+from bench.measure import BenchFailed, Goal, Row, Scale, percentile
 from bench.plantel_server import Caller, PlantelServer
+from bench.report import Report
 from plantel.roster import Member
 from plantel.testing.asterisk import PrivateAsterisk
 
@@ -26,7 +27,7 @@ _SETTLED = 60
 """Seconds within which the crowd has to be live."""
 
 
-def measure(scale: Scale, table: Table, folder: Path) -> None:
+def measure(scale: Scale, report: Report, folder: Path) -> None:
     """Rounds of: Plantel, raw; each with an Asterisk of its own, so that neither hears of the other's members."""
     names = roster.campaigns(_QUEUES)
     what = f"add to visible in a campaign of {scale.crowd:,}"
@@ -64,13 +65,13 @@ def measure(scale: Scale, table: Table, folder: Path) -> None:
             members = _members(names, number, scale.adds)
             mine = _latencies(members, add, our_eyes)
             its = _latencies(members, add_raw, raw_eyes)
-            table.add(_MEDIAN, _percentile(mine, 50), _percentile(its, 50))
-            table.add(_TAIL, _percentile(mine, 99), _percentile(its, 99))
+            report.add(_MEDIAN, percentile(mine, 50), percentile(its, 50))
+            report.add(_TAIL, percentile(mine, 99), percentile(its, 99))
             members = _members([_CROWDED], number, scale.adds // 2)
             mine = _latencies(members, add, our_eyes)
             its = _latencies(members, add_raw, raw_eyes)
-            table.add(crowded, _percentile(mine, 50), _percentile(its, 50))
-            table.add(crowded_tail, _percentile(mine, 99), _percentile(its, 99))
+            report.add(crowded, percentile(mine, 50), percentile(its, 50))
+            report.add(crowded_tail, percentile(mine, 99), percentile(its, 99))
 
 
 def _members(names: Sequence[str], number: int, count: int) -> list[Member]:
@@ -92,8 +93,3 @@ def _latencies(members: Sequence[Member], add: Callable[[Member], Callable[[], o
         took.append((time.perf_counter() - started) * 1e3)
         answer()
     return took
-
-
-def _percentile(figures: Sequence[float], percent: int) -> float:
-    """The smallest figure that so many percent of them do not exceed."""
-    return sorted(figures)[-(-len(figures) * percent // 100) - 1]

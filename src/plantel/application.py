@@ -29,7 +29,7 @@ class Application:
         for action in chunk:
             if isinstance(action, Add | Remove):
                 lines[key(action)] = Claim(action.queue, action.interface, added=True)
-            elif (line := self._changing.get(key(action))) is not None:
+            elif key(action) not in lines and (line := self._changing.get(key(action))) is not None:
                 lines[key(action)] = line
         return list(lines.values())
 
@@ -50,14 +50,20 @@ class Application:
                         drop[at] = Claim(action.queue, action.interface, added=True)
                 case Add():
                     if outcome is None:
-                        confirm[at] = self._wanted[at]
+                        # without the pause, where its reason is still to be given
+                        confirm[at] = self._changing.get(at, self._wanted[at])
                     elif at not in self._found.ours:
-                        # somebody else put this phone there between the look and the action
-                        drop[at] = Claim(action.queue, action.interface, added=True)
+                        drop[at] = self._not_ours(at, action)
                 case Penalise() | Pause():
                     if outcome is None and at in self._changing:
                         confirm[at] = self._changed(at, action)
         return list(confirm.values()), list(drop.values())
+
+    def _not_ours(self, at: Key, action: Add) -> Claim:
+        """The line to end: somebody else put this phone there between the look and the action."""
+        if at in self._changing:
+            self._changing[at] = Claim(action.queue, action.interface, added=False)
+        return Claim(action.queue, action.interface, added=True)
 
     def _changed(self, at: Key, action: Penalise | Pause) -> Claim:
         """The ledger line after that change. A member's other change is confirmed by its own answer."""
@@ -65,7 +71,7 @@ class Application:
         if isinstance(action, Penalise):
             line = msgspec.structs.replace(line, penalty=action.penalty)
         else:
-            line = msgspec.structs.replace(line, paused=action.paused)
+            line = msgspec.structs.replace(line, paused=action.paused, reason=action.reason)
         self._changing[at] = line
         return line
 

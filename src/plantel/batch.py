@@ -26,7 +26,8 @@ class Kind(StrEnum):
 class Change(msgspec.Struct, frozen=True, gc=False):
     """One agent of one campaign, before and after. `before` is None for ADDED, `after` for REPLACED and REMOVED.
 
-    `reason`: what was given on a server for the pause that it observes.
+    `reason`: what was given for the pause that it begins. Where nothing else changes (`before == after`), it is the new
+    reason of a pause that goes on, empty where that has none any more.
     """
 
     kind: Kind

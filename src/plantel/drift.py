@@ -33,6 +33,8 @@ class Done(StrEnum):
     """A pause belongs to both sides: the roster has it now."""
     REFUSED = "refused"
     """Asterisk did not let it be repaired."""
+    CONTESTED = "contested"
+    """Somebody changes it again each time that it is put right."""
 
 
 class DriftRecord(msgspec.Struct, frozen=True):
@@ -53,6 +55,9 @@ class DriftRecord(msgspec.Struct, frozen=True):
     done: Done
     count: int = 1
 
+
+Place = tuple[str, str]
+"""Folded queue and interface."""
 
 _Key = tuple[str, str, DriftKind]
 """Folded queue, folded interface, kind: by which a drift is recognised from one look to the next."""
@@ -105,11 +110,17 @@ class DriftWatch:
             self._seen.setdefault(_key(drift), (drift, self._route(drift)))
 
     def concluded(
-        self, at: datetime, queues: Collection[str] | None, left: Iterable[Drift], *, repaired: bool
+        self,
+        at: datetime,
+        queues: Collection[str] | None,
+        left: Iterable[Drift],
+        *,
+        repaired: bool,
+        refused: Collection[Place] = (),
     ) -> list[DriftRecord]:
         """The round over these queues (None: all) has ended, and `left` still stand; returns what is to be recorded.
 
-        `repaired`: whether it was the policy to put them right.
+        `repaired`: whether it was the policy to put them right; `refused`: where Asterisk did not let it be done.
         """
         standing = {_key(drift): drift for drift in left}
         looked_at = None if queues is None else {fold(queue) for queue in queues}
@@ -119,7 +130,7 @@ class DriftWatch:
             if key not in standing:
                 done = Done.TAKEN_OVER if drift.kind is DriftKind.PAUSED else Done.REPAIRED
             elif repaired and drift.kind is not DriftKind.DUPLICATED:
-                done = Done.REFUSED
+                done = Done.REFUSED if key[:2] in refused else Done.CONTESTED
             else:
                 done = Done.REPORTED
             before = self._standing.get(key)

@@ -8,7 +8,7 @@ to it.
     ├── InvalidItem             one item of a batch is wrong; carries `item` (from 1) and `key`
     │   ├── MissingKey, EmptyValue, NotText, NotAnInteger, NegativeValue, ValueTooLarge, NotAFlag
     │   ├── NameTooLong, ForbiddenCharacter, InterfaceNotAllowed
-    │   ├── NotAnObject, Contradiction, PhoneUnknown
+    │   ├── NotAnObject, Contradiction, PhoneUnknown, ReasonWithoutPause
     │   └── UnknownCampaign, UnknownMember
     ├── InvalidBatch            the batch as a whole is wrong
     │   └── FieldMissing, NotJson, BodyCutShort, NotAnArray, EmptyBatch
@@ -127,6 +127,11 @@ class NotAnInteger(InvalidItem):
 class NegativeValue(InvalidItem):
     code = "negative_value"
     text = Text("must be 0 or more", "debe ser 0 o más")
+
+
+class ReasonWithoutPause(InvalidItem):
+    code = "reason_without_pause"
+    text = Text("a reason is given for a pause, not for its end", "el motivo se da para una pausa, no para terminarla")
 
 
 class ValueTooLarge(InvalidItem):

@@ -6,10 +6,11 @@ removed. What the server calls a phone follows its `PhoneRules`: actions and cla
 
 Pause belongs to both sides, so it is a three-way comparison. The claim remembers what was asserted last: where the
 roster says something else, the roster changed and the server follows; where only the server says something else,
-somebody paused the phone there, and that is *observed* into the roster.
+somebody paused the phone there, and that is *observed* into the roster. The reason for a pause goes with it: to assert
+the one is to assert the other. QueueAdd of Asterisk 16 takes no reason, so it is given by a QueuePause after it.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -17,7 +18,12 @@ import msgspec
 
 from plantel.errors import InvalidItem, MemberNotOurs, PhoneNotUsable, PhoneShared, QueueMissing, SwitchRefused
 from plantel.phones import AS_SENT, PhoneRules, shown
-from plantel.roster import Member, fold
+from plantel.roster import Member, as_reason, fold
+
+Reasons = Mapping[tuple[str, str], str]
+"""What was given for pauses, by folded campaign and membername."""
+
+NO_REASONS: Reasons = {}
 
 
 class Membership(StrEnum):
@@ -62,8 +68,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     """One line of a server's ledger: Plantel has to do with this interface in this queue.
 
     `added`: Plantel put it there, so Plantel may remove it. `paused` and `penalty`: what was last asserted and
-    confirmed, None when an attempt has not been confirmed. `queue` is spelled as the roster spells it, `interface` is
-    what the server calls the phone; they compare folded.
+    confirmed, None when an attempt has not been confirmed; `reason` goes with `paused`. `queue` is spelled as the
+    roster spells it, `interface` is what the server calls the phone; they compare folded.
     """
 
     queue: str
@@ -71,6 +77,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     added: bool
     paused: bool | None = None
     penalty: int | None = None
+    reason: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -116,11 +123,12 @@ class Penalise(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Pause(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """QueuePause, in one queue."""
+    """QueuePause, in one queue. Of a member that is paused already it changes the reason."""
 
     queue: str
     interface: str
     paused: bool
+    reason: str = ""
     sent: str = ""
 
 
@@ -140,7 +148,7 @@ class Blocked(msgspec.Struct, frozen=True):
 
 
 class Observed(msgspec.Struct, frozen=True):
-    """A roster member whose pause was changed on the server.
+    """A roster member whose pause, or the reason for it, was changed on the server.
 
     `member` has the pause found there, `reason` what was given for it; `claim` is the ledger line that acknowledges it.
     """
@@ -211,6 +219,7 @@ def plan(
     obliged: Callable[[str], bool] = lambda _queue: True,
     repair: bool = True,
     phones: PhoneRules = AS_SENT,
+    reasons: Reasons = NO_REASONS,
 ) -> Plan:
     """The changes that bring the server seen in `snapshot` into agreement with `desired`.
 
@@ -219,37 +228,67 @@ def plan(
     Members and claims of queues outside `snapshot.asked` are passed over. Applying the result and planning again with a
     fresh snapshot and ledger gives nothing.
 
+    `reasons`: for the pauses that have one, as `ports.Transaction.reasons` gives them.
+
     Where `phones` leads two members of a campaign to one phone, the one who was sent with it has it, else the first by
     name; the other is Blocked.
     """
-    wanted: dict[str, _Share] = {}
-    for member in desired:
-        folded = fold(member.campaign)
-        share = wanted.get(folded)
-        if share is None:
-            share = wanted[folded] = _Share()
-        share.put(member, phones)
-    ledger: dict[str, dict[str, Claim]] = {}
-    for claim in claims:
-        ledger.setdefault(fold(claim.queue), {})[fold(claim.interface)] = claim
+    return compare(Demand(desired, phones, reasons), snapshot, claims, obliged=obliged, repair=repair)
 
+
+class Demand:
+    """What the roster wants of one server: good for every plan until the roster changes.
+
+    `desired`, `phones`, `reasons`: as for `plan`. `size`: how many members.
+    """
+
+    def __init__(self, desired: Iterable[Member], phones: PhoneRules = AS_SENT, reasons: Reasons = NO_REASONS) -> None:
+        self.size = 0
+        self.shares: dict[str, _Share] = {}
+        """By folded campaign."""
+        for member in desired:
+            folded = fold(member.campaign)
+            share = self.shares.get(folded)
+            if share is None:
+                share = self.shares[folded] = _Share()
+            share.put(member, phones, reasons.get((folded, member.membername), "") if member.paused else "")
+            self.size += 1
+
+
+def compare(
+    demand: Demand,
+    snapshot: Snapshot,
+    claims: Iterable[Claim],
+    *,
+    obliged: Callable[[str], bool] = lambda _queue: True,
+    repair: bool = True,
+) -> Plan:
+    """What `plan` gives for the members and phones of `demand`."""
+    ledger = _by_queue(claims)
     draft = _Draft(repair=repair)
     present = {fold(queue): queue for queue in snapshot.queues}
     for folded, queue in present.items():
-        share = wanted.get(folded, _NOBODY)
-        live: dict[str, LiveMember] = {}
-        for one in snapshot.queues[queue]:
-            phone = fold(one.interface)
-            if live.setdefault(phone, one) is not one and phone in share.members:
-                draft.drifts.append(Drift(DriftKind.DUPLICATED, share.members[phone].member, one.interface, one))
+        share = demand.shares.get(folded, _NOBODY)
         draft.blocked += share.blocked
-        draft.queue(queue, share.members, live, ledger.get(folded, {}))
-    for folded, share in wanted.items():
+        draft.queue(queue, share.members, snapshot.queues[queue], ledger.get(folded, {}))
+    for folded, share in demand.shares.items():
         if folded not in present and (snapshot.asked is None or folded in snapshot.asked):
             members = [each.member for each in share.members.values()]
             members += [each.member for each in share.blocked]
             draft.blocked += [Blocked(one, QueueMissing, one.interface) for one in members if obliged(one.campaign)]
     return draft.plan()
+
+
+def _by_queue(claims: Iterable[Claim]) -> dict[str, dict[str, Claim]]:
+    """By folded queue and interface. They come queue by queue, so that hardly any name has to be folded."""
+    ledger: dict[str, dict[str, Claim]] = {}
+    queue, lines = "", dict[str, Claim]()
+    for claim in claims:
+        if claim.queue != queue:
+            queue = claim.queue
+            lines = ledger.setdefault(fold(queue), {})
+        lines[claim.interface.lower()] = claim  # as `Claim.key` folds it: an interface of ours is ASCII
+    return ledger
 
 
 def foreign(snapshot: Snapshot, claims: Iterable[Claim]) -> list[LiveMember]:
@@ -269,6 +308,7 @@ class _Wanted(NamedTuple):
     member: Member
     interface: str
     state_interface: str
+    reason: str
 
     @property
     def sent(self) -> str:
@@ -283,13 +323,13 @@ class _Share:
         self.members: dict[str, _Wanted] = {}
         self.blocked: list[Blocked] = []
 
-    def put(self, member: Member, phones: PhoneRules) -> None:
+    def put(self, member: Member, phones: PhoneRules, reason: str) -> None:
         if phones is AS_SENT:
-            self.members[member.phone] = _Wanted(member, member.interface, "")
+            self.members[member.phone] = _Wanted(member, member.interface, "", reason)
             return
         try:
             interface = phones.interface(member.interface)
-            one = _Wanted(member, interface, phones.state(interface))
+            one = _Wanted(member, interface, phones.state(interface), reason)
         except InvalidItem:
             self.blocked.append(Blocked(member, PhoneNotUsable, member.interface))
             return
@@ -304,6 +344,11 @@ class _Share:
 
 
 _NOBODY = _Share()
+
+
+def _phone(interface: str) -> str:
+    """`fold`, whose memory is too small for all the phones of a server."""
+    return interface.lower() if interface.isascii() else fold(interface)
 
 
 class _Draft:
@@ -338,18 +383,31 @@ class _Draft:
         )
 
     def queue(
-        self, queue: str, members: dict[str, _Wanted], live: dict[str, LiveMember], lines: dict[str, Claim]
+        self, queue: str, members: dict[str, _Wanted], found: Sequence[LiveMember], lines: dict[str, Claim]
     ) -> None:
         """Compare one queue that the server has."""
-        if strangers := live.keys() - members.keys() - lines.keys():
+        live = self._live(members, found)
+        if not live.keys() <= members.keys() and (strangers := live.keys() - members.keys() - lines.keys()):
             self.strangers[fold(queue)] = strangers
         for phone, wanted in members.items():
             there = live.get(phone)
             line = lines.get(phone)
             if there is not None:
-                self._adjust(queue, wanted, there, line)
+                member = wanted.member
+                # nearly all are so, and `_adjust` would find nothing in several times as long
+                if (
+                    line is None
+                    or not (there.penalty == member.penalty == line.penalty)
+                    or not (there.paused is member.paused is line.paused is False)
+                    or line.reason
+                    or there.membername != member.membername
+                    or wanted.state_interface
+                ):
+                    self._adjust(queue, wanted, there, line)
             elif line is None or line.unconfirmed or self._drifted(DriftKind.REMOVED, wanted, None):
                 self._add(self.additions, queue, wanted, line)
+        if lines.keys() <= members.keys():
+            return
         for phone, line in lines.items():
             if phone in members:
                 continue
@@ -359,20 +417,32 @@ class _Draft:
             else:
                 self.released.append(line)
 
+    def _live(self, members: Mapping[str, _Wanted], found: Sequence[LiveMember]) -> dict[str, LiveMember]:
+        """By folded interface; of a phone that is there twice, the first."""
+        live = {_phone(one.interface): one for one in reversed(found)}
+        if len(live) < len(found):
+            for one in found:
+                phone = _phone(one.interface)
+                if live[phone] is not one and phone in members:
+                    self.drifts.append(Drift(DriftKind.DUPLICATED, members[phone].member, one.interface, one))
+        return live
+
     def _drifted(self, kind: DriftKind, wanted: _Wanted, found: LiveMember | None) -> bool:
         """Note it; whether it is to be repaired."""
         self.drifts.append(Drift(kind, wanted.member, wanted.interface, found))
         return self._repair
 
     def _add(self, to: list[Action], queue: str, wanted: _Wanted, line: Claim | None) -> None:
-        member, interface, state = wanted
+        member, interface, state, reason = wanted
         to.append(Add(queue, interface, member.membername, member.penalty, member.paused, state, wanted.sent))
-        self.claims.append(Claim(queue, interface, added=True, paused=member.paused, penalty=member.penalty))
+        if reason:
+            to.append(Pause(queue, interface, True, reason, wanted.sent))
+        self.claims.append(Claim(queue, interface, True, member.paused, member.penalty, reason))
         if line is not None and line.added:
             self.ours.add(line.key)
 
     def _adjust(self, queue: str, wanted: _Wanted, there: LiveMember, line: Claim | None) -> None:
-        member, interface, state = wanted
+        member, interface, state, reason = wanted
         ours = line is not None and line.added
         renamed = there.membername != member.membername
         if renamed or (state and fold(state) != fold(there.state_interface)):
@@ -383,30 +453,42 @@ class _Draft:
                 return
             if renamed:
                 self.blocked.append(Blocked(member, MemberNotOurs, shown(member.interface, there.interface)))
-        claim = Claim(queue, interface, added=ours, paused=member.paused, penalty=member.penalty)
-        news = line is None or line.penalty != member.penalty or line.paused is not member.paused
+        claim = Claim(queue, interface, ours, member.paused, member.penalty, reason)
+        news = line is None or (line.penalty, line.paused, line.reason) != (member.penalty, member.paused, reason)
         agrees = True
         if there.penalty != member.penalty and (
             line is None or line.penalty != member.penalty or self._drifted(DriftKind.PENALTY, wanted, there)
         ):
             self.adjustments.append(Penalise(queue, there.interface, member.penalty, wanted.sent))
             agrees = False
-        if there.paused is not member.paused:
-            # never paused since it came into the queue: the pause was lost with a restart, nobody ended it
-            lost = not (there.paused or there.once_paused)
-            if line is None or line.paused is not member.paused or lost:
-                self.adjustments.append(Pause(queue, there.interface, member.paused, wanted.sent))
-                agrees = False
-                news = True
-            else:
+        told = as_reason(there.paused_reason) if there.paused else ""
+        theirs = _changed_there(wanted, there, line, told)
+        if theirs and line is not None:
+            if there.paused is not member.paused:
                 self.drifts.append(Drift(DriftKind.PAUSED, member, interface, there))
-                self.observed.append(
-                    Observed(
-                        msgspec.structs.replace(member, paused=there.paused),
-                        msgspec.structs.replace(claim, paused=there.paused, penalty=line.penalty),
-                        there.paused_reason if there.paused else "",
-                    )
+            self.observed.append(
+                Observed(
+                    msgspec.structs.replace(member, paused=there.paused),
+                    msgspec.structs.replace(claim, paused=there.paused, penalty=line.penalty, reason=told),
+                    told,
                 )
-                return
+            )
+            return
+        if theirs is False:
+            self.adjustments.append(Pause(queue, there.interface, member.paused, reason, wanted.sent))
+            agrees = False
+            news = True
         if news:
             (self.settled if agrees else self.claims).append(claim)
+
+
+def _changed_there(wanted: _Wanted, there: LiveMember, line: Claim | None, told: str) -> bool | None:
+    """Whether somebody has changed the pause, or its reason, on the server; None where it is as the roster has it.
+
+    `told`: the reason given there.
+    """
+    asserted = line is not None and line.paused is wanted.member.paused and line.reason == wanted.reason
+    if there.paused is not wanted.member.paused:
+        # never paused since it came into the queue: the pause was lost with a restart, nobody ended it
+        return asserted and (there.paused or there.once_paused)
+    return None if told == wanted.reason else asserted

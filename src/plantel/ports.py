@@ -74,6 +74,13 @@ class Transaction(Protocol):
         """
         ...
 
+    def reasons(self, instance: str, members: Iterable[Member]) -> Mapping[tuple[str, str], str]:
+        """What was given for the pauses in which these members are, by folded campaign and membername.
+
+        Of `members`, which have to be as they are now, those that are not paused, or for no reason, are left out.
+        """
+        ...
+
     def record(self, batch: Batch, changes: Sequence[Change]) -> int:
         """Store the batch, its changes and their journal lines; returns the store's revision after it.
 
@@ -105,7 +112,11 @@ class Transaction(Protocol):
         ...
 
     def members_at(self, instance: str, moment: datetime, campaign: str | None = None) -> list[Member]:
-        """The roster as the journal says it was at `moment` (batches at or before it), ordered as `members`."""
+        """The roster as it was after the last batch, by the order of commits, that is of `moment` or before; ordered as
+        `members`.
+
+        So it is one that there was, also where clocks differ, or a batch had to wait and is stored after younger ones.
+        """
         ...
 
     def token(self, instance: str, name: str, digest: bytes) -> Token | None:

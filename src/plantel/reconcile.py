@@ -29,13 +29,15 @@ from plantel.plan import (
     Action,
     Add,
     Claim,
+    Demand,
     Drift,
     LiveMember,
     Membership,
     Plan,
+    Reasons,
     Snapshot,
+    compare,
     foreign,
-    plan,
 )
 from plantel.ports import Clock, Lease, Outcome, Store, Switch, Transaction
 from plantel.roster import Member, fold
@@ -64,6 +66,10 @@ TAKEN_SECONDS = 30
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds of back-off after a failure, doubled each time; the pause taken is a random half to whole of it."""
+
+
+_Roster = tuple[Sequence[Member], Reasons]
+"""Members, and the reasons of those that are paused."""
 
 
 class State(StrEnum):
@@ -132,6 +138,8 @@ class Reconciler:
         self._present: frozenset[str] | None = None
         self._strangers: dict[str, Collection[str]] = {}
         """As the last look at each queue (folded) had them; see `Plan`."""
+        self._demand: tuple[int | None, Demand] = None, Demand(())
+        """What the whole roster wanted at a look, with its revision then. No later roster has the same."""
         self._new: list[str] = []
         self._watch = DriftWatch(switch.name)
         self._settled: set[asyncio.Future[None]] = set()
@@ -242,7 +250,10 @@ class Reconciler:
                 due, contested = self._due(found.actions)
                 refusals = contested | await self._apply(lease, msgspec.structs.replace(found, actions=due))
                 tried = found.actions
-            await self._keep(self._watch.concluded(self._clock.now(), queues, found.drifts, repaired=self._repair))
+            refused = {at for at, why in refusals.items() if not isinstance(why, errors.MemberContested)}
+            await self._keep(
+                self._watch.concluded(self._clock.now(), queues, found.drifts, repaired=self._repair, refused=refused)
+            )
             self._conclude(queues, revision, found, refusals)
             return found
 
@@ -292,19 +303,21 @@ class Reconciler:
         every = [member for members in glances.values() for member in members]
         interfaces = {member.interface for member in every}
 
-        def work(transaction: Transaction) -> tuple[int, list[Member], list[Claim]]:
+        def work(transaction: Transaction) -> tuple[int, Demand, list[Claim]]:
+            instance = self._service.instance
+            members = transaction.members_like(instance, every)
+            wanted = [member for member in members if (fold(member.campaign), member.phone) in keys]
             return (
                 transaction.revision(),
-                transaction.members_like(self._service.instance, every),
-                transaction.claims(self._service.instance, self.name, glances.keys(), interfaces),
+                Demand(wanted, reasons=transaction.reasons(instance, wanted)),
+                transaction.claims(instance, self.name, glances.keys(), interfaces),
             )
 
-        snapshot, (revision, members, claims) = await asyncio.gather(
+        snapshot, (revision, demand, claims) = await asyncio.gather(
             self._switch.snapshot(glances.keys(), interfaces), self._store.read(work)
         )
         lines = [claim for claim in claims if claim.key in keys]
-        wanted = [member for member in members if (fold(member.campaign), member.phone) in keys]
-        return revision, plan(wanted, snapshot, lines, obliged=self.carries, repair=self._repair)
+        return revision, compare(demand, snapshot, lines, obliged=self.carries, repair=self._repair)
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[Lease]:
@@ -366,20 +379,26 @@ class Reconciler:
                 self.status, queues=len(snapshot.queues), members=sum(map(len, snapshot.queues.values()))
             )
 
-        def work(transaction: Transaction) -> tuple[int, list[Member], list[Claim]]:
-            return (
-                transaction.revision(),
-                transaction.members(self._service.instance, queues),
-                transaction.claims(self._service.instance, self.name, queues),
-            )
+        def work(transaction: Transaction) -> tuple[int, Demand | _Roster, list[Claim]]:
+            instance = self._service.instance
+            revision = transaction.revision()
+            claims = transaction.claims(instance, self.name, queues)
+            kept, demand = self._demand
+            if queues is None and kept == revision:
+                return revision, demand, claims
+            members = transaction.members(instance, queues)
+            return revision, (members, transaction.reasons(instance, members)), claims
 
-        revision, members, claims = await self._store.read(work)
+        revision, roster, claims = await self._store.read(work)
         self._doubt.look(claims, queues)
-        if len(members) + len(claims) < LARGE:
-            found = self._plan(members, snapshot, claims)
+        size = roster.size if isinstance(roster, Demand) else len(roster[0])
+        if size + len(claims) < LARGE:
+            demand, found = self._plan(roster, snapshot, claims)
         else:
             # off the event loop, so that Asterisk's events and everybody's requests are read meanwhile
-            found = await asyncio.to_thread(self._plan, members, snapshot, claims)
+            demand, found = await asyncio.to_thread(self._plan, roster, snapshot, claims)
+        if queues is None:
+            self._demand = revision, demand
         kept = {} if snapshot.asked is None else self._strangers
         self._strangers = {name: those for name, those in kept.items() if name not in seen} | dict(found.strangers)
         return revision, found
@@ -390,13 +409,17 @@ class Reconciler:
             await self._service.discover(self._new)
             self._new = []
 
-    def _plan(self, members: Iterable[Member], snapshot: Snapshot, claims: Collection[Claim]) -> Plan:
-        shared = [member for member in members if self._shares(member.campaign)]
+    def _plan(self, roster: "Demand | _Roster", snapshot: Snapshot, claims: Collection[Claim]) -> tuple[Demand, Plan]:
+        if isinstance(roster, Demand):
+            demand = roster
+        else:
+            members, reasons = roster
+            demand = Demand((one for one in members if self._shares(one.campaign)), self.phones, reasons)
         repair = self._repair or self._watch.restarted
-        found = plan(shared, snapshot, claims, obliged=self.carries, repair=repair, phones=self.phones)
-        if repair or not self._watch.presume_restart(claims, found.drifts):
-            return found
-        return plan(shared, snapshot, claims, obliged=self.carries, phones=self.phones)
+        found = compare(demand, snapshot, claims, obliged=self.carries, repair=repair)
+        if not repair and self._watch.presume_restart(claims, found.drifts):
+            found = compare(demand, snapshot, claims, obliged=self.carries)
+        return demand, found
 
     def _shares(self, queue: str) -> bool:
         return not self._campaigns or covers(self._campaigns, queue)

@@ -65,6 +65,21 @@ def _check_campaign(name: str) -> None:
     check_name(name, "queueName")
 
 
+def check_reason(reason: str) -> None:
+    """Raise InvalidItem under `reason` unless it may be given for a pause: empty, or as `check_name` wants a name.
+
+    Asterisk keeps the reason in 80 bytes, too, and saves it in the same list.
+    """
+    if reason:
+        check_name(reason, "reason")
+
+
+def as_reason(text: str) -> str:
+    """The most of `text`, a reason of an Asterisk's own, that `check_reason` takes."""
+    kept = _NOT_IN_NAME.sub(" ", text).strip()
+    return kept if len(kept.encode()) <= NAME_BYTES else kept.encode()[:NAME_BYTES].decode(errors="ignore").strip()
+
+
 def check_interface(interface: str, key: str) -> None:
     """Raise InvalidItem under `key` unless `interface` has the shape of a dial interface (`SIP/1001`)."""
     if is_interface(interface):

@@ -17,9 +17,9 @@ from plantel.access import Actor, Role
 from plantel.batch import Batch, Change, Kind, Problem, Source, decide_add, settle
 from plantel.drift import DriftRecord
 from plantel.phones import PhoneRules
-from plantel.plan import Claim, Observed
+from plantel.plan import NO_REASONS, Claim, Observed
 from plantel.ports import Clock, Entry, Store, Transaction
-from plantel.roster import Campaign, Interfaces, Member, Origin, fold
+from plantel.roster import Campaign, Interfaces, Member, Origin, check_reason, fold
 from plantel.why.facts import Trace
 from plantel.why.tracing import trace
 
@@ -41,6 +41,10 @@ Heard = Callable[[frozenset[str], int, Sequence[Change]], None]
 
 Unknown = Callable[[Sequence[Member]], Awaitable[Mapping[tuple[str, str], str]]]
 """Tells which members (folded campaign, interface) have a phone that their servers, named, do not know."""
+
+
+Refusal = tuple[str, list[errors.PlantelError]]
+"""A recorded batch that is refused, and why. Raised as BatchRefused once that is stored."""
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -120,15 +124,14 @@ class Service:
         doubts = [] if self._unknown is None else await self._doubts(self._unknown, items, problems)
         if self._phones_required:
             problems += doubts
-        batch = self._batch(actor, source, len(items))
 
-        def work(transaction: Transaction) -> Receipt | list[errors.InvalidItem]:
+        def work(transaction: Transaction) -> Receipt | Refusal:
+            batch = self._batch(actor, source, len(items))
             campaigns = transaction.campaigns(self.instance)
             unknown = _unknown_campaigns(items, campaigns)
             if problems or unknown:
                 found = sorted([*problems, *unknown], key=lambda error: error.item or 0)
-                transaction.record(_refused(batch, found), ())
-                return found
+                return _refuse(transaction, batch, found)
             receipt = _commit(transaction, batch, _spelled(members, campaigns))
             if declared := _pauses_declared(receipt.changes):
                 transaction.forget_pauses(self.instance, self._by_all_names(declared))
@@ -137,8 +140,8 @@ class Service:
             return receipt
 
         result = await self._store.write(work, like=(self.instance, members))
-        if isinstance(result, list):
-            raise errors.BatchRefused(batch.id, list[errors.PlantelError](result))
+        if isinstance(result, tuple):
+            raise errors.BatchRefused(*result)
         return self._tell(msgspec.structs.replace(result, warnings=tuple(doubts)) if doubts else result)
 
     async def _doubts(
@@ -169,26 +172,34 @@ class Service:
 
     async def refuse(self, actor: Actor, source: Source, problem: errors.PlantelError, items: int = 0) -> NoReturn:
         """Record a batch that cannot even be decided, and raise BatchRefused."""
-        batch = self._batch(actor, source, items)
-        await self._store.write(lambda transaction: transaction.record(_refused(batch, [problem]), ()))
-        raise errors.BatchRefused(batch.id, [problem])
+        refusal = await self._store.write(
+            lambda transaction: _refuse(transaction, self._batch(actor, source, items), [problem])
+        )
+        raise errors.BatchRefused(*refusal)
 
     async def remove(self, actor: Actor, campaign: str, agents: Sequence[str], source: Source) -> Receipt:
         """Take these agents, named by membername or by interface, out of the campaign; all or none."""
-        return await self._change(actor, campaign, agents, source, lambda member: Change(Kind.REMOVED, member, None))
+        return await self._change(actor, campaign, agents, source, lambda member, _: Change(Kind.REMOVED, member, None))
 
     async def pause(
-        self, actor: Actor, campaign: str, agents: Sequence[str], source: Source, *, paused: bool
+        self, actor: Actor, campaign: str, agents: Sequence[str], source: Source, *, paused: bool, reason: str = ""
     ) -> Receipt:
         """Pause these agents, named by membername or by interface, in the campaign, or end their pause; all or none.
 
         It stands against every pause made or ended on a server before, also where no look has shown that one yet.
+        `reason` is given to the servers, too; one who is paused already keeps the reason unless another one is given.
         """
+        try:
+            if reason and not paused:
+                raise errors.ReasonWithoutPause(key="reason")
+            check_reason(reason)
+        except errors.InvalidItem as problem:
+            await self.refuse(actor, source, problem, len(agents))
 
-        def change(member: Member) -> Change | None:
-            if member.paused is paused:
+        def change(member: Member, present: str) -> Change | None:
+            if member.paused is paused and reason in {"", present}:
                 return None
-            return Change(Kind.UPDATED, member, msgspec.structs.replace(member, paused=paused))
+            return Change(Kind.UPDATED, member, msgspec.structs.replace(member, paused=paused), reason)
 
         return await self._change(actor, campaign, agents, source, change, pausing=True)
 
@@ -198,17 +209,18 @@ class Service:
         campaign: str,
         agents: Sequence[str],
         source: Source,
-        change: Callable[[Member], Change | None],
+        change: Callable[[Member, str], Change | None],
         also: Callable[[Receipt, Transaction], None] | None = None,
         *,
         pausing: bool = False,
     ) -> Receipt:
+        """`change` is given each member and, where it is `pausing`, the reason of the pause that there is."""
         actor.check_write()
         if not actor.reaches(campaign):
             await self.refuse(actor, source, errors.CampaignForbidden(campaign=campaign), len(agents))
-        batch = self._batch(actor, source, len(agents))
 
-        def work(transaction: Transaction) -> Receipt | list[errors.PlantelError]:
+        def work(transaction: Transaction) -> Receipt | Refusal:
+            batch = self._batch(actor, source, len(agents))
             problems: list[errors.PlantelError] = []
             chosen: dict[str, Member] = {}
             if fold(campaign) not in transaction.campaigns(self.instance):
@@ -224,11 +236,16 @@ class Service:
                     else:
                         chosen[member.membername] = member
             if problems:
-                transaction.record(_refused(batch, problems), ())
-                return problems
+                return _refuse(transaction, batch, problems)
+            reasons = NO_REASONS
             if pausing:
+                reasons = transaction.reasons(self.instance, chosen.values())
                 transaction.forget_pauses(self.instance, self._by_all_names(chosen.values()))
-            changes = [made for member in chosen.values() if (made := change(member)) is not None]
+            changes = [
+                made
+                for member in chosen.values()
+                if (made := change(member, reasons.get((fold(campaign), member.membername), ""))) is not None
+            ]
             revision = transaction.record(batch, changes)
             receipt = Receipt(batch.id, revision, changes, frozenset({fold(campaign)}), list(chosen.values()))
             if also is not None:
@@ -236,8 +253,8 @@ class Service:
             return receipt
 
         result = await self._store.write(work)
-        if isinstance(result, list):
-            raise errors.BatchRefused(batch.id, result)
+        if isinstance(result, tuple):
+            raise errors.BatchRefused(*result)
         return self._tell(result)
 
     async def adopt(self, actor: Actor, server: str, found: Sequence[Member | errors.InvalidItem]) -> Receipt:
@@ -263,7 +280,7 @@ class Service:
             campaign,
             agents,
             Source.CLI,
-            lambda member: Change(Kind.REMOVED, member, None),
+            lambda member, _: Change(Kind.REMOVED, member, None),
             partial(_disclaim, self.instance, servers),
         )
 
@@ -277,15 +294,16 @@ class Service:
         return [one for one in found if actor.reaches(one.campaign)]
 
     async def observe(self, server: str, seen: Sequence[Observed]) -> None:
-        """Take over pauses that were made or ended on `server`, together with the ledger lines that acknowledge them.
+        """Take over pauses that were made or ended on `server`, or given another reason there, together with the ledger
+        lines that acknowledge them.
 
         Journalled under the server's name, with the reason given there. A member that the roster has changed meanwhile
         keeps what the roster says, and so does one whose pause was declared meanwhile, even as it was (the ledger no
         longer has it as asserted).
         """
-        batch = self._batch(Actor(f"server:{server}", Role.INTEGRATOR), Source.SERVER, len(seen))
 
         def work(transaction: Transaction) -> Receipt:
+            batch = self._batch(Actor(f"server:{server}", Role.INTEGRATOR), Source.SERVER, len(seen))
             members = [one.member for one in seen]
             present = {
                 (fold(member.campaign), member.membername): member
@@ -293,16 +311,18 @@ class Service:
             }
             lines = transaction.claims(self.instance, server, list({member.campaign for member in members}))
             asserted = {line.key for line in lines if line.paused is not None}
+            reasons = transaction.reasons(self.instance, present.values())
             changes: list[Change] = []
             taken: list[Claim] = []
             for one in seen:
                 if one.claim.key not in asserted:
                     continue
-                before = present.get((fold(one.member.campaign), one.member.membername))
+                agent = (fold(one.member.campaign), one.member.membername)
+                before = present.get(agent)
                 if before is None or msgspec.structs.replace(before, paused=one.member.paused) != one.member:
                     continue
                 taken.append(one.claim)
-                if before != one.member:
+                if before != one.member or one.reason != reasons.get(agent, ""):
                     changes.append(Change(Kind.UPDATED, before, one.member, one.reason))
             transaction.put_claims(self.instance, server, taken)
             revision = transaction.record(batch, changes) if changes else transaction.revision()
@@ -322,6 +342,13 @@ class Service:
             return transaction.members(self.instance, [campaign])
 
         return await self._store.read(work)
+
+    async def reasons(self, actor: Actor, campaign: str) -> dict[str, str]:
+        """What was given for the pauses in one campaign, by membername. Raises CampaignForbidden."""
+        if not actor.reaches(campaign):
+            raise errors.CampaignForbidden(campaign=campaign)
+        found = await self._store.read(lambda tx: tx.reasons(self.instance, tx.members(self.instance, [campaign])))
+        return {membername: reason for (_, membername), reason in found.items()}
 
     async def members_at(self, actor: Actor, moment: datetime, campaign: str | None = None) -> list[Member]:
         """The roster as it was at `moment` (aware), as far as the actor may see it."""
@@ -363,11 +390,11 @@ class Service:
     async def dissolve(self, actor: Actor, name: str, source: Source) -> Receipt:
         """Remove a campaign with all its members, journalled. Raises NoSuchThing, ActionForbidden."""
         actor.check_admin()
-        batch = self._batch(actor, source, 1)
 
         def work(transaction: Transaction) -> Receipt:
+            batch = self._batch(actor, source, 1)
             changes = [Change(Kind.REMOVED, member, None) for member in transaction.members(self.instance, [name])]
-            revision = transaction.record(batch, changes) if changes else transaction.revision()
+            revision = transaction.record(batch, changes)
             transaction.remove_campaign(self.instance, name)
             return Receipt(batch.id, revision, changes, frozenset({fold(name)}))
 
@@ -409,6 +436,7 @@ class Service:
     # --- helpers -----------------------------------------------------------------------------------------------------
 
     def _batch(self, actor: Actor, source: Source, items: int) -> Batch:
+        """A new one, of now: made within its transaction, so that what is stored later is not of an earlier time."""
         now = self._clock.now()
         return Batch(_new_id(now), self.instance, actor.name, source, now, items)
 
@@ -456,8 +484,10 @@ def _pauses_declared(changes: Iterable[Change]) -> list[Member]:
     ]
 
 
-def _refused(batch: Batch, problems: Iterable[errors.PlantelError]) -> Batch:
-    return msgspec.structs.replace(batch, problems=tuple(Problem.of(problem) for problem in problems))
+def _refuse(transaction: Transaction, batch: Batch, problems: Iterable[errors.PlantelError]) -> Refusal:
+    found = list(problems)
+    transaction.record(msgspec.structs.replace(batch, problems=tuple(map(Problem.of, found))), ())
+    return batch.id, found
 
 
 def _unknown_campaigns(

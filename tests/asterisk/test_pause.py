@@ -39,8 +39,13 @@ class Site:
     async def declare(self, *, paused: bool) -> None:
         await self.service.pause(OPERATOR, QUEUE, ["ana"], Source.API, paused=paused)
 
-    async def press(self, *, paused: bool) -> None:
-        assert await self._phone.apply([Pause(QUEUE, ANA.interface, paused)]) == [None]
+    async def press(self, *, paused: bool, reason: str = "") -> None:
+        assert await self._phone.apply([Pause(QUEUE, ANA.interface, paused, reason)]) == [None]
+
+    async def reasons(self) -> tuple[str, str]:
+        """In the roster and on the server."""
+        (there,) = (await self.switch.snapshot([QUEUE])).queues[QUEUE]
+        return (await self.service.reasons(OPERATOR, QUEUE)).get("ana", ""), there.paused_reason
 
     async def paused(self) -> tuple[bool, bool]:
         """In the roster and on the server."""
@@ -101,3 +106,20 @@ async def test_a_static_member_loses_its_pause_in_a_restart_and_gets_it_back(
     await anyio.to_thread.run_sync(asterisk.restart)
     await site.settle()
     assert await site.paused() == (True, True)
+
+
+async def test_the_reason_is_that_of_who_gave_it_later_and_outlives_a_restart(
+    site: Site, asterisk: PrivateAsterisk
+) -> None:
+    await site.service.pause(OPERATOR, QUEUE, ["ana"], Source.API, paused=True, reason="capacitación")
+    await site.settle()
+    assert await site.reasons() == ("capacitación", "capacitación")
+    await site.press(paused=True, reason="almuerzo")
+    await site.settle()
+    assert await site.reasons() == ("almuerzo", "almuerzo")
+    await anyio.to_thread.run_sync(asterisk.restart)
+    await site.settle()
+    assert await site.paused() == (True, True)
+    assert await site.reasons() == ("almuerzo", "almuerzo")
+    _, found = await site.reconciler.look()
+    assert found.agreed

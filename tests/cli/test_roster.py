@@ -37,6 +37,9 @@ def test_what_the_command_line_does_is_what_a_running_server_shows(
     report = json.loads(server.run("member", "pause", HARD, "sip/7002", "PJSIP/7001", "--json"))
     assert {one["after"]["membername"] for one in report["changes"]} == {"Ana", "José Ñandú"}
     assert [one["paused"] for one in members(server, HARD)] == [True, True]
+    server.run("member", "pause", HARD, "Ana", "--reason", "almuerzo")
+    assert [one.get("reason") for one in members(server, HARD)] == ["almuerzo", None]
+    assert "almuerzo" in server.run("member", "list", HARD)
     again = server.outcome("member", "pause", HARD, "Ana", lang="es")
     assert (again.returncode, again.stdout) == (0, "")
     assert "ya estaba así" in again.stderr
@@ -61,7 +64,7 @@ def test_it_works_without_a_server_and_with_names_that_look_like_options(tmp_pat
     ]
     table = alone.run("member", "list", "--", "-x").splitlines()
     assert [row.split() for row in table] == [
-        ["membername", "interface", "penalty", "paused"],
+        ["membername", "interface", "penalty", "paused", "reason"],
         ["--json", "SIP/1", "2", "0"],
     ]
     alone.run("member", "remove", "--", "-x", "--json")

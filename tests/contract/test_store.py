@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from plantel import errors
@@ -412,6 +413,23 @@ async def test_the_roster_at_a_moment(store: Store) -> None:
     assert await at(9) == await roster(store)
 
 
+async def test_the_roster_at_a_moment_is_one_that_there_was(store: Store) -> None:
+    """Whoever waits long has an earlier time than those who are stored before."""
+    await store.write(declared("Ventas->"))
+    await store.write(added(ANA, batch=a_batch(minute=1)))
+    bea, cid = with_phone(BEA, ANA.interface), with_phone(CID, ANA.interface)
+    await store.write(added(bea, batch=a_batch(minute=3)))  # replaces Ana
+    await store.write(added(cid, batch=a_batch(minute=2)))  # replaces Bea
+
+    async def at(minute: float) -> list[Member]:
+        moment = NOON + timedelta(minutes=minute)
+        return await store.read(lambda transaction: transaction.members_at("acme", moment))
+
+    assert await at(1) == [ANA]
+    assert await at(2) == [cid]
+    assert await at(3) == [cid]
+
+
 # --- units of work ---------------------------------------------------------------------------------------------------
 
 
@@ -709,6 +727,44 @@ async def test_the_reason_of_an_observed_pause_is_journalled(store: Store) -> No
     seen = Change(Kind.UPDATED, ANA, Member(ANA.campaign, ANA.membername, ANA.interface, paused=True), "almuerzo ñ")
     await store.write(lambda t: t.record(a_batch(), [seen]))
     assert await last_changes(store, 1) == [seen]
+
+
+async def test_the_reason_of_a_pause_lasts_as_long_as_the_pause(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    await store.write(added(ANA, BEA))
+    there = ANA
+
+    async def reason(kind: Kind, after: Member | None, given: str = "") -> str | None:
+        nonlocal there
+        await store.write(lambda t: t.record(a_batch(), [Change(kind, there, after, given)]))
+        there = after or there
+        found = await store.read(lambda t: t.reasons("acme", t.members("acme")))
+        assert found.keys() <= {("ventas->", ANA.membername)}
+        return found.get(("ventas->", ANA.membername))
+
+    paused = msgspec.structs.replace(ANA, paused=True)
+    assert await reason(Kind.UPDATED, paused, "almuerzo ñ") == "almuerzo ñ"
+    assert await reason(Kind.UPDATED, paused, "reunión") == "reunión"
+    paused = msgspec.structs.replace(paused, penalty=7)
+    assert await reason(Kind.UPDATED, paused) == "reunión"
+    paused = msgspec.structs.replace(paused, interface="SIP/7777")
+    assert await reason(Kind.MOVED, paused) == "reunión"
+    assert await reason(Kind.UPDATED, paused) is None  # nothing else changes: it has none any more
+    assert await last_changes(store, 1) == [Change(Kind.UPDATED, paused, paused)]
+    assert await reason(Kind.UPDATED, paused, "almuerzo") == "almuerzo"
+    assert await reason(Kind.UPDATED, msgspec.structs.replace(paused, paused=False)) is None
+    assert await reason(Kind.UPDATED, paused) is None
+    assert await reason(Kind.UPDATED, paused, "otra vez") == "otra vez"
+    assert await reason(Kind.REMOVED, None) is None
+    await store.write(added(paused))
+    assert await store.read(lambda t: t.reasons("acme", [paused])) == {}
+
+
+async def test_the_ledger_keeps_the_reason_that_was_asserted(store: Store) -> None:
+    line = Claim("Ventas->", "SIP/1001", True, True, 2, "reunión")
+    for kept in (line, msgspec.structs.replace(line, reason="")):
+        await store.write(lambda t, kept=kept: t.put_claims("acme", "pbx1", [kept]))  # type: ignore[misc]  # mypy
+        assert await store.read(lambda t: t.claims("acme", "pbx1")) == [kept]
 
 
 async def test_a_pause_is_forgotten_on_every_server_of_the_instance(store: Store) -> None:

@@ -280,6 +280,23 @@ async def test_a_member_tells_whether_it_was_paused_since_it_came(world: World) 
     assert await once_paused() == {"SIP/1": False, "SIP/2": True}
 
 
+async def test_the_reason_of_a_pause_is_that_of_the_newest_pause_in_79_bytes(world: World) -> None:
+    async def told() -> tuple[bool, str]:
+        (there,) = (await world.switch.snapshot(["A+B"])).queues["A+B"]
+        return there.paused, there.paused_reason
+
+    await world.switch.apply([Add("A+B", "SIP/1", "Ana", 0, True), Pause("A+B", "SIP/1", True, "Línea 2")])
+    assert await told() == (True, "Línea 2")
+    for paused, given, kept in (
+        (True, "almuerzo", "almuerzo"),
+        (True, "", ""),
+        (True, "x" * 90, "x" * 79),
+        (False, "", ""),
+    ):
+        assert await world.switch.apply([Pause("A+B", "SIP/1", paused, given)]) == [None]
+        assert await told() == (paused, kept)
+
+
 async def test_names_compare_without_case_and_come_back_as_the_server_spells_them(world: World) -> None:
     outcomes = await world.switch.apply(
         [

@@ -40,6 +40,18 @@ async def test_members_are_added_paused_and_removed(door: Door) -> None:
     assert paused.json["changes"] == 1
     listed = (await api(door, token, "members?campaign=ventas-%3E")).json
     assert [(one["membername"], one["paused"]) for one in listed] == [("ana", False), ("eva", True)]
+    order = {"campaign": VENTAS, "agents": ["eva"], "paused": True, "reason": "almuerzo"}
+    assert (await api(door, token, "members/pause", order)).json["changes"] == 1
+    listed = (await api(door, token, "members?campaign=ventas-%3E")).json
+    assert [one.get("reason") for one in listed] == [None, "almuerzo"]
+    line = (await api(door, token, "journal?agent=eva")).json[-1]
+    assert (line["reason"], line["before"]) == ("almuerzo", line["after"])
+    refused = await api(door, token, "members/pause", order | {"reason": "a|b"})
+    assert (refused.status, refused.json["code"], refused.json["problems"][0]["key"]) == (
+        422,
+        "forbidden_character",
+        "reason",
+    )
     await api(door, token, "members/remove", {"campaign": VENTAS, "agents": ["ana"]})
     assert await names(door, token, "campaign=Ventas-%3E") == ["eva"]
 
@@ -50,6 +62,18 @@ async def test_removing_somebody_who_is_not_there_removes_nobody(door: Door) -> 
     refused = await api(door, token, "members/remove", {"campaign": VENTAS, "agents": ["ana", "nobody"]})
     assert (refused.status, refused.json["code"]) == (404, "unknown_member")
     assert await names(door, token, "campaign=Ventas-%3E") == ["ana"]
+
+
+async def test_a_campaign_that_is_removed_leaves_a_batch_also_where_it_had_no_members(door: Door) -> None:
+    token = await door.token()
+    await api(door, token, "members", [item("ana")])
+    for campaign, changes in ((VENTAS, 1), ("POWER<-", 0)):
+        removed = await api(door, token, "campaigns/remove", {"name": campaign})
+        assert (removed.status, removed.json["changes"]) == (200, changes)
+        shown = (await api(door, token, f"batches/{removed.json['batch']}")).json
+        assert shown["stored"]
+        assert [one["kind"] for one in shown["changes"]] == ["removed"] * changes
+    assert (await api(door, token, "campaigns")).json == []
 
 
 async def test_the_roster_of_a_past_moment(door: Door) -> None:

@@ -32,7 +32,8 @@ class PlantelServer:
     """One configuration in one folder, with as many starts of `plantel serve` as a test likes.
 
     `config` is TOML appended to the sections that this makes itself ([http] bind and TLS, [store]); keys of `http` are
-    added to its [http]. `url` and `token` are what an integrator is given.
+    added to its [http]; `store` is the store's url, by default a file in `folder`. `url` and `token` are what an
+    integrator is given.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class PlantelServer:
         *,
         certificate: Certificate | None = None,
         http: Mapping[str, Any] | None = None,
+        store: str = "",
         config: str = "",
     ) -> None:
         self.folder = folder
@@ -50,7 +52,7 @@ class PlantelServer:
         if certificate is not None:
             keys |= {"tls_cert": str(certificate.cert), "tls_key": str(certificate.key)}
         lines = ["[http]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
-        lines += ["[store]", f"url = {json.dumps(f'sqlite:///{folder}/plantel.db')}", config]
+        lines += ["[store]", f"url = {json.dumps(store or f'sqlite:///{folder}/plantel.db')}", config]
         self.config = folder / "plantel.toml"
         self.config.write_text("\n".join(lines), encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None

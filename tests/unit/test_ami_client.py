@@ -288,3 +288,16 @@ async def test_over_tls_it_is_the_same(login: Login, tmp_path: Path) -> None:
         with pytest.raises(SwitchError):
             await login(server, HASTY).snapshot()
         await switch.close()
+
+
+async def test_lists_that_follow_each_other_on_a_connection_keep_their_items_apart(
+    server: AmiServer, login: Login
+) -> None:
+    switch = login(server)
+    for number in range(3):
+        server.pbx.add("Ventas->", f"SIP/{number}", "Ana", 0, False)
+        server.pbx.add("POWER<-", f"SIP/9{number}", "Eva", 0, False)
+    looks = await asyncio.gather(*(switch.snapshot([queue]) for queue in ("Ventas->", "POWER<-", "A+B", "Ventas->")))
+    found = [{queue: [one.interface for one in those] for queue, those in look.queues.items()} for look in looks]
+    ventas = {"Ventas->": ["SIP/0", "SIP/1", "SIP/2"]}
+    assert found == [ventas, {"POWER<-": ["SIP/90", "SIP/91", "SIP/92"]}, {}, ventas]

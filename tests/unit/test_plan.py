@@ -22,7 +22,10 @@ from plantel.plan import (
     Snapshot,
     plan,
 )
-from plantel.roster import Member, fold
+from plantel.roster import Member, as_reason, fold
+
+Agent = tuple[str, str]
+"""Folded campaign and membername."""
 
 QUEUE = "Ventas->"
 ANA = Member(QUEUE, "ana", "SIP/1001")
@@ -256,14 +259,24 @@ live_members = st.builds(
     st.booleans(),
     st.sampled_from(list(Membership)),
     state_interface=st.sampled_from(["", "PJSIP/4", "SIP/4"]),
+    paused_reason=st.sampled_from(["", "lunch", "a|b"]),
 )
+given_reasons = st.dictionaries(st.tuples(queues.map(fold), names), st.sampled_from(["lunch", "meeting"]), max_size=4)
 snapshots = st.dictionaries(
     st.sampled_from(["Ventas->", "POWER<-", "Ñ", "ñ"]),
     st.lists(live_members, max_size=5, unique_by=lambda live: fold(live.interface)).map(tuple),
     max_size=4,
 ).map(Snapshot)
 ledgers = st.lists(
-    st.builds(Claim, queues, phones, st.booleans(), st.none() | st.booleans(), st.none() | st.integers(0, 3)),
+    st.builds(
+        Claim,
+        queues,
+        phones,
+        st.booleans(),
+        st.none() | st.booleans(),
+        st.none() | st.integers(0, 3),
+        st.sampled_from(["", "lunch"]),
+    ),
     max_size=8,
     unique_by=lambda claim: claim.key,
 )
@@ -293,7 +306,9 @@ def carried_out(
                 queues[action.queue][phone] = msgspec.structs.replace(there, penalty=action.penalty)
             case Pause():
                 there = queues[action.queue][phone]
-                queues[action.queue][phone] = msgspec.structs.replace(there, paused=action.paused)
+                queues[action.queue][phone] = msgspec.structs.replace(
+                    there, paused=action.paused, paused_reason=action.reason
+                )
     ledger = {claim.key: claim for claim in claims}
     for action in found.actions:
         if isinstance(action, Remove):
@@ -307,12 +322,13 @@ def carried_out(
     return roster, Snapshot({queue: tuple(live.values()) for queue, live in queues.items()}), list(ledger.values())
 
 
-@given(rosters, snapshots, ledgers, rules)
+@given(rosters, snapshots, ledgers, rules, given_reasons)
 def test_a_plan_carried_out_leaves_nothing_to_do(
-    desired: list[Member], snapshot: Snapshot, claims: list[Claim], phones: PhoneRules
+    desired: list[Member], snapshot: Snapshot, claims: list[Claim], phones: PhoneRules, reasons: dict[Agent, str]
 ) -> None:
-    found = plan(desired, snapshot, claims, phones=phones)
-    again = plan(*carried_out(desired, snapshot, claims, found), phones=phones)
+    found = plan(desired, snapshot, claims, phones=phones, reasons=reasons)
+    now = reasons | {(fold(one.member.campaign), one.member.membername): one.reason for one in found.observed}
+    again = plan(*carried_out(desired, snapshot, claims, found), phones=phones, reasons=now)
     assert again.actions == ()
     assert again.observed == ()
     assert again.released == ()
@@ -342,19 +358,68 @@ def test_strangers_that_the_roster_does_not_name_stay_as_they_are(
                 assert one_there in after.queues[queue]
 
 
-@given(rosters, snapshots, ledgers, rules)
+@given(rosters, snapshots, ledgers, rules, given_reasons)
 def test_afterwards_the_server_shows_the_roster(
-    desired: list[Member], snapshot: Snapshot, claims: list[Claim], phones: PhoneRules
+    desired: list[Member], snapshot: Snapshot, claims: list[Claim], phones: PhoneRules, reasons: dict[Agent, str]
 ) -> None:
-    found = plan(desired, snapshot, claims, phones=phones)
+    found = plan(desired, snapshot, claims, phones=phones, reasons=reasons)
     in_the_way = {(fold(one.member.campaign), one.member.membername) for one in found.blocked}
     roster, after, _ = carried_out(desired, snapshot, claims, found)
+    now = reasons | {(fold(one.member.campaign), one.member.membername): one.reason for one in found.observed}
     live = {(fold(queue), fold(one.interface)): one for queue, there in after.queues.items() for one in there}
     for member in roster:
-        if (fold(member.campaign), member.membername) not in in_the_way:
+        agent = (fold(member.campaign), member.membername)
+        if agent not in in_the_way:
             there = live[fold(member.campaign), fold(phones.called(member.interface))]
             assert (there.membername, there.penalty, there.paused) == (
                 member.membername,
                 member.penalty,
                 member.paused,
             )
+            if member.paused:
+                assert as_reason(there.paused_reason) == now.get(agent, "")
+
+
+PAUSED = msgspec.structs.replace(ANA, paused=True)
+ASSERTED = msgspec.structs.replace(OURS, paused=True, reason="lunch")
+LUNCH = {("ventas->", "ana"): "lunch"}
+
+
+def with_reason(live: LiveMember | None, claims: Iterable[Claim], reasons: dict[Agent, str]) -> Plan:
+    return plan([PAUSED], Snapshot({QUEUE: () if live is None else (live,)}), claims, reasons=reasons)
+
+
+def paused(reason: str) -> LiveMember:
+    return msgspec.structs.replace(LIVE, paused=True, paused_reason=reason)
+
+
+def test_who_is_added_paused_gets_the_reason_after_it() -> None:
+    found = with_reason(None, [ASSERTED], LUNCH)
+    assert found.actions == (
+        Add(QUEUE, "SIP/1001", "ana", 0, paused=True),
+        Pause(QUEUE, "SIP/1001", paused=True, reason="lunch"),
+    )
+    assert found.claims == (ASSERTED,)
+
+
+def test_a_reason_declared_later_goes_to_the_server_and_one_given_there_later_to_the_roster() -> None:
+    unasserted = (msgspec.structs.replace(ASSERTED, paused=None), msgspec.structs.replace(ASSERTED, reason="before"))
+    for there in ("", "meeting", "before"):
+        for line in unasserted:
+            found = with_reason(paused(there), [line], LUNCH)
+            assert found.actions == (Pause(QUEUE, "SIP/1001", paused=True, reason="lunch"),)
+        found = with_reason(paused(there), [ASSERTED], LUNCH)
+        assert [(seen.member, seen.reason) for seen in found.observed] == [(PAUSED, there)]
+        assert (found.actions, found.drifts) == ((), ())
+
+
+def test_a_reason_that_would_harm_asterisks_own_list_is_taken_over_without_what_harms() -> None:
+    there = paused("lunch, at two|three; \udcff")
+    (seen,) = with_reason(there, [ASSERTED], LUNCH).observed
+    assert seen.reason == "lunch  at two three"
+    assert with_reason(there, [seen.claim], {("ventas->", "ana"): seen.reason}) == Plan()
+
+
+def test_at_the_first_meeting_the_roster_has_its_way_with_the_reason_as_with_the_pause() -> None:
+    assert with_reason(paused("meeting"), [], {}).actions == (Pause(QUEUE, "SIP/1001", paused=True),)
+    assert with_reason(paused("meeting"), [], LUNCH).actions == (Pause(QUEUE, "SIP/1001", paused=True, reason="lunch"),)

@@ -574,6 +574,7 @@ async def test_a_penalty_that_is_always_set_back_is_contested_and_holds_nobody_e
         await site.add(member("eva", "SIP/2", 5))
         await site.until(lambda: ("eva", "SIP/2", 5, False) in shown(switch))
         assert times - done <= 1
+        assert ("ana", "penalty", "7", "0", "event", "contested", 1) in kept(site)
         await site.add(member(penalty=0))
         assert await site.delivery.live(site.whole(VENTAS), 10) is None
 
@@ -837,7 +838,7 @@ async def test_a_member_of_ours_gets_the_state_interface_of_a_new_rule_and_stays
     luz = member("luz", "Local/7@agents/n", penalty=2, paused=True)
     await site.add(luz)
     await site.only.run_once()
-    site.only.phones = PhoneRules({}, {"Local/{phone}@agents/n": "hint:{phone}@ext-local"})
+    site = Site(switch, data=site.data, phones=PhoneRules({}, {"Local/{phone}@agents/n": "hint:{phone}@ext-local"}))
     assert (await site.only.run_once()).agreed
     (there,) = switch.pbx.members()[VENTAS]
     assert (there.state_interface, there.penalty, there.paused) == ("hint:7@ext-local", 2, True)
@@ -928,3 +929,133 @@ async def test_an_event_of_somebody_elses_right_after_ours_is_heard() -> None:
         switch.pbx.remove(VENTAS, "SIP/1")
         await site.until(lambda: len(kept(site)) == 1)
     assert shown(switch) == [("ana", "SIP/1", 0, False)]
+
+
+async def test_a_round_has_the_roster_of_now_whoever_changed_it_since_the_last_one() -> None:
+    pbx = FakeSwitch(queues=[VENTAS])
+    data = MemoryData()
+    here, elsewhere = Site(pbx, data=data), Site(pbx, data=data)
+    await here.only.run_once()
+    for site, crew in ((elsewhere, [member(), member("eva", "SIP/2")]), (here, [member(penalty=3)])):
+        await site.add(*crew)
+        await here.only.run_once()
+        assert (await here.only.run_once()).agreed
+    assert shown(pbx) == [("ana", "SIP/1001", 3, False), ("eva", "SIP/2", 0, False)]
+    await elsewhere.service.remove(OPERATOR, VENTAS, ["ana"], Source.CLI)
+    await here.only.run_once()
+    assert shown(pbx) == [("eva", "SIP/2", 0, False)]
+    pbx.pbx.remove(VENTAS, "SIP/2")
+    await here.only.run_once()
+    assert shown(pbx) == [("eva", "SIP/2", 0, False)]
+
+
+async def reason(site: Site) -> str | None:
+    return (await site.service.reasons(OPERATOR, VENTAS)).get("ana")
+
+
+def told(switch: FakeSwitch) -> str:
+    (there,) = switch.pbx.members()[VENTAS]
+    return there.paused_reason if there.paused else "-"
+
+
+async def test_the_reason_for_a_pause_goes_both_ways_and_outlives_a_restart() -> None:
+    pbx = FakeSwitch(queues=[VENTAS])
+    site = Site(pbx)
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.CLI, paused=True, reason="lunch")
+    await site.only.run_once()
+    assert told(pbx) == "lunch"
+    for given in ("meeting", "", "back soon"):
+        pbx.pbx.pause(VENTAS, "SIP/1001", True, given)
+        assert (await site.only.run_once()).agreed
+        assert (await reason(site) or "", told(pbx)) == (given, given)
+        assert (await site.service.journal(OPERATOR))[-1].actor == "server:pbx1"
+    pbx.restart()
+    assert (await site.only.run_once()).agreed
+    assert told(pbx) == "back soon"
+    pbx.pbx.pause(VENTAS, "SIP/1001", True, "theirs")  # not seen before it is declared anew
+    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.CLI, paused=True, reason="ours")
+    assert (await site.only.run_once()).agreed
+    assert (await reason(site), told(pbx)) == ("ours", "ours")
+    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.CLI, paused=True)
+    assert (await site.only.run_once()).agreed
+    assert (await reason(site), told(pbx)) == ("ours", "ours")
+    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.CLI, paused=False)
+    assert (await site.only.run_once()).agreed
+    assert (await reason(site), told(pbx)) == (None, "-")
+
+
+async def test_a_reason_changed_on_one_server_is_told_to_the_others_once() -> None:
+    one, other = FakeSwitch("pbx1", [VENTAS]), FakeSwitch("pbx2", [VENTAS])
+    site = Site(one, other)
+    await site.only.run_once()
+    await site.add(member(paused=True))
+
+    async def rounds() -> None:
+        for _ in range(2):
+            for reconciler in site.delivery.reconcilers:
+                assert (await reconciler.run_once()).agreed
+
+    await rounds()
+    for switch, given in ((one, "lunch"), (other, "meeting"), (one, "")):
+        switch.pbx.pause(VENTAS, "SIP/1001", True, given)
+        await rounds()
+        lines = len(await site.service.journal(OPERATOR))
+        await rounds()
+        assert (await reason(site) or "", told(one), told(other)) == (given, given, given)
+        assert len(await site.service.journal(OPERATOR)) == lines
+
+
+async def test_a_line_lost_before_the_reason_was_given_does_not_lose_it() -> None:
+    pbx = FakeSwitch(queues=[VENTAS])
+    site = Site(pbx)
+    await site.only.run_once()
+    await site.add(member())
+    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.CLI, paused=True, reason="lunch")
+    pbx.cut_after = 1
+    with pytest.raises(errors.SwitchUnreachable):
+        await site.only.run_once()
+    assert told(pbx) == ""
+    assert (await site.only.run_once()).agreed
+    assert (await reason(site), told(pbx)) == ("lunch", "lunch")
+
+
+async def test_an_addition_that_comes_too_late_does_not_become_ours_by_the_reason_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reconcile, "CHUNK", 1)
+    pbx = Interrupted(queues=[VENTAS])
+    site = Site(pbx)
+    await site.only.run_once()
+    await site.add(member())
+    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.CLI, paused=True, reason="lunch")
+    pbx.before_apply = lambda: pbx.pbx.add(VENTAS, "SIP/1001", "ana", 0, paused=False)
+    assert (await site.only.run_once()).agreed
+    assert told(pbx) == "lunch"
+    assert not await site.only.owns(VENTAS, "SIP/1001")
+
+
+@pytest.mark.parametrize(("paused", "text"), [(True, "a|b"), (True, " "), (True, "ñ" * 40), (False, "lunch")])
+async def test_a_reason_that_asterisk_could_not_keep_is_refused(paused: bool, text: str) -> None:
+    site = Site(FakeSwitch(queues=[VENTAS]))
+    await site.only.run_once()
+    await site.add(member())
+    with pytest.raises(errors.BatchRefused) as refused:
+        await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.CLI, paused=paused, reason=text)
+    (problem,) = refused.value.problems
+    assert isinstance(problem, errors.InvalidItem)
+    assert problem.key == "reason"
+
+
+async def test_what_asterisk_does_not_let_be_put_right_is_refused_and_not_contested() -> None:
+    pbx = FakeSwitch(queues=[VENTAS])
+    site = Site(pbx)
+    await site.only.run_once()
+    await site.add(member(penalty=2))
+    await site.only.run_once()
+    pbx.privileged = False
+    pbx.pbx.penalise(VENTAS, "SIP/1001", 9)
+    await site.only.run_once()
+    assert kept(site) == [("ana", "penalty", "2", "9", "event", "refused", 1)]

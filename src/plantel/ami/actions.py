@@ -38,6 +38,8 @@ def encode(action: Action) -> bytes:
             headers.append(("Penalty", str(action.penalty)))
         case Pause():
             headers.append(("Paused", "1" if action.paused else "0"))
+            if action.reason:
+                headers.append(("Reason", action.reason))
         case Remove():
             pass
     return wire.encode(headers)

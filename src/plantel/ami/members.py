@@ -29,31 +29,33 @@ def live_member(headers: Headers) -> LiveMember:
 
 # In the order in which Asterisk 16 to 22 write them; what is in another is read by name, at twice the price.
 _USUAL = re.compile(
-    rb"Event: QueueMember\r\nQueue: ([^\r]+)\r\nName: ([^\r]*)\r\nLocation: ([^\r]*)\r\nStateInterface: ([^\r]*)\r\n"
-    rb"Membership: ([a-z]+)\r\nPenalty: (\d+)\r\nCallsTaken: \d+\r\nLastCall: \d+\r\nLastPause: (\d+)\r\n"
-    rb"LoginTime: \d+\r\nInCall: \d+\r\nStatus: (\d+)\r\nPaused: (\d+)\r\n"
-    rb"PausedReason: ([^\r]*)"
+    r"Event: QueueMember\r\nQueue: ([^\r]+)\r\nName: ([^\r]*)\r\nLocation: ([^\r]*)\r\n"
+    r"StateInterface: (?:\3|([^\r]*))\r\nMembership: ([a-z]+)\r\nPenalty: (\d+)\r\nCallsTaken: \d+\r\n"
+    r"LastCall: (?:0|\d+)\r\nLastPause: (\d+)\r\nLoginTime: \d+\r\nInCall: [01]\r\nStatus: (\d)\r\n"
+    r"Paused: ([01])\r\nPausedReason: ([^\r]*)",
+    re.ASCII,
 )
+_DYNAMIC, _STATIC = Membership.DYNAMIC, Membership.STATIC
 
 
 def usual_member(block: bytes) -> tuple[str, LiveMember] | None:
     """The queue and the member of which an item tells; None where it has not the usual form."""
-    found = _USUAL.match(block)
+    found = _USUAL.match(block.decode("utf-8", "surrogateescape"))
     if found is None:
         return None
-    queue, name, interface, state_interface, membership, penalty, last_pause, status, paused, reason = found.groups()
+    queue, name, interface, other_state, membership, penalty, last_pause, status, paused, reason = found.groups()
     member = LiveMember(
-        interface.decode("utf-8", "surrogateescape"),
-        name.decode("utf-8", "surrogateescape"),
+        interface,
+        name,
         int(penalty),
-        paused != b"0",
-        Membership.DYNAMIC if membership == b"dynamic" else Membership.STATIC,
+        paused != "0",
+        _DYNAMIC if membership == "dynamic" else _STATIC,
         int(status),
-        "" if state_interface == interface else state_interface.decode("utf-8", "surrogateescape"),
-        last_pause != b"0",
-        _shown(reason.decode("utf-8", "surrogateescape")),
+        other_state or "",
+        last_pause != "0",
+        _shown(reason) if reason else "",
     )
-    return queue.decode("utf-8", "surrogateescape"), member
+    return queue, member
 
 
 def seat(headers: Headers) -> Seat:

@@ -85,6 +85,13 @@ class Message:
         return self.block.startswith(b"Event: ") and b"\r\nEventList:" not in self.block
 
     @property
+    def ends(self) -> tuple[bytes, bytes]:
+        """Its first and its last line, with the CR LF between them and the others."""
+        first, end, _ = self.block.partition(b"\r\n")
+        _, start, last = self.block.rpartition(b"\r\n")
+        return first + end, start + last
+
+    @property
     def succeeded(self) -> bool:
         """Whether this is a response that does not report an error, or no response at all."""
         return self.headers.get("Response") != "Error"
@@ -141,7 +148,7 @@ class Decoder:
         *blocks, rest = bytes(buffer).split(_END)
         self._buffer = bytearray(rest)
         self._hold(self._buffer)
-        return [Message(block.lstrip(b"\r\n")) for block in blocks if block.strip(b"\r\n")]
+        return [Message(block) for block in [block.lstrip(b"\r\n") for block in blocks] if block]
 
     def _take_banner(self) -> bool:
         head = bytes(self._buffer[: len(BANNER)])

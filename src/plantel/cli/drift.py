@@ -29,6 +29,7 @@ _DONE = {
     Done.REPORTED: Text("left so", "se dejó así"),
     Done.TAKEN_OVER: Text("taken over", "adoptado"),
     Done.REFUSED: Text("Asterisk refused", "Asterisk lo rechazó"),
+    Done.CONTESTED: Text("changed again each time", "lo cambian cada vez"),
 }
 
 

@@ -58,11 +58,16 @@ async def pause(
     off: Annotated[
         bool, Parameter(negative=(), show_default=False, help=tell("End the pause.", "Terminar la pausa."))
     ] = False,
+    reason: Annotated[
+        str, Parameter(show_default=False, help=tell("Why, for Asterisk and the journal.", "Por qué."))
+    ] = "",
     as_json: AsJson = False,
     instance: InstanceName = "",
 ) -> None:
     async with roster(instance) as (_, where):
-        receipt = await where.service.pause(operator(), campaign, _some(agent), Source.CLI, paused=not off)
+        receipt = await where.service.pause(
+            operator(), campaign, _some(agent), Source.CLI, paused=not off, reason=reason
+        )
     _report(receipt, as_json=as_json)
 
 
@@ -113,13 +118,29 @@ async def release(campaign: str, /, *agent: str, as_json: AsJson = False, instan
 async def list_members(campaign: str, *, as_json: AsJson = False, instance: InstanceName = "") -> None:
     async with roster(instance) as (_, where):
         found = [(one, where.delivery.called(one)) for one in await where.service.members(operator(), campaign)]
+        reasons = await where.service.reasons(operator(), campaign)
     if as_json:
-        json([msgspec.structs.asdict(one) | ({"called": called} if called else {}) for one, called in found])
+        json([_as_data(one, reasons.get(one.membername, ""), called) for one, called in found])
         return
     table(
-        ("membername", "interface", "penalty", "paused"),
-        ((one.membername, _phone(one.interface, called), one.penalty, int(one.paused)) for one, called in found),
+        ("membername", "interface", "penalty", "paused", tell("reason", "motivo")),
+        (
+            (
+                one.membername,
+                _phone(one.interface, called),
+                one.penalty,
+                int(one.paused),
+                reasons.get(one.membername, ""),
+            )
+            for one, called in found
+        ),
     )
+
+
+def _as_data(member: Member, reason: str, called: Mapping[str, str]) -> dict[str, object]:
+    """What a member has none of is left out."""
+    more = {"reason": reason, "called": called}
+    return msgspec.structs.asdict(member) | {name: value for name, value in more.items() if value}
 
 
 def _server(where: Instance, name: str) -> Reconciler:
@@ -147,7 +168,11 @@ def _report(receipt: Receipt, *, as_json: bool) -> None:
         json(
             {
                 "batch": receipt.batch,
-                "changes": [{"kind": one.kind, "before": one.before, "after": one.after} for one in receipt.changes],
+                "changes": [
+                    {"kind": one.kind, "before": one.before, "after": one.after}
+                    | ({"reason": one.reason} if one.reason else {})
+                    for one in receipt.changes
+                ],
             }
         )
         return

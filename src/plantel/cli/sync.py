@@ -91,6 +91,7 @@ def _show(found: Plan, server: str, reasons: list[errors.PlantelError], *, done:
                 interface=shown(one.member.interface, one.claim.interface),
                 paused=int(one.member.paused),
             )
+            + (f" ({one.reason})" if one.reason else "")
         )
     for reason in reasons:
         print("  " + tell("not possible: ", "no es posible: ") + reason.say(current()))
@@ -121,12 +122,13 @@ def _words(action: Action) -> str:
                 penalty=action.penalty,
             )
         case Pause():
-            return where + tell(
+            pause = tell(
                 "{interface}: paused {paused}",
                 "{interface}: paused {paused}",
                 interface=interface,
                 paused=int(action.paused),
             )
+            return where + (f"{pause} ({action.reason})" if action.reason else pause)
 
 
 def _as_data(found: Plan, server: str, reasons: list[errors.PlantelError]) -> dict[str, object]:

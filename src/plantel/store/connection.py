@@ -24,8 +24,8 @@ MemberRow = tuple[int, str, str, int, int]
 PlacedRow = tuple[int, str, str, str, int, bool]
 """campaign id, membername, folded interface, interface, penalty, paused"""
 
-ClaimRow = tuple[str, str, int, int | None, int | None]
-"""queue, interface, added, paused, penalty"""
+ClaimRow = tuple[str, str, int, int | None, int | None, str]
+"""queue, interface, added, paused, penalty, reason"""
 
 
 class Translator(Protocol):
@@ -180,7 +180,7 @@ class Connection(Translator, Protocol):
     @abstractmethod
     def claim(self, rows: Sequence[Sequence[Any]]) -> None:
         """Insert or replace (instance, server, folded queue, folded interface, queue, interface, added, paused,
-        penalty)."""
+        penalty, reason)."""
         ...
 
     @abstractmethod

@@ -126,7 +126,7 @@ journal = Table(
     Column("before_interface", _Name),
     Column("before_penalty", Integer),
     Column("before_paused", Boolean),
-    Column("reason", _Word),
+    Column("reason", _Word),  # NULL where the line says nothing of one
     # One index for all questions, also those about an agent in whatever campaign: each more costs every single add.
     Index("journal_member", "campaign", "membername"),
 )
@@ -170,6 +170,7 @@ claims = Table(
     Column("added", Boolean, nullable=False),
     Column("paused", Boolean),
     Column("penalty", Integer),
+    Column("reason", _Name, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -45,7 +45,7 @@ _FIRST = """SELECT json_group_array(json_array(campaign, membername, interface, 
 _OF = """SELECT json_group_array(json_array(campaign, membername, interface, penalty, paused)) FROM (
     SELECT * FROM members WHERE campaign IN (SELECT value FROM json_each(?)) ORDER BY campaign, membername)"""
 
-_CLAIMS = """SELECT json_group_array(json_array(queue, interface, added, paused, penalty)) FROM (
+_CLAIMS = """SELECT json_group_array(json_array(queue, interface, added, paused, penalty, reason)) FROM (
     SELECT * FROM claims WHERE instance = ? AND server = ?{} ORDER BY folded_queue, phone)"""
 _OF_QUEUES = " AND folded_queue IN (SELECT value FROM json_each(?))"
 _OF_PHONES = " AND phone IN (SELECT value FROM json_each(?))"
@@ -66,9 +66,9 @@ _JOURNAL = Insertion(
 )
 _CLAIM = Insertion(
     "claims",
-    "instance server folded_queue phone queue interface added paused penalty",
+    "instance server folded_queue phone queue interface added paused penalty reason",
     "ON CONFLICT DO UPDATE SET queue = excluded.queue, interface = excluded.interface, added = excluded.added,"
-    " paused = excluded.paused, penalty = excluded.penalty",
+    " paused = excluded.paused, penalty = excluded.penalty, reason = excluded.reason",
 )
 _DISCLAIM = """DELETE FROM claims WHERE instance = ? AND server = ? AND folded_queue = ?
     AND phone IN (SELECT value FROM json_each(?))"""

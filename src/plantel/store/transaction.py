@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 import msgspec
-from sqlalchemy import Executable, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Executable, Row, Select, delete, func, insert, or_, select, tuple_, update
 
 from plantel import errors
 from plantel.access import Token, User
@@ -177,6 +177,28 @@ class SqlTransaction(ABC):
                 found += self._connection.members_like(single)
         return list(dict.fromkeys(found)) if single else found
 
+    def reasons(self, instance: str, members: Iterable[Member]) -> Mapping[tuple[str, str], str]:
+        known = self._campaigns(instance)
+        paused = [(known.ids[fold(one.campaign)], one.membername) for one in members if one.paused]
+        m, j = schema.members.c, schema.journal.c
+        # the newest line that began a pause, or gave it another reason
+        reason = (
+            select(j.reason)
+            .where(j.campaign == m.campaign, j.membername == m.membername)
+            .where(or_(j.reason.is_not(None), j.before_paused.is_(None), j.before_paused.is_(False)))
+            .order_by(j.revision.desc())
+            .limit(1)
+            .scalar_subquery()
+            .label("reason")
+        )
+        found: list[Row[Any]] = []
+        for first in range(0, len(paused), _LINES_MOST):
+            some = paused[first : first + _LINES_MOST]
+            found += self._rows(
+                select(m.campaign, m.membername, reason).where(tuple_(m.campaign, m.membername).in_(some))
+            )
+        return {(fold(known.names[row.campaign]), row.membername): row.reason for row in found if row.reason}
+
     def revision(self) -> int:
         return int(self._rows(select(func.coalesce(func.max(schema.journal.c.revision), 0)))[0][0])
 
@@ -215,11 +237,19 @@ class SqlTransaction(ABC):
 
     def members_at(self, instance: str, moment: datetime, campaign: str | None = None) -> list[Member]:
         j, b, c = schema.journal.c, schema.batches.c, schema.campaigns.c
+        # not line by line: of two batches that overlapped, the later one may have the earlier time
+        until = self._rows(
+            select(b.revision)
+            .where(b.instance == instance, b.at <= rows.microseconds(moment))
+            .order_by(b.number.desc())
+            .limit(1)
+        )
+        if not until:
+            return []
         last = (
             select(func.max(j.revision))
-            .join_from(schema.journal, schema.batches, b.number == j.batch)
-            .join(schema.campaigns, c.id == j.campaign)
-            .where(c.instance == instance, b.at <= rows.microseconds(moment))
+            .join_from(schema.journal, schema.campaigns, c.id == j.campaign)
+            .where(c.instance == instance, j.revision <= until[0].revision)
             .group_by(j.campaign, j.membername)
         )
         if campaign is not None:
@@ -302,8 +332,8 @@ class SqlTransaction(ABC):
     def put_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
         self._before_writing()
         lines = [
-            (instance, server, *claim.key, claim.queue, claim.interface, claim.added, claim.paused, claim.penalty)
-            for claim in claims
+            (instance, server, *one.key, one.queue, one.interface, one.added, one.paused, one.penalty, one.reason)
+            for one in claims
         ]
         with self._connection.translating():
             self._connection.claim(lines)

@@ -298,7 +298,7 @@ class Unit(SqlTransaction):
                         vacated.setdefault(campaign, []).append(agent)
                         placed.append((campaign, agent, phone, *present))
                     line = (*head, *present, *past)
-                    journal.append((*line, change.reason) if change.reason else line)
+                    journal.append((*line, change.reason) if change.reason or after == before else line)
             if touched is not None:
                 touched += ((campaign, agent), (campaign, phone), (campaign, left))
         return recorded

@@ -42,6 +42,8 @@ _ACTIONS = {
 }
 
 
+_ITEMS = {("Event", "QueueParams"), ("Event", "QueueMember"), ("Event", "QueueSummary")}
+
 _FUNCTION = re.compile(r"(\w+)\((.*)\)")
 
 
@@ -216,7 +218,7 @@ class AmiServer:
         if "ActionID" not in action:
             return blocks
         echo = ("ActionID", action["ActionID"])
-        return [block if block[0] == _FULLY_BOOTED[0] else (block[0], echo, *block[1:]) for block in blocks]
+        return [_with_echo(block, echo) for block in blocks]
 
     def _may(self, session: _Session, name: str) -> bool:
         write = self.others.get(session.username, self.write)
@@ -324,7 +326,7 @@ class AmiServer:
             case "QueuePenalty":
                 return self.pbx.penalise(queue, interface, penalty)
             case _:
-                return self.pbx.pause(queue, interface, paused)
+                return self.pbx.pause(queue, interface, paused, action.get("Reason", ""))
 
     def _changed(self, event: str, queue: str, member: LiveMember) -> None:
         self.broadcast(
@@ -350,6 +352,13 @@ def _error(message: str) -> _Block:
     return (("Response", "Error"), ("Message", message))
 
 
+def _with_echo(block: _Block, echo: tuple[str, object]) -> _Block:
+    """Items of a list end with their ActionID; answers and the end of a list have it in second place."""
+    if block[0] == _FULLY_BOOTED[0]:
+        return block
+    return (*block, echo) if block[0] in _ITEMS else (block[0], echo, *block[1:])
+
+
 def _details(member: LiveMember) -> _Block:
     return (
         ("StateInterface", member.state_interface or member.interface),
@@ -361,7 +370,7 @@ def _details(member: LiveMember) -> _Block:
         ("InCall", 0),
         ("Status", member.status),
         ("Paused", int(member.paused)),
-        ("PausedReason", ""),
+        ("PausedReason", member.paused_reason),
         ("Wrapuptime", 0),
     )
 

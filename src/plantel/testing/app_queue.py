@@ -12,7 +12,7 @@ import msgspec
 
 from plantel.device import DeviceState
 from plantel.plan import LiveMember, Membership
-from plantel.roster import fold
+from plantel.roster import NAME_BYTES, fold
 from plantel.why.closeup import Closeup, QueueRules, Seat
 
 
@@ -165,13 +165,14 @@ class AppQueue:
             return Answer.PENALTY_REFUSED
         return Answer.PENALISED
 
-    def pause(self, queue: str, interface: str, paused: bool) -> Answer:
-        """QueuePause in one queue."""
-        if not self._change("QueueMemberPause", queue, interface, paused=paused):
+    def pause(self, queue: str, interface: str, paused: bool, reason: str = "") -> Answer:
+        """QueuePause in one queue. Whoever is paused again has the new reason, or none."""
+        kept = reason.encode("utf-8", "surrogateescape")[:NAME_BYTES].decode("utf-8", "surrogateescape")
+        if not self._change("QueueMemberPause", queue, interface, paused=paused, paused_reason=kept if paused else ""):
             return Answer.PAUSE_REFUSED
         return Answer.PAUSED if paused else Answer.UNPAUSED
 
-    def _change(self, event: str, queue: str, interface: str, **values: int | bool) -> bool:
+    def _change(self, event: str, queue: str, interface: str, **values: str | int | bool) -> bool:
         there = self._queues.get(fold(queue))
         member = there.members.get(fold(interface)) if there else None
         if there is None or member is None:

@@ -229,8 +229,8 @@ class FakeSwitch:
                 answer = self.pbx.remove(queue, interface)
             case Penalise(queue, interface, penalty):
                 answer = self.pbx.penalise(queue, interface, penalty)
-            case Pause(queue, interface, paused):
-                answer = self.pbx.pause(queue, interface, paused)
+            case Pause(queue, interface, paused, reason, _):
+                answer = self.pbx.pause(queue, interface, paused, reason)
         return self._outcome(action, answer)
 
     def _outcome(self, action: Action, answer: Answer) -> Outcome:

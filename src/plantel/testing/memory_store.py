@@ -34,6 +34,8 @@ class _State:
         """By instance and folded name."""
         self.rosters: dict[_Pair, dict[str, Member]] = {}
         """By instance and folded campaign, then by membername."""
+        self.reasons: dict[tuple[str, str, str], str] = {}
+        """Of those who are paused: by instance, folded campaign and membername."""
         self.batches: dict[str, Batch] = {}
         """By id, in the order of commits."""
         self.journal: list[tuple[str, Entry]] = []
@@ -50,6 +52,7 @@ class _State:
         other = copy(self)
         other.campaigns = self.campaigns.copy()
         other.rosters = {key: roster.copy() for key, roster in self.rosters.items()}
+        other.reasons = self.reasons.copy()
         other.batches = self.batches.copy()
         other.journal = self.journal.copy()
         other.tokens = self.tokens.copy()
@@ -180,6 +183,10 @@ class _MemoryTransaction:
         there = set(present)
         return [item for item in items if item not in there], present
 
+    def reasons(self, instance: str, members: Iterable[Member]) -> Mapping[_Pair, str]:
+        those = ((fold(member.campaign), member.membername) for member in members if member.paused)
+        return {key: reason for key in those if (reason := self.state.reasons.get((instance, *key)))}
+
     def record(self, batch: Batch, changes: Sequence[Change]) -> int:
         state = self._writing()
         if batch.id in state.batches:
@@ -196,6 +203,7 @@ class _MemoryTransaction:
                 raise errors.StoreError(detail=f"{before.membername} is not there")
             if after is not None:
                 arriving.setdefault(key, []).append(after)
+            _give_reason(state.reasons, (*key, change.member.membername), change)
             state.revision += 1
             line = Entry(
                 state.revision, batch.id, batch.actor, batch.at, Change(change.kind, before, after, change.reason)
@@ -236,9 +244,12 @@ class _MemoryTransaction:
         return lines[max(len(lines) - limit, 0) :]
 
     def members_at(self, instance: str, moment: datetime, campaign: str | None = None) -> list[Member]:
+        own = [batch for batch in self.state.batches.values() if batch.instance == instance]
+        until = max((place for place, batch in enumerate(own, 1) if batch.at <= moment), default=0)
+        passed = {batch.id for batch in own[:until]}
         last: dict[_Pair, Member | None] = {}
         for owner, entry in self.state.journal:
-            if owner == instance and entry.at <= moment:
+            if owner == instance and entry.batch in passed:
                 member = entry.change.member
                 last[fold(member.campaign), member.membername] = entry.change.after
         return _ordered(
@@ -337,6 +348,14 @@ class _MemoryTransaction:
         for (owner, _), lines in self._writing().claims.items():
             for key in keys & lines.keys() if owner == instance else ():
                 lines[key] = msgspec.structs.replace(lines[key], paused=None)
+
+
+def _give_reason(reasons: dict[tuple[str, str, str], str], key: tuple[str, str, str], change: Change) -> None:
+    before, after = change.before, change.after
+    if after is None or not after.paused:
+        reasons.pop(key, None)
+    elif before is None or not before.paused or before == after or change.reason:
+        reasons[key] = change.reason
 
 
 def _arrive(roster: dict[str, Member], members: list[Member]) -> None:

@@ -17,6 +17,7 @@ class Trace(msgspec.Struct, frozen=True):
     interface  the phone: that of the roster, else the last one known, else "" where there is none
     member     None where the agent is not in the campaign
     history    the journal lines of this agent in this campaign, oldest first
+    reason     what was given for the pause in which the agent is
     holder     who is on that phone in the campaign now, if not this agent
     similar    members of the campaign with a name like `agent`, where nobody has that one
     """
@@ -26,6 +27,7 @@ class Trace(msgspec.Struct, frozen=True):
     interface: str = ""
     member: Member | None = None
     history: tuple[Entry, ...] = ()
+    reason: str = ""
     holder: str | None = None
     similar: tuple[str, ...] = ()
 

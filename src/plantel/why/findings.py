@@ -95,8 +95,8 @@ class Cause(Enum):
     PAUSED = (
         Effect.STOPS,
         Text(
-            "paused at {server}; in the roster, too: since {at}, by {by}; reason given to Asterisk: {reason}",
-            "en pausa en {server}; también en el plantel: desde {at}, por {by}; motivo dado a Asterisk: {reason}",
+            "paused at {server}; in the roster, too: since {at}, by {by}; reason: {reason}",
+            "en pausa en {server}; también en el plantel: desde {at}, por {by}; motivo: {reason}",
         ),
     )
     PAUSED_AT_SERVER = (

@@ -44,7 +44,8 @@ def trace(
 
 def _present(transaction: Transaction, instance: str, agent: str, member: Member) -> Trace:
     history = transaction.journal(instance, campaign=member.campaign, membername=member.membername)
-    return Trace(agent, member.campaign, member.interface, member, tuple(history))
+    reason = "".join(transaction.reasons(instance, [member]).values())
+    return Trace(agent, member.campaign, member.interface, member, tuple(history), reason)
 
 
 def _absent(transaction: Transaction, instance: str, agent: str, campaign: str, past: Member | None) -> Trace:

@@ -182,7 +182,7 @@ def _of_pause(trace: Trace, server: str, seat: Seat) -> Iterator[Finding]:
     pausing = _pausing(trace.history) if wanted else None
     who: dict[str, object] = {"at": pausing and pausing.at, "by": pausing and pausing.actor}
     if seat.member.paused and wanted:
-        yield Finding(Cause.PAUSED, server, {**who, "reason": seat.member.paused_reason})
+        yield Finding(Cause.PAUSED, server, {**who, "reason": seat.member.paused_reason or trace.reason})
     elif seat.member.paused:
         yield Finding(Cause.PAUSED_AT_SERVER, server, {"at": seat.paused_at, "reason": seat.member.paused_reason})
     elif wanted:

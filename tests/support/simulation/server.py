@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from plantel.phones import AS_SENT, PhoneRules
 from plantel.plan import LiveMember, Membership
-from plantel.roster import Member, fold
+from plantel.roster import Member, as_reason, fold
 from plantel.testing.app_queue import AppQueue
 from tests.support.simulation.story import Key, Story, at
 
@@ -39,8 +39,8 @@ class Server:
         self.actions = 0
         """How many changes Plantel made, and of them: pauses."""
         self.pauses = 0
-        self.paused_by_others: dict[Key, list[tuple[float, bool]]] = {}
-        """When somebody else set which pause."""
+        self.paused_by_others: dict[Key, list[tuple[float, tuple[bool, str]]]] = {}
+        """When somebody else set which pause, and for which reason."""
         self._story = story
         self._meddling = False
         self._removed: Key | None = None
@@ -98,7 +98,7 @@ class Server:
         key = (fold(queue), fold(member.interface))
         self._story.tell(
             f"    {self.name}: {'others' if self._meddling else 'plantel'} {event} {queue} {member.interface}"
-            f" {member.membername} {member.penalty} {'paused' if member.paused else ''}"
+            f" {member.membername} {member.penalty} {f'paused {member.paused_reason}' if member.paused else ''}"
         )
         if self._meddling:
             self._by_others(event, key, member)
@@ -113,7 +113,8 @@ class Server:
         self.disturbed.add(key)
         if event == "QueueMemberPause" or (event == "QueueMemberAdded" and member.paused):
             moment = asyncio.get_running_loop().time()
-            self.paused_by_others.setdefault(key, []).append((moment, member.paused))
+            done = member.paused, as_reason(member.paused_reason)
+            self.paused_by_others.setdefault(key, []).append((moment, done))
         if event == "QueueMemberAdded":
             self.foreign.add(key)
             if not self.named(key) and not self._story.claimed(self.name, key):

@@ -18,7 +18,7 @@ from plantel.batch import Kind, Source
 from plantel.phones import AS_SENT, PhoneRules
 from plantel.plan import DriftKind, LiveMember, Membership
 from plantel.ports import Entry
-from plantel.roster import Member, fold
+from plantel.roster import Member, as_reason, fold
 from plantel.service import Receipt
 from plantel.testing.fake_switch import FakeSwitch
 from plantel.testing.memory_store import MemoryData
@@ -43,6 +43,8 @@ RULES = (
     PhoneRules({"Local/4@": "Local/5@", "PJSIP/": "SIP/"}, {"SIP/{phone}": "hint:{phone}@agents"}),
 )
 """Of which each server has one: what it calls the phones, and whose state counts."""
+REASONS = ("", "", "lunch", "training")
+"""What is given for a pause."""
 
 OPERATOR = Actor("operator", Role.ADMIN)
 
@@ -206,14 +208,17 @@ class Simulation:
     def _pause(self) -> None:
         queue, agents = self._chosen()
         paused = self.draw.random() < 0.5
+        reason = self.draw.choice(REASONS) if paused else ""
 
         async def work(process: Process) -> None:
             began = asyncio.get_running_loop().time()
-            receipt = await self._changing(process.service.pause(OPERATOR, queue, agents, Source.API, paused=paused))
+            receipt = await self._changing(
+                process.service.pause(OPERATOR, queue, agents, Source.API, paused=paused, reason=reason)
+            )
             if receipt is not None:
                 self._declared.append((receipt.revision, (fold(queue), agents[0]), began))
 
-        self._request(f"pause={paused} {agents} in {queue}", lambda process: process.call(work(process)))
+        self._request(f"pause={paused} {reason} {agents} in {queue}", lambda process: process.call(work(process)))
 
     def _chosen(self) -> tuple[str, list[str]]:
         """A queue and somebody of its roster, or anybody."""
@@ -239,14 +244,15 @@ class Simulation:
             phone = server.phones.called(phone)
         flag = self.draw.random() < 0.5
         name, penalty = self.draw.choice((*AGENTS, "stranger")), self.draw.randrange(3)
+        reason = self.draw.choice((*REASONS, "a|b"))
         pbx = server.pbx
         do: Callable[[], object] = self.draw.choice(
             (
                 lambda: pbx.add(queue, phone, name, penalty, flag),
                 lambda: pbx.remove(queue, phone),
                 lambda: pbx.penalise(queue, phone, penalty),
-                lambda: pbx.pause(queue, phone, flag),
-                lambda: pbx.pause(queue, phone, flag),
+                lambda: pbx.pause(queue, phone, flag, reason),
+                lambda: pbx.pause(queue, phone, flag, reason),
             )
         )
         self._meddled.add(fold(queue))
@@ -371,6 +377,9 @@ class Simulation:
             return
         if there.paused != member.paused:
             raise Broken(f"{server.name}: {there} is not as {member}")
+        reason = self.data.state.reasons.get(("default", *_agent(member)), "")
+        if there.paused and as_reason(there.paused_reason) != reason:
+            raise Broken(f"{server.name}: {there} has not the reason {reason!r}")
         theirs = key in server.foreign or there.membership is Membership.STATIC
         if there.membername != member.membername and not theirs:
             raise Broken(f"{server.name}: {there} has not the name of {member}")
@@ -526,7 +535,8 @@ class Simulation:
         server = next(server for server in self.servers if f"server:{server.name}" == entry.actor)
         key = at(after, server.phones)
         made = server.paused_by_others.get(key, [])
-        if not any(moment >= declared - UNDER_WAY and paused is after.paused for moment, paused in made):
+        done = (after.paused, entry.change.reason)
+        if not any(moment >= declared - UNDER_WAY and one == done for moment, one in made):
             raise Broken(f"observed, but nobody did it since {declared}: {entry}; {made}")
 
 
@@ -551,6 +561,6 @@ def _agent(member: Member) -> Agent:
 
 
 def _pauses(entry: Entry) -> bool:
-    """Whether the change is one of the pause."""
+    """Whether the change is one of the pause, or of its reason."""
     before, after = entry.change.before, entry.change.after
-    return before is not None and after is not None and before.paused is not after.paused
+    return before is not None and after is not None and (before.paused is not after.paused or before == after)

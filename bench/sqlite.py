@@ -1,0 +1,106 @@
+"""SQLite: a file for each store, with the settings of a store's own."""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bench.measure import BenchFailed
+from bench.raw import ASTRAY, BATCH, LINE, MEMBER, REFUSED, LineRow, MemberRow, batch_row
+from plantel.store.sqlite import CACHE_KIB
+
+_TOGETHER = 500
+"""Rows in one statement."""
+
+
+def open_file(url: str) -> sqlite3.Connection:
+    """A connection with the settings of a store's own; transactions are begun and ended by hand."""
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, timeout=5)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+class Sqlite:
+    """`database.Database`: a file for each store."""
+
+    name = "SQLite"
+    schemes = ("sqlite",)
+
+    @contextmanager
+    def private(self, folder: Path) -> Iterator[Callable[[str], str]]:
+        yield lambda name: f"sqlite:///{folder / name}.db"
+
+    def connect(self, url: str) -> "RawSqlite":
+        return RawSqlite(open_file(url))
+
+
+def _values(columns: Sequence[str], rows: int = 1) -> str:
+    return ", ".join([f"({', '.join('?' * len(columns))})"] * rows)
+
+
+def _into(table: str, columns: Sequence[str]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES "
+
+
+_MEMBER, _LINE, _BATCH = _into("members", MEMBER), _into("journal", LINE), _into("batches", BATCH)
+_UPSERT = f"""{_MEMBER}{_values(MEMBER)} ON CONFLICT (campaign, membername) DO UPDATE SET
+    phone = excluded.phone, interface = excluded.interface, penalty = excluded.penalty, paused = excluded.paused"""
+
+
+class RawSqlite:
+    """`raw.Raw` through the standard library's driver."""
+
+    ways = ("executemany", "rows together")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def campaign_ids(self) -> dict[str, int]:
+        return dict(self._connection.execute("SELECT name, id FROM campaigns").fetchall())
+
+    def add(self, member: MemberRow) -> None:
+        campaign, agent, _, interface, penalty, paused = member
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute(_UPSERT, member)
+        line = (None, 0, campaign, agent, "updated", interface, penalty, paused)  # None: SQLite counts on by itself
+        self._connection.execute(_LINE + _values(LINE), line)
+        self._connection.execute("COMMIT")
+
+    def insert(self, way: str, members: Sequence[MemberRow], lines: Sequence[LineRow]) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        if way == "executemany":
+            self._connection.executemany(_MEMBER + _values(MEMBER), members)
+            self._connection.executemany(_LINE + _values(LINE), lines)
+        else:
+            self._together(_MEMBER, MEMBER, members)
+            self._together(_LINE, LINE, lines)
+        self._connection.execute(_BATCH + _values(BATCH), batch_row(lines))
+        self._connection.execute("COMMIT")
+
+    def _together(self, into: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        for start in range(0, len(rows), _TOGETHER):
+            part = rows[start : start + _TOGETHER]
+            self._connection.execute(into + _values(columns, len(part)), [value for row in part for value in row])
+
+    def journal_lines(self) -> int:
+        return self._number("SELECT count(*) FROM journal")
+
+    def check_consistent(self) -> None:
+        refused, astray = self._number(REFUSED), self._number(ASTRAY)
+        if refused or astray:
+            raise BenchFailed(f"{refused} batches were refused, {astray} members are not as they were sent")
+
+    def _number(self, query: str) -> int:
+        return int(self._connection.execute(query).fetchone()[0])
