@@ -1,4 +1,4 @@
-"""The two servers that single adds are held against, on the very server that Plantel runs on.
+"""The two servers that single adds are held against, on the very server that Plantel runs on, over ASGI.
 
     python -m bench.floors bare PORT [CERT KEY]              reads the body and answers `1`
     python -m bench.floors transactions PORT [CERT KEY]      stores the one member of the body as well, in a transaction
@@ -14,13 +14,14 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 import uvloop
+from granian.constants import Interfaces
 
 from bench.database import connect
 from plantel.config import HttpSettings, Settings
-from plantel.http.request import App, Receive, Scope, Send, respond
+from plantel.http.bridge import App, Receive, Scope, Send
 from plantel.server import http_server  # so that the settings are Plantel's for good, not a copy of today's
 
-_TEXT = b"text/plain; charset=utf-8"
+_HEADERS = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"1")]
 _FIELD = len(b"queuemember=")
 
 
@@ -35,10 +36,16 @@ async def read(receive: Receive) -> bytes:
     return body
 
 
+async def answer(send: Send) -> None:
+    """`1`."""
+    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+    await send({"type": "http.response.body", "body": b"1"})
+
+
 async def bare(_scope: Scope, receive: Receive, send: Send) -> None:
     """Answer `1`."""
     await read(receive)
-    await respond(send, 200, b"1", _TEXT, [])
+    await answer(send)
 
 
 def transactions(url: str) -> App:
@@ -50,7 +57,7 @@ def transactions(url: str) -> App:
         (item,) = msgspec.json.decode(unquote_to_bytes((await read(receive))[_FIELD:]))
         campaign, agent, phone = ids[item["queueName"]], item["membername"], item["interface1"]
         store.add((campaign, agent, phone.lower(), phone, int(item["penalty"]), item["paused"] == "1"))
-        await respond(send, 200, b"1", _TEXT, [])
+        await answer(send)
 
     return handle
 
@@ -58,7 +65,7 @@ def transactions(url: str) -> App:
 async def serve(app: App, port: int, cert: str = "", key: str = "") -> None:
     """Serve until the process is ended."""
     settings = Settings(http=HttpSettings(bind=f"127.0.0.1:{port}", tls_cert=cert, tls_key=key))
-    await http_server(settings.http, app).serve()
+    await http_server(settings.http, app, Interfaces.ASGINL).serve()
 
 
 if __name__ == "__main__":

@@ -12,19 +12,19 @@ from bench.report import Report
 from bench.stopwatch import Stage, Stopwatch
 from plantel.config import Settings, StoreSettings
 from plantel.http import app, auth, integra, request
-from plantel.http.request import App, Message
 from plantel.roster import Member
 from plantel.server import front_door, spare_collector
 from plantel.service import Service
 from plantel.store import sqlite, store, writer
 from plantel.wiring import assembled
+from tests.support.rsgi import Exchange, Scope
 
 _AT_ONCE = 64
 
 _AGENTS = 5_000
 
 _STAGES = (
-    Stage("front door: host, path, headers", app.FrontDoor, ("__call__",)),
+    Stage("front door: host, path, headers", app.FrontDoor, ("__rsgi__",)),
     Stage("the call: which, and its answer's headers", integra.Integra, ("__call__",)),
     Stage("authorisation: the token, remembered", auth.Authenticator, ("actor",)),
     Stage("reading the body", request.Request, ("body",)),
@@ -32,7 +32,7 @@ _STAGES = (
     Stage("JSON and the rules of a member", integra, ("parse_members",)),
     Stage("service: rights, interfaces, batch, receipt", Service, ("add",)),
     Stage("handing over to the writer", store.SqlStore, ("write",)),
-    Stage("sending the answer", integra, ("respond",)),
+    Stage("sending the answer", request.Request, ("respond",)),
     Stage("writer: taking, grouping, answering", writer.Writer, ("_carry_out",)),
     Stage("writer: deciding the change, making its rows", writer.Writer, ("_work",)),
     Stage("SQL: beginning", sqlite.SqliteConnection, ("begin", "data_version", "save", "release")),
@@ -83,7 +83,7 @@ async def _round(grid: Grid, url: str, token: str, campaign: str, adds: int) -> 
 class _Adder:
     """Calls the application as the server would, and changes or adds a member with each add."""
 
-    def __init__(self, application: App, token: str, campaign: str) -> None:
+    def __init__(self, application: app.FrontDoor, token: str, campaign: str) -> None:
         self._application = application
         self._token = token
         self._campaign = campaign
@@ -103,27 +103,13 @@ class _Adder:
         self._number += 1
         agent = self._number % _AGENTS
         body = roster.form([Member(self._campaign, f"agent-{agent}", f"SIP/{agent}", penalty=self._number)])
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": ADD,
-            "query_string": b"",
-            "client": ("127.0.0.1", 1),
-            "headers": [
-                (b"host", b"127.0.0.1"),
-                (b"authorization", b"Basic " + self._token.encode()),
-                (b"content-type", b"application/x-www-form-urlencoded"),
-                (b"content-length", str(len(body)).encode()),
-            ],
-        }
-        answer: list[bytes] = []
-
-        async def receive() -> Message:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: Message) -> None:
-            answer.append(message.get("body", b""))
-
-        await self._application(scope, receive, send)
-        if answer[-1] != b"1":
-            raise BenchFailed(f"{answer[-1]!r} in place of 1")
+        headers = (
+            ("host", "127.0.0.1"),
+            ("authorization", f"Basic {self._token}"),
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("content-length", str(len(body))),
+        )
+        exchange = Exchange([body])
+        await self._application.__rsgi__(Scope("POST", ADD, headers=headers), exchange)
+        if exchange.answer.body != b"1":
+            raise BenchFailed(f"{exchange.answer.body!r} in place of 1")

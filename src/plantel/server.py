@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import structlog
-from granian.constants import HTTPModes, SSLProtocols
-from granian.constants import Interfaces as GranianInterface
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
@@ -17,7 +16,6 @@ from plantel import errors, logs
 from plantel.config import HttpSettings, Settings
 from plantel.http.app import FrontDoor
 from plantel.http.integra import Integra
-from plantel.http.request import App
 from plantel.wiring import Plantel, assembled
 
 ELSEWHERE = 0.5
@@ -33,7 +31,7 @@ log = structlog.get_logger()
 
 
 def front_door(plantel: Plantel) -> FrontDoor:
-    """The ASGI application of these instances."""
+    """The RSGI application of these instances."""
     settings = plantel.settings
     hosts = {host.lower(): plantel.instances[one.name] for one in settings.instance for host in one.hosts}
     default = next((plantel.instances[one.name] for one in settings.instance if not one.hosts), None)
@@ -100,13 +98,13 @@ async def _first(stop: asyncio.Task[bool], serving: asyncio.Task[None]) -> None:
     stop.cancel()
 
 
-def http_server(http: HttpSettings, app: App) -> Server:
-    """The HTTP server for `app`; `serve` runs it."""
+def http_server(http: HttpSettings, app: object, interface: Interfaces = Interfaces.RSGI) -> Server:
+    """The HTTP server for `app`, which speaks `interface`; `serve` runs it."""
     return Server(
         app,
         address=http.host,
         port=http.port,
-        interface=GranianInterface.ASGINL,
+        interface=interface,
         # telling HTTP/2 from HTTP/1.1 by its first bytes waits for them without end: only TLS needs both
         http=HTTPModes.auto if http.tls_cert else HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=int(http.header_timeout * 1000)),

@@ -11,65 +11,56 @@ TICK = 0.1
 """Seconds between two looks: a wait may last this much longer than it should."""
 
 
-class Wait:
-    """One wait of one task."""
-
-    __slots__ = ("due", "late", "task")
-
-    def __init__(self, task: asyncio.Task[Any], due: float) -> None:
-        self.task = task
-        self.due = due
-        self.late = False
-
-
 class Watch:
-    """Cancels tasks that wait too long. For one event loop at a time.
+    """Cancels tasks that wait too long, each in one wait at a time.
 
-    wait = watch.begin(seconds)
+    It serves one event loop at a time: where another begins a wait, those of the first have no deadline any more.
+
+    waiting = watch.begin(seconds)
     try:
         ...
     finally:
-        if watch.end(wait):
+        if watch.end(waiting):
             raise TooLate
     """
 
     def __init__(self) -> None:
-        self._waits: set[Wait] = set()
+        self._due: dict[asyncio.Task[Any], float] = {}
+        self._late: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._looking = False
 
-    def begin(self, seconds: float) -> Wait:
-        """Watch the current task for so long."""
+    def begin(self, seconds: float) -> asyncio.Task[Any]:
+        """Watch the current task, which is returned, for so long."""
         task = asyncio.current_task()
         assert task is not None
         loop = task.get_loop()
         if loop is not self._loop:
-            # an earlier loop has ended, and the timer with it
+            # nobody was waiting, so there is no timer; or it belongs to another loop, whose waits are let go
             self._loop = loop
-            self._waits.clear()
-            self._looking = False
-        if not self._looking:
-            self._looking = True
+            self._due.clear()
             loop.call_later(TICK, self._look, loop)
-        wait = Wait(task, loop.time() + seconds)
-        self._waits.add(wait)
-        return wait
+        self._due[task] = loop.time() + seconds
+        return task
 
-    def end(self, wait: Wait) -> bool:
+    def end(self, task: asyncio.Task[Any]) -> bool:
         """Let go of it; whether the task was cancelled for being late, which is then taken back."""
-        self._waits.discard(wait)
-        if wait.late:
-            wait.task.uncancel()
-        return wait.late
+        self._due.pop(task, None)
+        if task not in self._late:
+            return False
+        self._late.remove(task)
+        task.uncancel()
+        return True
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         if loop is not self._loop:
             return
+        if not self._due:
+            self._loop = None
+            return
         now = loop.time()
-        for wait in self._waits:
-            if wait.due <= now and not wait.late:
-                wait.late = True
-                wait.task.cancel()
-        self._looking = bool(self._waits)
-        if self._looking:
-            loop.call_later(TICK, self._look, loop)
+        for task, due in list(self._due.items()):
+            if due <= now:
+                self._due.pop(task, None)
+                self._late.add(task)
+                task.cancel()
+        loop.call_later(TICK, self._look, loop)

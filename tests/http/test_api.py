@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from plantel.access import Role
-from tests.support.door import Answer, Door, item, make_door
+from tests.support.door import Door, item, make_door
+from tests.support.rsgi import Answer
 
 pytestmark = pytest.mark.anyio
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from plantel import errors
 from plantel.access import Role, User
-from plantel.http.auth import FREE_TRIES
+from plantel.http.auth import FREE_TRIES, Brake
 from plantel.roster import Member
-from tests.support.door import ADD, EPOCH, FORM, OPERATOR, Answer, Door, basic, item, make_door
+from tests.support.door import ADD, EPOCH, FORM, OPERATOR, Door, basic, item, make_door
+from tests.support.rsgi import Answer
 
 pytestmark = pytest.mark.anyio
 
@@ -171,8 +172,7 @@ async def test_a_body_that_is_cut_off_stores_nothing(door: Door) -> None:
     body = b"queuemember=" + json.dumps([item()]).encode()
     token = await door.token()
     headers = {"content-type": FORM, "authorization": f"Basic {token}", "content-length": str(len(body) + 1)}
-    with pytest.raises(ValueError, match="unpack"):  # nobody is left to answer
-        await door.call("POST", ADD, headers=headers, body=body)
+    assert is_zero(await door.call("POST", ADD, headers=headers, body=body), "body_too_late", 408)
     assert await door.members(VENTAS) == []
 
 
@@ -317,6 +317,8 @@ async def test_logging_in_gives_a_token_as_the_third_element_and_ending_the_sess
 
 
 async def test_wrong_passwords_answer_a_bare_0_and_are_slowed(door: Door) -> None:
+    # on a busy machine a verification may take longer than the first wait, so its clock stands still
+    door.instances["default"].authenticator._brake = Brake(lambda: 0.0)
     await add_user(door, "laura", "right")
     for user in ("laura", "nobody"):
         for _ in range(FREE_TRIES):

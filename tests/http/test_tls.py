@@ -211,15 +211,32 @@ def frames(server: PlantelServer) -> Iterator[Frames]:
         yield made
 
 
-def test_a_stream_that_is_reset_stores_nothing(server: PlantelServer, frames: Frames) -> None:
+@pytest.mark.parametrize("code", [h2.errors.ErrorCodes.CANCEL, h2.errors.ErrorCodes.INTERNAL_ERROR])
+def test_a_stream_that_is_reset_stores_nothing(
+    server: PlantelServer, frames: Frames, code: h2.errors.ErrorCodes
+) -> None:
     body = form([item("reset", phone="SIP/reset")])
     for more in ((), (("content-length", str(len(body) + 1)),)):
         stream = frames.request(*more)
         frames.h2.send_data(stream, body)
         frames.flush()
-        frames.h2.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
+        frames.h2.reset_stream(stream, code)
     assert frames.add("after-reset") == ("200", b"1")
     assert "reset" not in names(server)
+
+
+@pytest.mark.parametrize("end", ["empty", "trailers"])
+def test_a_stream_of_unannounced_size_may_end_with_an_empty_frame_or_trailers(
+    server: PlantelServer, frames: Frames, end: str
+) -> None:
+    stream = frames.request()
+    frames.h2.send_data(stream, form([item(f"ended-{end}", phone=f"SIP/{end}")]))
+    if end == "empty":
+        frames.h2.send_data(stream, b"", end_stream=True)
+    else:
+        frames.h2.send_headers(stream, [("x-sum", "1")], end_stream=True)
+    assert frames.answer(stream) == ("200", b"1")
+    assert f"ended-{end}" in names(server)
 
 
 def test_a_connection_that_ends_amid_a_stream_stores_nothing(server: PlantelServer) -> None:

@@ -18,6 +18,7 @@ from plantel.ports import Store
 from plantel.roster import Interfaces, Member
 from plantel.service import Service
 from plantel.testing.memory_store import MemoryStore
+from tests.support.rsgi import Answer, Exchange, Scope
 
 ADD = "/Integra/resources/queues/addqueuemember"
 FORM = "application/x-www-form-urlencoded"
@@ -33,17 +34,6 @@ class SetClock:
 
     def now(self) -> datetime:
         return self.moment
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 @dataclass
@@ -93,40 +83,10 @@ class Door:
         path, _, query = path.partition("?")
         pieces = list(chunks) if chunks is not None else [body]
         names = {"host": host, "content-length": str(sum(map(len, pieces))), **(headers or {})}
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "root_path": "",
-            "query_string": query.encode(),
-            "headers": [(name.lower().encode(), value.encode("iso-8859-1")) for name, value in names.items()],
-            "client": (address, 40000),
-            "server": (host, 80),
-            "state": {},
-        }
-        messages = [
-            {"type": "http.request", "body": piece, "more_body": place < len(pieces)}
-            for place, piece in enumerate(pieces, 1)
-        ]
-        sent: list[Any] = []
-
-        async def receive() -> Any:
-            return messages.pop(0) if messages else {"type": "http.disconnect"}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        await self.door(scope, receive, send)
-        start, *rest = sent
-        return Answer(
-            start["status"],
-            {name.decode().lower(): value.decode() for name, value in start["headers"]},
-            b"".join(message.get("body", b"") for message in rest),
-        )
+        exchange = Exchange(pieces)
+        fields = [(name.lower(), value) for name, value in names.items() if value]
+        await self.door.__rsgi__(Scope(method, path, query, fields, f"{address}:40000"), exchange)
+        return exchange.answer
 
     async def add(self, token: str, members: object, *, raw: bytes | None = None, **options: Any) -> Answer:
         """The published call with `members` as JSON, percent-encoded; or with the body `raw`."""

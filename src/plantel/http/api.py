@@ -216,7 +216,7 @@ async def require_token(connection: AnyConnection, _handler: BaseRouteHandler) -
     """A guard: it runs before the body is read, which is nobody's business but a token holder's."""
     state = connection.scope["state"]
     instance: Instance = state["plantel_instance"]
-    authorization = connection.headers.get("authorization", "").encode("iso-8859-1")
+    authorization = connection.headers.get("authorization", "")
     state["plantel_actor"] = await instance.authenticator.actor(authorization, state["plantel_address"])
 
 
@@ -377,8 +377,7 @@ def _refused(request: AnyRequest, error: errors.PlantelError) -> Response[ErrorV
         view = ErrorView(
             first.code, first.say(language), error.batch, [_problem(problem, language) for problem in error.problems]
         )
-    extra = {name.decode(): value.decode() for name, value in headers(error)}
-    return Response(view, status_code=statuses(error).api, headers=extra, media_type="application/json")
+    return Response(view, status_code=statuses(error).api, headers=dict(headers(error)), media_type="application/json")
 
 
 def _http_error(_request: AnyRequest, error: HTTPException) -> Response[ErrorView]:
@@ -392,7 +391,7 @@ def _http_error(_request: AnyRequest, error: HTTPException) -> Response[ErrorVie
     )
 
 
-def make_api(body_limit: int) -> Litestar:
+def make_api() -> Litestar:
     """The API as an ASGI application; expects `plantel_instance` and `plantel_address` in the scope's state."""
     router = Router(
         "/api/v1",
@@ -416,7 +415,8 @@ def make_api(body_limit: int) -> Litestar:
     )
     return Litestar(
         [router],
-        request_max_body_size=body_limit,
+        # the door has its own limit, also for what Litestar does not count
+        request_max_body_size=None,
         exception_handlers={errors.PlantelError: _refused, HTTPException: _http_error},
         openapi_config=OpenAPIConfig(
             title="Plantel",

@@ -7,18 +7,22 @@ from typing import cast
 from plantel import errors
 from plantel.http import ops
 from plantel.http.api import make_api
+from plantel.http.bridge import App, Bridge
 from plantel.http.instance import Instance
-from plantel.http.integra import PREFIX, Integra
+from plantel.http.integra import PREFIX, TEXT, ZERO, Integra
 from plantel.http.problems import headers, statuses
-from plantel.http.request import App, Message, Receive, Request, Scope, Send, respond, timely
+from plantel.http.request import Request
+from plantel.http.rsgi import Exchange, Headers, Scope
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_EXPOSED = b"Plantel-Batch, Plantel-Code, Plantel-Reason, Plantel-Delivery, Plantel-Warning, Retry-After"
+_EXPOSED = "Plantel-Batch, Plantel-Code, Plantel-Reason, Plantel-Delivery, Plantel-Warning, Retry-After"
+_JSON = ("content-type", "application/json")
+_METRICS = ("content-type", "text/plain; version=0.0.4; charset=utf-8")
 
 
 class FrontDoor:
-    """The whole ASGI application.
+    """The whole RSGI application.
 
     `hosts` maps lower-case host names to instances; `default` answers for any other host, None refuses them. Forwarding
     headers (X-Forwarded-For, X-Forwarded-Host) count only from `trusted` networks; `origins` may call from a browser
@@ -40,49 +44,56 @@ class FrontDoor:
         self._default = default
         self._integra = integra
         # Litestar spells the ASGI types in its own way
-        self._api = cast("App", make_api(body_limit))
-        self._body_timeout = body_timeout
+        self._api = Bridge(cast("App", make_api()), body_limit, body_timeout)
         self._trusted: tuple[Network, ...] = tuple(ipaddress.ip_network(one, strict=False) for one in trusted)
-        self._origins = frozenset(origin.encode() for origin in origins)
+        self._origins = frozenset(origins)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         """One HTTP request."""
-        if scope["type"] != "http":
+        request = Request(scope, exchange)
+        if self._origins and self._crosses(request):
             return
-        fields: dict[bytes, bytes] = dict(scope["headers"])
-        if self._origins and (origin := fields.get(b"origin")) and (origin in self._origins or b"*" in self._origins):
-            if scope["method"] == "OPTIONS" and b"access-control-request-method" in fields:
-                await _preflight(send, origin, fields.get(b"access-control-request-headers", b""))
-                return
-            send = _with_cors(send, origin)
-        path: str = scope["path"]
-        address: str = (scope.get("client") or ("", 0))[0]
-        peer = address
-        proxied = bool(self._trusted) and self._is_trusted(address)
+        proxied = bool(self._trusted) and self._is_trusted(request.peer)
         if proxied:
-            address = self._client(scope, address)
-        instance = self._instance(fields, proxied=proxied) if self._hosts else self._default
+            request.address = self._client(request)
+        instance = self._instance(request, proxied=proxied) if self._hosts else self._default
+        path = request.path
         if instance is None:
-            error = errors.UnknownInstance(host=fields.get(b"host", b"").decode("iso-8859-1"))
-            body = b"0" if path.startswith(PREFIX) else b""
-            await respond(send, statuses(error).integra, body, b"text/plain; charset=utf-8", headers(error))
+            error = errors.UnknownInstance(host=request.host)
+            body = ZERO if path.startswith(PREFIX) else b""
+            request.respond(statuses(error).integra, [TEXT, *headers(error)], body)
         elif path.startswith(PREFIX):
-            await self._integra(instance, Request(scope, receive, fields, address), send)
+            await self._integra(instance, request)
         elif path == "/health":
-            await respond(send, 200, ops.health(instance), b"application/json", [])
-        elif path == "/metrics" and _is_loopback(peer):
-            body = ops.metrics({one.name: one for one in (*self._hosts.values(), self._default) if one}.values())
-            await respond(send, 200, body, b"text/plain; version=0.0.4; charset=utf-8", [])
+            request.respond(200, [_JSON], ops.health(instance))
+        elif path == "/metrics" and _is_loopback(request.peer):
+            instances = {one.name: one for one in (*self._hosts.values(), self._default) if one}
+            request.respond(200, [_METRICS], ops.metrics(instances.values()))
         elif path == "/api" or path.startswith("/api/"):
-            scope["state"] = {**scope.get("state", {}), "plantel_instance": instance, "plantel_address": address}
-            await self._api(scope, timely(receive, self._body_timeout), send)
+            await self._api(request, {"plantel_instance": instance, "plantel_address": request.address})
         else:
-            error_there = errors.NotFound()
-            await respond(send, 404, b"0", b"text/plain; charset=utf-8", headers(error_there))
+            request.respond(404, [TEXT, *headers(errors.NotFound())], ZERO)
 
-    def _instance(self, fields: dict[bytes, bytes], *, proxied: bool) -> Instance | None:
-        host = fields.get(b"x-forwarded-host", b"").partition(b",")[0].strip() if proxied else b""
-        name = (host or fields.get(b"host", b"")).decode("iso-8859-1").lower()
+    def _crosses(self, request: Request) -> bool:
+        """Have the answer say that a listed origin may read it; whether that, to a preflight request, was all."""
+        origin = request.header("origin")
+        if not origin or (origin not in self._origins and "*" not in self._origins):
+            return False
+        if request.scope.method == "OPTIONS" and request.header("access-control-request-method"):
+            request.respond(200, _preflight(origin, request.header("access-control-request-headers")), b"")
+            return True
+        request.added = (
+            ("access-control-allow-origin", origin),
+            ("access-control-expose-headers", _EXPOSED),
+            ("vary", "Origin"),
+        )
+        return False
+
+    def _instance(self, request: Request, *, proxied: bool) -> Instance | None:
+        forwarded = [value for name, value in request.headers() if name == "x-forwarded-host"] if proxied else []
+        # the last line is the proxy's own
+        host = forwarded[-1].partition(",")[0].strip() if forwarded else ""
+        name = (host or request.host).lower()
         return self._hosts.get(name) or self._hosts.get(_without_port(name)) or self._default
 
     def _is_trusted(self, address: str) -> bool:
@@ -92,10 +103,11 @@ class FrontDoor:
             return False
         return any(parsed in network for network in self._trusted)
 
-    def _client(self, scope: Scope, address: str) -> str:
+    def _client(self, request: Request) -> str:
         """The address farthest along X-Forwarded-For that a trusted proxy vouches for."""
-        forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
-        for hop in reversed(forwarded.decode("iso-8859-1").split(",")):
+        address = request.peer
+        forwarded = ",".join(value for name, value in request.headers() if name == "x-forwarded-for")
+        for hop in reversed(forwarded.split(",")):
             candidate = hop.strip()
             if not candidate:
                 break
@@ -117,26 +129,12 @@ def _is_loopback(address: str) -> bool:
         return False
 
 
-async def _preflight(send: Send, origin: bytes, wanted: bytes) -> None:
-    allowed = [
-        (b"access-control-allow-origin", origin),
-        (b"access-control-allow-methods", b"GET, POST"),
-        (b"access-control-allow-headers", wanted or b"authorization, content-type, prefer"),
-        (b"access-control-max-age", b"600"),
-        (b"vary", b"Origin, Access-Control-Request-Headers"),
+def _preflight(origin: str, wanted: str) -> Headers:
+    return [
+        TEXT,
+        ("access-control-allow-origin", origin),
+        ("access-control-allow-methods", "GET, POST"),
+        ("access-control-allow-headers", wanted or "authorization, content-type, prefer"),
+        ("access-control-max-age", "600"),
+        ("vary", "Origin, Access-Control-Request-Headers"),
     ]
-    await respond(send, 200, b"", b"text/plain; charset=utf-8", allowed)
-
-
-def _with_cors(send: Send, origin: bytes) -> Send:
-    async def sender(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            extra = [
-                (b"access-control-allow-origin", origin),
-                (b"access-control-expose-headers", _EXPOSED),
-                (b"vary", b"Origin"),
-            ]
-            message = {**message, "headers": [*message.get("headers", ()), *extra]}
-        await send(message)
-
-    return sender

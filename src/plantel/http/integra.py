@@ -19,31 +19,30 @@ from plantel.http.form import decode_field, decode_json_field, to_text, unquote
 from plantel.http.instance import Instance
 from plantel.http.ops import ANSWERS
 from plantel.http.problems import headers, statuses, to_header
-from plantel.http.request import Disconnected, Request, Scope, Send, respond
+from plantel.http.request import Request
+from plantel.http.rsgi import Headers
 from plantel.roster import Member, parse_member, parse_members
 
 PREFIX = "/Integra/resources/"
 
-_TEXT = b"text/plain; charset=utf-8"
-_JSON = b"application/json; charset=utf-8"
-_ONE = b"1"
-_ZERO = b"0"
-
-_ANSWERED = ANSWERS.labels("1")
-_REFUSED = ANSWERS.labels("0")
+TEXT = ("content-type", "text/plain; charset=utf-8")
+JSON = ("content-type", "application/json; charset=utf-8")
+ONE = b"1"
+ZERO = b"0"
+_LIVE, _PENDING, _NOWHERE = (("plantel-delivery", text) for text in ("live", "pending", "none"))
+_FORM = "application/x-www-form-urlencoded"
 
 BIG_BODY = 64 * 1024
 """Bytes from which a body is taken apart in a thread, so that a large batch does not hold up the small ones."""
 
 log = structlog.get_logger()
 
-Headers = list[tuple[bytes, bytes]]
-Answer = tuple[bytes, bytes, Headers]
-"""Body, content type, headers; the status is 200."""
+Answer = tuple[bytes, Headers]
+"""Body and headers; the status is 200."""
 
 
 class Integra:
-    """The wire dialect, as a plain ASGI handler for every path below PREFIX."""
+    """The wire dialect, as a handler of its own for every path below PREFIX."""
 
     def __init__(
         self, *, body_limit: int, body_timeout: float, confirm: Literal["stored", "live"], deadline: float
@@ -54,52 +53,50 @@ class Integra:
         self._deadline = deadline
         self._last: tuple[bytes, Sequence[Member | errors.InvalidItem]] = (b"", ())
         self._calls: dict[str, Callable[[Instance, Request], Awaitable[Answer]]] = {
-            "queues/addqueuemember": self._add,
-            "queues/getqueuemembersofqueue": self._members,
-            "auth/getUserToken": self._log_in,
-            "auth/EndSession": self._log_out,
+            PREFIX + "queues/addqueuemember": self._add,
+            PREFIX + "queues/getqueuemembersofqueue": self._members,
+            PREFIX + "auth/getUserToken": self._log_in,
+            PREFIX + "auth/EndSession": self._log_out,
         }
 
-    async def __call__(self, instance: Instance, request: Request, send: Send) -> None:
+    async def __call__(self, instance: Instance, request: Request) -> None:
         """Answer one request of `instance`."""
         try:
-            body, content_type, extra = await self._call_of(request.scope)(instance, request)
-        except Disconnected:
-            return
+            body, extra = await self._call_of(request)(instance, request)
         except errors.PlantelError as error:
-            await self._refuse(error, request, send)
+            await self._refuse(error, request)
         except Exception:
             # a caller who reads only the body must find `0`, whatever happened
-            log.exception("failed", path=request.scope["path"])
-            await self._refuse(errors.PlantelError(), request, send)
+            log.exception("failed", path=request.path)
+            await self._refuse(errors.PlantelError(), request)
         else:
-            _ANSWERED.inc()
-            await respond(send, 200, body, content_type, extra)
+            ANSWERS["1"] += 1
+            request.respond(200, extra, body)
 
-    async def _refuse(self, error: errors.PlantelError, request: Request, send: Send) -> None:
+    async def _refuse(self, error: errors.PlantelError, request: Request) -> None:
         # A method of its own, which the error's traceback does not know: a frame that held on to both would be a cycle,
         # and until it is collected the unread body, and with it the connection, would stay open.
         status = statuses(error).integra
         extra = headers(error)
         if status in _UNREAD and not await request.drain():
-            extra.append((b"connection", b"close"))
-        _REFUSED.inc()
-        refusal = {name.decode(): value.decode() for name, value in extra if name in _LOGGED}
-        log.warning("refused", path=request.scope["path"], address=request.address, **refusal)
-        await respond(send, status, _ZERO, _TEXT, extra)
+            extra.append(("connection", "close"))
+        ANSWERS["0"] += 1
+        refusal = {name: value for name, value in extra if name in _LOGGED}
+        log.warning("refused", path=request.path, address=request.address, **refusal)
+        request.respond(status, [TEXT, *extra], ZERO)
 
-    def _call_of(self, scope: Scope) -> Callable[[Instance, Request], Awaitable[Answer]]:
-        call = self._calls.get(scope["path"].removeprefix(PREFIX))
+    def _call_of(self, request: Request) -> Callable[[Instance, Request], Awaitable[Answer]]:
+        call = self._calls.get(request.path)
         if call is None:
             raise errors.NotFound
-        if scope["method"] != "POST":
+        if request.scope.method != "POST":
             raise errors.MethodNotAllowed(allowed="POST")
         return call
 
     # --- addqueuemember ----------------------------------------------------------------------------------------------
 
     async def _add(self, instance: Instance, request: Request) -> Answer:
-        actor = await instance.authenticator.actor(request.header(b"authorization"), request.address)
+        actor = await instance.authenticator.actor(request.header("authorization"), request.address)
         body = await self._form(request)
         try:
             items = await asyncio.to_thread(self._read_large, body) if len(body) > BIG_BODY else read_items(body)
@@ -107,21 +104,22 @@ class Integra:
         except errors.InvalidBatch as error:
             await instance.service.refuse(actor, Source.WIRE, error)
         receipt = await instance.service.add(actor, items, Source.WIRE)
-        extra = [(b"plantel-batch", receipt.batch.encode())]
+        extra = [TEXT, ("plantel-batch", receipt.batch)]
         if receipt.warnings:
-            extra.append((b"plantel-warning", to_header("; ".join(map(str, receipt.warnings)))))
-        confirm, deadline = preference(request.header(b"prefer"), self._confirm, self._deadline)
+            extra.append(("plantel-warning", to_header("; ".join(map(str, receipt.warnings)))))
         if not instance.delivery.reconcilers:
-            return _ONE, _TEXT, [*extra, (b"plantel-delivery", b"none")]
+            extra.append(_NOWHERE)
+            return ONE, extra
+        confirm, deadline = preference(request.header("prefer"), self._confirm, self._deadline)
         if confirm == "live":
             behind = await instance.delivery.live(receipt, deadline)
         else:
             behind = instance.delivery.behind(receipt)
         if behind is None:
-            extra.append((b"plantel-delivery", b"live"))
+            extra.append(_LIVE)
         else:
-            extra += [(b"plantel-delivery", b"pending"), (b"plantel-reason", to_header(str(behind)))]
-        return _ONE, _TEXT, extra
+            extra += [_PENDING, ("plantel-reason", to_header(str(behind)))]
+        return ONE, extra
 
     def _read_large(self, body: bytes) -> Sequence[Member | errors.InvalidItem]:
         """As `read_items`. The last are kept: whoever sends a whole roster sends the same again and again."""
@@ -136,15 +134,15 @@ class Integra:
     # --- its neighbours ----------------------------------------------------------------------------------------------
 
     async def _members(self, instance: Instance, request: Request) -> Answer:
-        actor = await instance.authenticator.actor(request.header(b"authorization"), request.address)
+        actor = await instance.authenticator.actor(request.header("authorization"), request.address)
         body = await request.body(self._limit, self._timeout)
-        for name in queue_names(request.scope["query_string"], body):
+        for name in queue_names(request.scope.query_string.encode(), body):
             try:
                 members = await instance.service.members(actor, name)
             except errors.UnknownCampaign as error:
                 unknown = error
                 continue
-            return msgspec.json.encode([_wire(member) for member in members]), _JSON, []
+            return msgspec.json.encode([_wire(member) for member in members]), [JSON]
         raise unknown
 
     async def _log_in(self, instance: Instance, request: Request) -> Answer:
@@ -154,24 +152,24 @@ class Integra:
             token = await instance.authenticator.log_in(user, password, request.address)
         except errors.NotAuthenticated as error:
             # the published answer to wrong credentials is a bare 0, not a status
-            return _ZERO, _TEXT, [pair for pair in headers(error) if pair[0] != b"www-authenticate"]
-        return msgspec.json.encode([user, instance.name, token]), _JSON, []
+            return ZERO, [TEXT, *(pair for pair in headers(error) if pair[0] != "www-authenticate")]
+        return msgspec.json.encode([user, instance.name, token]), [JSON]
 
     async def _log_out(self, instance: Instance, request: Request) -> Answer:
         body = await self._form(request)
         user, token = _field(body, "user"), _field(body, "token")
         if await instance.authenticator.log_out(user, token, request.address):
-            return _ONE, _TEXT, []
-        return _ZERO, _TEXT, headers(errors.NoSuchThing(name="session"))
+            return ONE, [TEXT]
+        return ZERO, [TEXT, *headers(errors.NoSuchThing(name="session"))]
 
     async def _form(self, request: Request) -> bytes:
-        kind = request.header(b"content-type").partition(b";")[0].strip().lower()
-        if kind != b"application/x-www-form-urlencoded":
+        kind = request.header("content-type")
+        if kind != _FORM and kind.partition(";")[0].strip().lower() != _FORM:
             raise errors.NotAForm
         return await request.body(self._limit, self._timeout)
 
 
-_LOGGED = frozenset({b"plantel-batch", b"plantel-code", b"plantel-reason"})
+_LOGGED = frozenset({"plantel-batch", "plantel-code", "plantel-reason"})
 
 _UNREAD = frozenset({401, 404, 405, 413, 415, 429})
 """Statuses that are answered before the body was read."""
@@ -247,11 +245,11 @@ def _wire(member: Member) -> dict[str, Any]:
     }
 
 
-_WAIT = re.compile(rb"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,3})\"?(?:$|[,;\s])")
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,3})\"?(?:$|[,;\s])")
 
 
 def preference(
-    prefer: bytes, confirm: Literal["stored", "live"], deadline: float
+    prefer: str, confirm: Literal["stored", "live"], deadline: float
 ) -> tuple[Literal["stored", "live"], float]:
     """What the Prefer header (RFC 7240) makes of the configured choice: `respond-async` stored, `wait=SECONDS` live.
 
@@ -261,4 +259,4 @@ def preference(
         return confirm, deadline
     if match := _WAIT.search(prefer.lower()):
         return "live", min(float(match[1]), 60.0)
-    return ("stored", deadline) if b"respond-async" in prefer.lower() else (confirm, deadline)
+    return ("stored", deadline) if "respond-async" in prefer.lower() else (confirm, deadline)

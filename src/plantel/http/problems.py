@@ -52,26 +52,26 @@ def statuses(error: errors.PlantelError) -> Statuses:
     raise AssertionError(error)
 
 
-def headers(error: errors.PlantelError) -> list[tuple[bytes, bytes]]:
+def headers(error: errors.PlantelError) -> list[tuple[str, str]]:
     """What an answer with this error carries: its code, its reason in one line, the batch, when to come back."""
     first = error.problems[0] if isinstance(error, errors.BatchRefused) else error
-    made = [(b"plantel-code", first.code.encode()), (b"plantel-reason", to_header(str(first)))]
+    made = [("plantel-code", first.code), ("plantel-reason", to_header(str(first)))]
     if isinstance(error, errors.BatchRefused):
-        made.append((b"plantel-batch", error.batch.encode()))
+        made.append(("plantel-batch", error.batch))
     if isinstance(first, errors.NotAuthenticated):
-        made.append((b"www-authenticate", b'Basic realm="Plantel", charset="UTF-8"'))
+        made.append(("www-authenticate", 'Basic realm="Plantel", charset="UTF-8"'))
     if isinstance(first, errors.TooManyAttempts):
-        made.append((b"retry-after", str(first.params["seconds"]).encode()))
+        made.append(("retry-after", str(first.params["seconds"])))
     elif isinstance(first, errors.StoreError):
-        made.append((b"retry-after", str(RETRY_AFTER).encode()))
+        made.append(("retry-after", str(RETRY_AFTER)))
     if isinstance(first, errors.MethodNotAllowed):
-        made.append((b"allow", str(first.params["allowed"]).encode()))
+        made.append(("allow", str(first.params["allowed"])))
     if isinstance(first, errors.BodyTooLate | errors.BodyCutShort):
         # the rest of the body must not pass for the next request
-        made.append((b"connection", b"close"))
+        made.append(("connection", "close"))
     return made
 
 
-def to_header(text: str) -> bytes:
-    """`text` as one safe header value: printable ASCII, all else escaped as in JSON (`\\u00e9`), at most 500 bytes."""
-    return json.dumps(text)[1:-1].replace('\\"', '"').replace("\x7f", "\\u007f").encode()[:500]
+def to_header(text: str) -> str:
+    """`text` as one safe header value: printable ASCII, all else escaped as in JSON (`\\u00e9`), at most 500."""
+    return json.dumps(text)[1:-1].replace('\\"', '"').replace("\x7f", "\\u007f")[:500]

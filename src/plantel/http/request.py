@@ -1,73 +1,104 @@
-"""One ASGI request as the wire call needs it: headers once, and a body that is bounded in size and in time."""
+"""One request over RSGI: what was asked, a body that is bounded in size and in time, and the answer."""
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 from plantel import errors
+from plantel.http.rsgi import Exchange, Headers, Scope, Transport
 from plantel.watch import Watch
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 DRAIN_TIME = 2.0
 """Seconds in which an early answer still swallows the body, so that the client gets to read the answer."""
 
+_ENDS = {"1": 1, "1.1": 1, "2": 2}
+"""By HTTP version, how many empty pieces may come in a whole body whose size was not announced.
 
-class Disconnected(Exception):
-    """The client went away before its body was complete."""
-
+Granian has no other sign for a body that broke off: of HTTP/1 it is a second empty piece, of HTTP/2 empty pieces
+without end. Where all went well one says that nothing follows; an HTTP/2 client may have ended with an empty frame or
+with trailers, which is one more. Trailers of HTTP/1 cannot be told from a body that broke off, and pass for one.
+"""
 
 _watch = Watch()
 
 
 class Request:
-    """An HTTP request: scope, headers by lower-case name (the last of each), the client's `address`, body."""
+    """An HTTP request, and its one answer.
 
-    __slots__ = ("_receive", "address", "headers", "scope")
+    `path` is percent-decoded. `peer` is the address of the connection's other end, `address` the client's: another,
+    where a trusted proxy forwards the request. `added` are headers that the answer carries, whatever it is.
+    """
 
-    def __init__(self, scope: Scope, receive: Receive, headers: dict[bytes, bytes], address: str) -> None:
+    __slots__ = ("_address", "_begun", "_exchange", "_fields", "added", "path", "scope")
+
+    def __init__(self, scope: Scope, exchange: Exchange) -> None:
         self.scope = scope
-        self.headers = headers
-        self.address = address
-        self._receive = receive
+        self.path = scope.path
+        self.added: Headers = ()
+        self._fields = scope.headers
+        self._exchange = exchange
+        self._begun = False
+        self._address = ""
 
-    def header(self, name: bytes) -> bytes:
-        """The header of that (lower-case) name, b"" where there is none."""
-        return self.headers.get(name, b"")
+    # --- what was asked ----------------------------------------------------------------------------------------------
+
+    def header(self, name: str) -> str:
+        """The first header of that (lower-case) name, "" where there is none."""
+        return self._fields.get(name, "")
+
+    def headers(self) -> list[tuple[str, str]]:
+        """All headers."""
+        return self._fields.items()
+
+    @property
+    def host(self) -> str:
+        """The name under which the client looks for this server, with the port if it gave one."""
+        return self.header("host") or self.scope.authority or ""
+
+    @property
+    def peer(self) -> str:
+        return self.scope.client.rpartition(":")[0].strip("[]")
+
+    @property
+    def address(self) -> str:
+        return self._address or self.peer
+
+    @address.setter
+    def address(self, address: str) -> None:
+        self._address = address
+
+    # --- its body ----------------------------------------------------------------------------------------------------
 
     async def body(self, limit: int, seconds: float) -> bytes:
-        """The whole body. Raises BodyTooLarge, BodyTooLate, and Disconnected where it is shorter than announced."""
-        announced = self.headers.get(b"content-length", b"")
-        expected = int(announced) if announced.isdigit() else None
+        """The whole body. Raises BodyTooLarge, and BodyTooLate where it does not come or breaks off."""
+        expected = self._expected()
+        if expected == 0:
+            return b""
         if expected is not None and expected > limit:
             raise errors.BodyTooLarge(most=limit)
-        chunks: list[bytes] = []
+        empties = _ENDS[self.scope.http_version] if expected is None else 0
+        pieces: list[bytes] = []
         size = 0
+        self._begun = True
         wait = _watch.begin(seconds)
         try:
-            while True:
-                message = await self._receive()
-                if message["type"] == "http.disconnect":
-                    # perhaps only its sending side is closed: whoever still reads is told
-                    raise errors.BodyTooLate(seconds=round(seconds), received=size)
-                chunk = message.get("body", b"")
-                size += len(chunk)
+            async for piece in self._exchange:
+                size += len(piece)
                 if size > limit:
                     raise errors.BodyTooLarge(most=limit)
-                # all that was announced is there: no need to go round again for an empty last message
-                if size == expected or not message.get("more_body", False):
-                    if expected is not None and size < expected:
-                        raise Disconnected
-                    return b"".join((*chunks, chunk)) if chunks else chunk
-                chunks.append(chunk)
+                if size == expected:
+                    # nothing can follow: no need to go round again for the empty last piece
+                    return b"".join((*pieces, piece)) if pieces else piece
+                if piece:
+                    pieces.append(piece)
+                elif empties:
+                    empties -= 1
+                else:
+                    # perhaps only its sending side is closed: whoever still reads is told
+                    raise errors.BodyTooLate(seconds=round(seconds), received=size)
         finally:
             if _watch.end(wait):
                 raise errors.BodyTooLate(seconds=round(seconds), received=size)
+        return b"".join(pieces)
 
     async def drain(self) -> bool:
         """Swallow a body that nobody will read, of any size, within DRAIN_TIME; whether it came to its end.
@@ -76,53 +107,37 @@ class Request:
         streams an error or, where the client waits for its window to open, nothing at all. A client that waits for
         `100 Continue` has sent nothing and needs nothing.
         """
-        if self.header(b"expect").lower() == b"100-continue":
+        if self.header("expect").lower() == "100-continue":
             return False
+        if not self._begun:
+            self._begun = True
+            aiter(self._exchange)
+        empties = _ENDS[self.scope.http_version]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_TIME):
-                while (message := await self._receive())["type"] != "http.disconnect":
-                    if not message.get("more_body", False):
-                        return True
+                try:
+                    while empties >= 0:
+                        if not await anext(self._exchange):
+                            empties -= 1
+                except StopAsyncIteration:
+                    return True
         return False
 
+    def _expected(self) -> int | None:
+        # the server lets nothing pass that is no number, nor one beside another length
+        announced = self._fields.get("content-length", "")
+        return int(announced) if announced else None
 
-def timely(receive: Receive, seconds: float) -> Receive:
-    """`receive` for a body that a framework reads: all of it has to come within `seconds` of the first call.
+    async def gone(self) -> None:
+        """Return once the client is gone."""
+        await self._exchange.client_disconnect()
 
-    Raises BodyTooLate, also where the client stops sending; what follows the body may take any time.
-    """
-    due: float | None = None
-    size = 0
-    complete = False
+    # --- its answer --------------------------------------------------------------------------------------------------
 
-    async def received() -> Message:
-        nonlocal due, size, complete
-        if complete:
-            return await receive()
-        if due is None:
-            due = asyncio.get_running_loop().time() + seconds
-        try:
-            async with asyncio.timeout_at(due):
-                message = await receive()
-        except TimeoutError:
-            raise errors.BodyTooLate(seconds=round(seconds), received=size) from None
-        if message["type"] == "http.disconnect":
-            raise errors.BodyTooLate(seconds=round(seconds), received=size)
-        size += len(message.get("body", b""))
-        complete = not message.get("more_body", False)
-        return message
+    def respond(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer, all at once. The length need not be said."""
+        self._exchange.response_bytes(status, [*headers, *self.added] if self.added else headers, body)
 
-    return received
-
-
-async def respond(
-    send: Send, status: int, body: bytes, content_type: bytes, headers: list[tuple[bytes, bytes]]
-) -> None:
-    """One whole answer."""
-    start: list[tuple[bytes, bytes]] = [
-        (b"content-type", content_type),
-        (b"content-length", str(len(body)).encode()),
-        *headers,
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": start})
-    await send({"type": "http.response.body", "body": body})
+    def begin_response(self, status: int, headers: Headers) -> Transport:
+        """Begin an answer that is sent bit by bit, and ends when the transport is let go."""
+        return self._exchange.response_stream(status, [*headers, *self.added])

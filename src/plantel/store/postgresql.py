@@ -40,10 +40,12 @@ _COMMON = {
     "client_connection_check_interval": "2s",
     # what is asked here is quick: to compile it takes longer
     "jit": "off",
+    # a plan made while a table was empty takes any index for as good as any other, and would be kept while it grows
+    "plan_cache_mode": "force_custom_plan",
 }
 _WRITER = _COMMON | {
     "idle_in_transaction_session_timeout": f"{PAUSE_SECONDS}s",
-    # members are found by key. A plan made while a table was empty would read all of it, and is kept while it grows.
+    # members are found by key, also before there are statistics
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
@@ -62,7 +64,7 @@ _FIRST = "SELECT campaign, membername, interface, penalty, paused FROM members W
 _OF = """SELECT campaign, membername, interface, penalty, paused FROM members WHERE campaign = ANY(%s::int[])
     ORDER BY campaign, membername"""
 
-_CLAIMS = "SELECT queue, interface, added, paused, penalty FROM claims WHERE instance = %s AND server = %s"
+_CLAIMS = "SELECT queue, interface, added, paused, penalty, reason FROM claims WHERE instance = %s AND server = %s"
 _OF_QUEUES = " AND folded_queue = ANY(%s)"
 _OF_PHONES = " AND phone = ANY(%s)"
 _IN_ORDER = " ORDER BY folded_queue, phone"
@@ -132,10 +134,11 @@ _NEW, _PAST, _REASON = 8, 11, 12
 _JOURNAL = {width: _table("journal", _LINE, _LINE_TYPES, first=width) for width in (_NEW, _PAST, _REASON)}
 _CLAIM = _table(
     "claims",
-    "instance server folded_queue phone queue interface added paused penalty",
-    "text text text text text text bool bool int",
+    "instance server folded_queue phone queue interface added paused penalty reason",
+    "text text text text text text bool bool int text",
     "ON CONFLICT (instance, server, folded_queue, phone) DO UPDATE SET queue = excluded.queue,"
-    " interface = excluded.interface, added = excluded.added, paused = excluded.paused, penalty = excluded.penalty",
+    " interface = excluded.interface, added = excluded.added, paused = excluded.paused, penalty = excluded.penalty,"
+    " reason = excluded.reason",
 )
 
 _encode = msgspec.json.Encoder().encode

@@ -125,7 +125,7 @@ def upgrade() -> None:
         Column("added", Boolean, nullable=False),
         Column("paused", Boolean),
         Column("penalty", Integer),
-        Column("reason", String(79), nullable=False),
+        Column("reason", _text(79), nullable=False),
         PrimaryKeyConstraint("instance", "server", "folded_queue", "phone", name="claims_pk"),
         sqlite_with_rowid=False,
     )
