@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from plantel.testing.mariadb import PrivateMariadb
 from plantel.testing.postgresql import PrivatePostgresql
 from tests.support.server import PlantelServer, served
 from tests.support.tls import Certificate, make_certificate
@@ -50,3 +51,37 @@ _numbers = itertools.count()
 def postgresql_url(postgresql: PrivatePostgresql) -> str:
     """Where an empty database of the test's own is."""
     return postgresql.database(f"test_{next(_numbers)}")
+
+
+@pytest.fixture(scope="session")
+def running_mariadb() -> Iterator[PrivateMariadb]:
+    """In memory, as `postgresql`."""
+    with PrivateMariadb(within=MEMORY if MEMORY.is_dir() else None) as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb(running_mariadb: PrivateMariadb) -> PrivateMariadb:
+    """A running MariaDB, whatever an earlier test did to it; each test makes a database of its own in it."""
+    running_mariadb.thaw()
+    if running_mariadb.pid is None:
+        running_mariadb.start()
+    return running_mariadb
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/plantel.db"
+
+
+@pytest.fixture
+def mariadb_url(mariadb: PrivateMariadb) -> str:
+    """Where an empty database of the test's own is."""
+    return mariadb.make_database()
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """Where an empty database is, of each kind that a store can stand on."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url

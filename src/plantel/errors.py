@@ -18,7 +18,7 @@ to it.
     ├── RequestRefused          outside the contract of a call
     │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, NotAForm, UnknownInstance
     ├── StoreError
-    │   └── StoreUnavailable, StoreFull, ServerBusy, LeaseLost, SchemaTooOld, SchemaTooNew
+    │   └── StoreUnavailable, StoreFull, ServerBusy, LeaseLost, SchemaTooOld, SchemaTooNew, StoreNotEmpty
     ├── SwitchError             an Asterisk does not do what was asked
     │   ├── SwitchUnreachable, SwitchTimeout, SwitchLoginRefused, SwitchNotReady, SwitchBehind,
     │   │   SwitchTaken, SwitchProtocol, MemberDrifted
@@ -378,6 +378,16 @@ class SchemaTooNew(StoreError):
     text = Text(
         "the store was written by a newer Plantel (schema {found}): install that version",
         "el almacén lo escribió un Plantel más nuevo (esquema {found}): instale esa versión",
+    )
+
+
+class StoreNotEmpty(StoreError):
+    """`store` is its URL, without a password."""
+
+    code = "store_not_empty"
+    text = Text(
+        "{store} holds something already: a roster is copied into an empty database only",
+        "{store} ya contiene algo: un plantel solo se copia a una base vacía",
     )
 
 

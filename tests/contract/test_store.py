@@ -40,10 +40,16 @@ def _postgresql(request: pytest.FixtureRequest) -> Opener:
     return lambda: open_store(url)
 
 
+def _mariadb(request: pytest.FixtureRequest) -> Opener:
+    url: str = request.getfixturevalue("mariadb_url")
+    return lambda: open_store(url)
+
+
 KINDS: dict[str, Callable[[pytest.FixtureRequest], Opener]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     "postgresql": _postgresql,
+    "mariadb": _mariadb,
 }
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -18,13 +17,11 @@ from tests.support.door import OPERATOR, SetClock
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    made: Store = MemoryStore()
-    if request.param == "sqlite":
-        made = open_store(f"sqlite:///{tmp_path}/plantel.db")
-    elif request.param == "postgresql":
-        made = open_store(request.getfixturevalue("postgresql_url"))
+@pytest.fixture(params=["memory", "sqlite", "postgresql", "mariadb"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    made: Store = (
+        MemoryStore() if request.param == "memory" else open_store(request.getfixturevalue(f"{request.param}_url"))
+    )
     yield made
     await made.close()
 

@@ -17,6 +17,7 @@ from plantel.plan import Claim
 from plantel.ports import Store, Transaction
 from plantel.roster import Campaign, Member
 from plantel.store import open_store
+from plantel.testing.mariadb import PrivateMariadb
 from plantel.testing.memory_store import MemoryStore
 from plantel.testing.postgresql import PrivatePostgresql
 from tests.support.rosters import NOON, a_batch
@@ -215,3 +216,11 @@ def test_a_store_in_postgresql_is_like_one_in_memory(postgresql: PrivatePostgres
     name = f"model_{next(_numbers)}"
     compare(open_store(postgresql.database(name)), groups)
     postgresql.execute(f"DROP DATABASE {name}")
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@given(groups)
+def test_a_store_in_mariadb_is_like_one_in_memory(running_mariadb: PrivateMariadb, groups: list[list[Unit]]) -> None:
+    url = running_mariadb.make_database()
+    compare(open_store(url), groups)
+    running_mariadb.sql(f"DROP DATABASE {url.rsplit('/', 1)[1]}")

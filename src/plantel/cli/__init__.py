@@ -57,6 +57,11 @@ app.command(
     help=tell("Why a phone does not ring.", "Por qué no suena un teléfono."),
 )
 app.command(
+    "plantel.cli.store:stores",
+    name="store",
+    help=tell("The database below.", "La base de datos."),
+)
+app.command(
     "plantel.cli.sync:plan",
     help=tell(
         "What sync would change on every server; changes nothing.",

@@ -3,32 +3,43 @@
 from sqlalchemy import Connection, inspect, select
 
 from plantel import errors
-from plantel.language import Text
 from plantel.store import schema
 from plantel.store.connection import Database
+from plantel.store.mariadb_database import MariadbDatabase
 from plantel.store.postgresql_database import PostgresqlDatabase
 from plantel.store.sqlite_file import SqliteFile
 from plantel.store.store import SqlStore
 
 POSTGRESQL = ("postgresql", "postgres")
-"""The schemes of its URLs."""
+MARIADB = ("mariadb", "mysql")
+"""The schemes of their URLs."""
 
 
 def open_store(url: str, *, migrate: bool = True) -> SqlStore:
-    """Open the store at `url`, `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://...`.
+    """Open the store at `url`, `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://...`, `mariadb://...`.
 
     A file is made if there is none, readable by its owner only; in an empty database the tables are made. The store of
     an earlier release is migrated, or, with `migrate` false, refused (SchemaTooOld). Blocks: meant for the start of a
     program. Raises InvalidSetting, SchemaTooOld, SchemaTooNew, StoreUnavailable, StoreFull.
     """
-    database = _database(url)
+    return SqlStore(open_database(url, migrate=migrate))
+
+
+def open_database(url: str, *, migrate: bool = True, make: bool = True) -> Database:
+    """The database below a store, with the present schema. Raises as `open_store`, whose words `migrate` has too.
+
+    With `make` false StoreUnavailable is raised where there is no store, and nothing is made.
+    """
+    database = _database(url, make=make)
     with database.translating(), database.engine.connect() as connection:
-        _agree_on_schema(database, connection, migrate=migrate)
-    return SqlStore(database)
+        _agree_on_schema(database, connection, migrate=migrate, make=make)
+    return database
 
 
 def shown(url: str) -> str:
     """`url` as people may read it: without a password."""
+    if _scheme(url) in MARIADB:
+        return MariadbDatabase.shown(url)
     return PostgresqlDatabase.shown(url) if _scheme(url) in POSTGRESQL else url
 
 
@@ -36,25 +47,23 @@ def _scheme(url: str) -> str:
     return url.split(":", 1)[0]
 
 
-def _database(url: str) -> Database:
+def _database(url: str, *, make: bool) -> Database:
     scheme = _scheme(url)
     if scheme in POSTGRESQL:
         return PostgresqlDatabase(url)
-    if scheme in {"mysql", "mariadb"}:
-        detail = Text(
-            f"{scheme}:// comes with a later release; use sqlite:///FILE",
-            f"{scheme}:// llegará con una versión posterior; use sqlite:///ARCHIVO",
-        )
-        raise errors.InvalidSetting(setting="store.url", detail=detail)
-    return SqliteFile(url)
+    if scheme in MARIADB:
+        return MariadbDatabase(url)
+    return SqliteFile(url, make=make)
 
 
-def _agree_on_schema(database: Database, connection: Connection, *, migrate: bool) -> None:
+def _agree_on_schema(database: Database, connection: Connection, *, migrate: bool, make: bool) -> None:
     """Make, or migrate, what has to be, under the lock, so that of two processes only one does."""
     found = _found(connection)
     connection.rollback()  # a read alone has begun a transaction, as SQLAlchemy sees it
     if found == schema.VERSION:
         return
+    if found is None and not make:
+        raise errors.StoreUnavailable(detail="there is no store of Plantel in this database")
     with connection.begin():
         database.lock_schema(connection)
         found = _found(connection)

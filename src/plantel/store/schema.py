@@ -11,6 +11,7 @@ at the parent for every member and journal line would be paid on the hottest pat
 import secrets
 
 from sqlalchemy import (
+    VARBINARY,
     BigInteger,
     Boolean,
     Column,
@@ -55,6 +56,8 @@ def _text(length: int) -> TypeEngine[str]:
 _Name = _text(NAME_BYTES)
 _Word = _text(255)
 _Kind = _text(20)
+_Json = Text().with_variant(Text(2**32 - 1), "mariadb")  # its plain TEXT ends at 64 KiB
+_Digest = LargeBinary(64).with_variant(VARBINARY(64), "mariadb")  # it makes no index of a whole BLOB
 
 alembic_version = Table(
     "alembic_version",
@@ -106,7 +109,7 @@ batches = Table(
     Column("source", _Kind, nullable=False),
     Column("at", _Number, nullable=False),
     Column("items", Integer, nullable=False),
-    Column("problems", Text, nullable=False),
+    Column("problems", _Json, nullable=False),
     # Its journal lines are the `changes` ones that end with `revision`, so that the journal needs no index by batch.
     Column("revision", _Number, nullable=False),
     Column("changes", Integer, nullable=False),
@@ -137,9 +140,9 @@ tokens = Table(
     Column("id", Integer, primary_key=True),
     Column("instance", _Word, nullable=False),
     Column("name", _Word, nullable=False),
-    Column("digest", LargeBinary(64), nullable=False),
+    Column("digest", _Digest, nullable=False),
     Column("role", _Kind, nullable=False),
-    Column("campaigns", Text, nullable=False),
+    Column("campaigns", _Json, nullable=False),
     Column("created", _Number, nullable=False),
     Column("expires", _Number),
     Column("user", _Word, nullable=False),
@@ -154,7 +157,7 @@ users = Table(
     Column("name", _Word, primary_key=True),
     Column("password", _Word, nullable=False),
     Column("role", _Kind, nullable=False),
-    Column("campaigns", Text, nullable=False),
+    Column("campaigns", _Json, nullable=False),
     Column("created", _Number, nullable=False),
 )
 
@@ -197,9 +200,33 @@ drifts = Table(
 commits = Sequence("commits")
 event.listen(metadata, "after_create", CreateSequence(commits).execute_if(dialect="postgresql"))
 
+for _table in metadata.tables.values():
+    # By code points, and blanks at the end count: what the database's administrator chose may do neither.
+    _table.dialect_kwargs.update(
+        mariadb_engine="InnoDB", mariadb_charset="utf8mb4", mariadb_collate="utf8mb4_nopad_bin"
+    )
+
+turn = Table(
+    "turn",
+    MetaData(),
+    Column("id", Integer, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+    PrimaryKeyConstraint("id"),
+    mariadb_engine="InnoDB",
+    mariadb_charset="utf8mb4",
+)
+"""In MariaDB only: one row, which whoever writes locks first, and counts up when it has changed something."""
+
+
+@event.listens_for(metadata, "after_create")
+def _make_turn(_: MetaData, connection: Connection, **_options: object) -> None:
+    if connection.dialect.name == "mariadb":
+        turn.create(connection)
+        connection.execute(insert(turn).values(id=1, version=0))
+
 
 def create(connection: Connection) -> None:
-    """Make all tables in an empty database, and stamp it. The caller commits."""
+    """Make all tables in an empty database, and stamp it last. The caller commits."""
     metadata.create_all(connection, checkfirst=False)
-    connection.execute(insert(alembic_version).values(version_num=VERSION))
     connection.execute(insert(keys).values(name="token", value=secrets.token_bytes(32)))
+    connection.execute(insert(alembic_version).values(version_num=VERSION))

@@ -22,12 +22,13 @@ _PREFIX = "sqlite:///"
 class SqliteFile(Database):
     """`sqlite:///relative.db` or `sqlite:////absolute.db`; made, for its owner only, if there is none."""
 
-    def __init__(self, url: str) -> None:
-        """Raises InvalidSetting, StoreUnavailable, and errors that `translated` translates."""
+    def __init__(self, url: str, *, make: bool = True) -> None:
+        """Raises InvalidSetting, StoreUnavailable (also, with `make` false, where there is no file), and errors that
+        `translated` translates."""
         path = _path(url)
         try:
             # SQLite itself would make it with 0644. -wal and -shm take their mode from it.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o600))
         except OSError as error:
             raise errors.StoreUnavailable(detail=f"{path}: {error.strerror}") from error
         self.engine = sqlite.engine(str(path))

@@ -1,9 +1,11 @@
 """The first schema."""
 
 import secrets
+from typing import Any
 
 from alembic import op
 from sqlalchemy import (
+    VARBINARY,
     BigInteger,
     Boolean,
     Column,
@@ -11,29 +13,44 @@ from sqlalchemy import (
     LargeBinary,
     PrimaryKeyConstraint,
     String,
+    Table,
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeEngine
 
 revision = "0001"
 down_revision = None
 
 _Number = BigInteger().with_variant(Integer, "sqlite")
+_Json = Text().with_variant(Text(2**32 - 1), "mariadb")
+_Digest = LargeBinary(64).with_variant(VARBINARY(64), "mariadb")
 
 
 def _text(length: int) -> TypeEngine[str]:
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
+def _table(name: str, *columns: SchemaItem, **options: Any) -> Table:
+    return op.create_table(
+        name,
+        *columns,
+        **options,
+        mariadb_engine="InnoDB",
+        mariadb_charset="utf8mb4",
+        mariadb_collate="utf8mb4_nopad_bin",
+    )
+
+
 def upgrade() -> None:
-    keys = op.create_table(
+    keys = _table(
         "keys",
         Column("name", _text(255), nullable=False),
         Column("value", LargeBinary, nullable=False),
         PrimaryKeyConstraint("name", name="keys_pk"),
     )
-    op.create_table(
+    _table(
         "campaigns",
         Column("id", Integer, nullable=False),
         Column("instance", _text(255), nullable=False),
@@ -44,7 +61,7 @@ def upgrade() -> None:
         PrimaryKeyConstraint("id", name="campaigns_pk"),
         UniqueConstraint("instance", "folded", "removed", name="campaigns_instance_key"),
     )
-    op.create_table(
+    _table(
         "members",
         Column("campaign", Integer, nullable=False, autoincrement=False),
         Column("membername", _text(79), nullable=False),
@@ -56,7 +73,7 @@ def upgrade() -> None:
         UniqueConstraint("campaign", "phone", name="members_campaign_key"),
         sqlite_with_rowid=False,
     )
-    op.create_table(
+    _table(
         "batches",
         Column("number", _Number, nullable=False, autoincrement=False),
         Column("id", _text(255), nullable=False),
@@ -65,14 +82,14 @@ def upgrade() -> None:
         Column("source", _text(20), nullable=False),
         Column("at", _Number, nullable=False),
         Column("items", Integer, nullable=False),
-        Column("problems", Text, nullable=False),
+        Column("problems", _Json, nullable=False),
         Column("revision", _Number, nullable=False),
         Column("changes", Integer, nullable=False),
         PrimaryKeyConstraint("number", name="batches_pk"),
         UniqueConstraint("id", name="batches_id_key"),
     )
     op.create_index("batches_instance", "batches", ["instance"])
-    op.create_table(
+    _table(
         "journal",
         Column("revision", _Number, nullable=False, autoincrement=False),
         Column("batch", _Number, nullable=False),
@@ -89,14 +106,14 @@ def upgrade() -> None:
         PrimaryKeyConstraint("revision", name="journal_pk"),
     )
     op.create_index("journal_member", "journal", ["campaign", "membername"])
-    op.create_table(
+    _table(
         "tokens",
         Column("id", Integer, nullable=False),
         Column("instance", _text(255), nullable=False),
         Column("name", _text(255), nullable=False),
-        Column("digest", LargeBinary(64), nullable=False),
+        Column("digest", _Digest, nullable=False),
         Column("role", _text(20), nullable=False),
-        Column("campaigns", Text, nullable=False),
+        Column("campaigns", _Json, nullable=False),
         Column("created", _Number, nullable=False),
         Column("expires", _Number),
         Column("user", _text(255), nullable=False),
@@ -104,17 +121,17 @@ def upgrade() -> None:
         UniqueConstraint("instance", "name", "digest", name="tokens_instance_key"),
     )
     op.create_index("tokens_user", "tokens", ["instance", "user"])
-    op.create_table(
+    _table(
         "users",
         Column("instance", _text(255), nullable=False),
         Column("name", _text(255), nullable=False),
         Column("password", _text(255), nullable=False),
         Column("role", _text(20), nullable=False),
-        Column("campaigns", Text, nullable=False),
+        Column("campaigns", _Json, nullable=False),
         Column("created", _Number, nullable=False),
         PrimaryKeyConstraint("instance", "name", name="users_pk"),
     )
-    op.create_table(
+    _table(
         "claims",
         Column("instance", _text(255), nullable=False),
         Column("server", _text(255), nullable=False),
@@ -129,7 +146,7 @@ def upgrade() -> None:
         PrimaryKeyConstraint("instance", "server", "folded_queue", "phone", name="claims_pk"),
         sqlite_with_rowid=False,
     )
-    op.create_table(
+    _table(
         "drifts",
         Column("number", _Number, nullable=False),
         Column("instance", _text(255), nullable=False),
@@ -149,4 +166,14 @@ def upgrade() -> None:
     )
     if op.get_bind().dialect.name == "postgresql":
         op.execute("CREATE SEQUENCE commits")
+    if op.get_bind().dialect.name == "mariadb":
+        turn = op.create_table(
+            "turn",
+            Column("id", Integer, nullable=False, autoincrement=False),
+            Column("version", BigInteger, nullable=False),
+            PrimaryKeyConstraint("id"),
+            mariadb_engine="InnoDB",
+            mariadb_charset="utf8mb4",
+        )
+        op.bulk_insert(turn, [{"id": 1, "version": 0}])
     op.bulk_insert(keys, [{"name": "token", "value": secrets.token_bytes(32)}])
