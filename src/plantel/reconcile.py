@@ -23,7 +23,7 @@ from plantel.batch import Change
 from plantel.contest import Contests
 from plantel.doubt import Doubt, Key, key
 from plantel.drift import DriftRecord, DriftWatch
-from plantel.echo import Echoes
+from plantel.echo import Echoes, Expected
 from plantel.phones import AS_SENT, PhoneRules, shown
 from plantel.plan import (
     Action,
@@ -130,6 +130,7 @@ class Reconciler:
         self._glances: dict[str, list[Member]] = {}
         """Members to look at, by folded campaign."""
         self._echoes = Echoes()
+        self._neighbours = Expected()
         self._doubt = Doubt()
         self._contests = Contests()
         self._awaited: dict[str, int] = {}
@@ -157,10 +158,18 @@ class Reconciler:
 
     # --- what others ask ---------------------------------------------------------------------------------------------
 
-    def wake(self, campaigns: Collection[str] | None, revision: int = 0, changes: Sequence[Change] = ()) -> None:
+    def wake(
+        self,
+        campaigns: Collection[str] | None,
+        revision: int = 0,
+        changes: Sequence[Change] = (),
+        *,
+        elsewhere: bool = False,
+    ) -> None:
         """Look again at these campaigns (folded; None: at everything), whose newest change is `revision`.
 
         A few `changes`, which have to be all there are, can be brought about without a look at whole campaigns.
+        `elsewhere`: another process made them, and may be about to do the same.
         """
         for campaign in campaigns or ():
             if self.carries(campaign):
@@ -170,10 +179,15 @@ class Reconciler:
             for change in changes:
                 for side in (change.before, change.after):
                     if side is not None and self._shares(side.campaign):
-                        self._glances.setdefault(fold(side.campaign), []).append(side)
-            self._woken.set()
+                        self._glance_at(side)
+                        if elsewhere:
+                            self._neighbours.expect(side)
         else:
             self._mark(campaigns)
+
+    def _glance_at(self, member: Member) -> None:
+        self._glances.setdefault(fold(member.campaign), []).append(member)
+        self._woken.set()
 
     def carries(self, campaign: str) -> bool:
         """Whether this server has to show the members of `campaign`, as far as is known."""
@@ -551,6 +565,9 @@ class Reconciler:
     def _heard(self, queue: str | None, interface: str = "") -> None:
         if queue is not None:
             if self._echoes.heard(queue, interface):
+                return
+            if (member := self._neighbours.heard(queue, interface)) is not None:
+                self._glance_at(member)
                 return
             self._watch.announced(queue)
         self._mark(None if queue is None else {fold(queue)})

@@ -98,6 +98,11 @@ AND claims.phone = item.phone AND claims.paused IS NOT NULL"""
 _CLOSE = """SELECT set_config('statement_timeout', '0', true),
     CASE WHEN pg_current_xact_id_if_assigned() IS NOT NULL THEN nextval('commits') END"""
 
+CHANNEL = "plantel"
+"""On which a node tells the others of commits with journal lines."""
+
+_TELL = f"SELECT pg_notify('{CHANNEL}', %s)"
+
 _COMMITS = "SELECT last_value + is_called::int FROM commits"
 
 
@@ -175,8 +180,11 @@ class Text(StrDumper):
 class PostgresqlConnection(Connection):
     """To a PostgreSQL server."""
 
-    def __init__(self, engine: sqlalchemy.Engine, *, writable: bool) -> None:
+    def __init__(self, engine: sqlalchemy.Engine, *, writable: bool, node: str) -> None:
+        """`node`: how it signs what it tells other nodes."""
         self._engine = engine
+        self._node = node
+        self._telling = False
         self._settings = _WRITER if writable else _COMMON
         self._made = 0
         self._pending: list[_Statement] = []
@@ -235,6 +243,7 @@ class PostgresqlConnection(Connection):
 
     def begin(self) -> None:
         lock = _Statement(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
+        self._telling = False
         # the lock has to be had before the next statement takes its look at the database
         self._version = self._commits(self._connected([_Statement("BEGIN"), lock, _Statement(_COMMITS)]))
 
@@ -243,6 +252,8 @@ class PostgresqlConnection(Connection):
 
     def commit(self) -> None:
         self._warning = ""
+        if self._telling:
+            self._pending.append(_Statement(_TELL, (self._node,)))
         cursors = self._run_all([*self._taken(), _Statement(_CLOSE), _Statement("COMMIT")])
         (_, number) = cursors[-2].fetchone() or (None, None)
         if self._warning:
@@ -317,6 +328,7 @@ class PostgresqlConnection(Connection):
         self._pending.append(_Statement(_BATCHES.insert, values))
 
     def add_journal(self, rows: Sequence[Sequence[Any]]) -> None:
+        self._telling = True
         longest = max(map(len, rows), default=0)
         width = next(width for width in _JOURNAL if width >= longest)
         none = (None,) * width
