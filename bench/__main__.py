@@ -77,12 +77,14 @@ def run(names: list[str], scale: Scale) -> tuple[Report, str]:
     # not /tmp, which may be memory: a commit has to reach a disk
     with tempfile.TemporaryDirectory(prefix="plantel-bench-", dir=os.environ.get("TMPDIR", "/var/tmp")) as own:
         folder = Path(own)
+        folder.chmod(0o711)  # database servers run as users of their own, and have to get through to their files
         if file_system(folder) in {"tmpfs", "ramfs"}:
             raise BenchFailed(f"{folder.parent} is memory: set TMPDIR to a folder on a disk")
         began = time.monotonic()
         for name in names:
             print(f"{name} ...", file=sys.stderr, flush=True)
             (folder / name).mkdir()
+            (folder / name).chmod(0o711)
             BENCHMARKS[name](scale, report, folder / name)
         minutes = (time.monotonic() - began) / 60
         where = environment(folder)

@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from bench.mariadb import Mariadb
+from bench.postgresql import Postgresql
 from bench.raw import INSTANCE, Raw
 from bench.sqlite import Sqlite
 from plantel.access import Role, Token, digest, new_secret, token_text
@@ -38,7 +40,7 @@ class Database(Protocol):
         ...
 
 
-DATABASES: tuple[Database, ...] = (Sqlite(),)
+DATABASES: tuple[Database, ...] = (Sqlite(), Postgresql(), Mariadb())
 
 
 def connect(url: str) -> Raw:

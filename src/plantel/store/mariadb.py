@@ -79,8 +79,8 @@ _OF = _statement("""SELECT JSON_ARRAYAGG(MEMBER ORDER BY m.campaign, m.membernam
     WHERE campaign IN (%(campaigns)s) OR campaign = %(campaign)d AND membername > %(membername)s
     ORDER BY campaign, membername LIMIT %(most)d) AS m""")
 
-_CLAIMS = _statement("""SELECT JSON_ARRAYAGG(JSON_ARRAY(c.queue, c.interface, c.added, c.paused, c.penalty)
-    ORDER BY c.folded_queue, c.phone) FROM (
+_CLAIMS = _statement("""SELECT JSON_ARRAYAGG(JSON_ARRAY(c.queue, c.interface, c.added, c.paused, c.penalty,
+    c.reason) ORDER BY c.folded_queue, c.phone) FROM (
     SELECT * FROM claims FORCE INDEX (PRIMARY) WHERE instance = %(instance)s AND server = %(server)s%(more)s
     AND (folded_queue > %(queue)s OR folded_queue = %(queue)s AND phone > %(phone)s)
     ORDER BY folded_queue, phone LIMIT %(most)d) AS c""")
@@ -96,9 +96,9 @@ _PLACE = _insertion("members", "campaign membername phone interface penalty paus
 _BATCHES = _insertion("batches", "number id instance actor source at items problems revision changes")
 _CLAIM = _insertion(
     "claims",
-    "instance server folded_queue phone queue interface added paused penalty",
+    "instance server folded_queue phone queue interface added paused penalty reason",
     "ON DUPLICATE KEY UPDATE queue = VALUES(queue), interface = VALUES(interface), added = VALUES(added),"
-    " paused = VALUES(paused), penalty = VALUES(penalty)",
+    " paused = VALUES(paused), penalty = VALUES(penalty), reason = VALUES(reason)",
 )
 _DISCLAIM = _statement("""DELETE c FROM ITEMS(phone) STRAIGHT_JOIN claims AS c FORCE INDEX (PRIMARY)
     ON c.instance = %(instance)s AND c.server = %(server)s AND c.folded_queue = %(queue)s AND c.phone = item.phone""")
