@@ -129,6 +129,8 @@ class Reconciler:
         self._dirty: set[str] | None = None
         self._glances: dict[str, list[Member]] = {}
         """Members to look at, by folded campaign."""
+        self._own: set[str] = set()
+        """The campaigns of which it is this process that changed such members, so that there is something to do."""
         self._echoes = Echoes()
         self._neighbours = Expected()
         self._doubt = Doubt()
@@ -182,6 +184,8 @@ class Reconciler:
                         self._glance_at(side)
                         if elsewhere:
                             self._neighbours.expect(side)
+                        else:
+                            self._own.add(fold(side.campaign))
         else:
             self._mark(campaigns)
 
@@ -243,7 +247,16 @@ class Reconciler:
         Raises SwitchError where the server fails, StoreError where the store does. Either way nothing is lost: the next
         round starts from a fresh look. Of all processes on this store one at a time does this for one server: two could
         take each other's additions for somebody else's. Raises SwitchTaken where another does not come to an end.
+
+        To see that there is nothing to do takes no lease: so that whoever cannot reach the server keeps nobody waiting.
         """
+        if not self._awaited or self.status.state is State.AWAY:
+            revision, found = await self.look(queues)
+            if _at_rest(found):
+                await self._discover()
+                await self._keep(self._watch.concluded(self._clock.now(), queues, (), repaired=self._repair))
+                self._conclude(queues, revision, found, {})
+                return found
         async with self.alone() as lease:
             refusals: dict[Key, errors.PlantelError] = {}
             tried: tuple[Action, ...] = ()
@@ -276,6 +289,12 @@ class Reconciler:
 
         Returns the campaigns for which that was not enough: something unusual is seen, or was refused.
         """
+        if not self._own.intersection(glances):
+            # another node is about to do it, or has done it
+            revision, found = await self._look_at(glances)
+            if _at_rest(found) and not found.blocked and self._switch.restarts == self._watch.restarts:
+                return self._conclude_glance(glances, revision)
+        self._own.difference_update(glances)
         async with self.alone() as lease:
             for _ in range(GLANCES):
                 revision, found = await self._look_at(glances)
@@ -583,6 +602,11 @@ class Reconciler:
         for future in self._settled:
             if not future.done():
                 future.set_result(None)
+
+
+def _at_rest(found: Plan) -> bool:
+    """Whether there is nothing to do, and nothing to write down."""
+    return not (found.actions or found.observed or found.drifts or found.settled or found.released)
 
 
 def _record_drifts(instance: str, records: Sequence[DriftRecord], transaction: Transaction) -> None:
