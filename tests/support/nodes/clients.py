@@ -5,6 +5,7 @@ import itertools
 import json
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import httpx
 
@@ -12,7 +13,7 @@ from tests.support.nodes.node import Node
 
 CAMPAIGN = "Ventas->"
 
-PATIENCE = 3.0
+PATIENCE = 1.5
 """Seconds that a client waits for an answer."""
 
 PAUSE = 0.02
@@ -26,7 +27,7 @@ class Clients:
         self.answered: dict[str, int] = {}
         self.refused = self.lost = 0
         self._nodes = nodes
-        self._token = token
+        self._authorization = {"Authorization": f"Basic {token}"}
         self._draw = draw
         self._numbers = itertools.count(1)
         self._progress = asyncio.Condition()
@@ -71,19 +72,8 @@ class Clients:
 
     async def add(self, http: httpx.AsyncClient, node: Node, number: int, penalty: int) -> bool | None:
         """Whether it was answered with `1`; None where nobody knows whether it is stored."""
-        item = {
-            "membername": f"agent {number}",
-            "queueName": CAMPAIGN,
-            "interface1": f"SIP/{1000 + number}",
-            "penalty": penalty,
-            "paused": 0,
-        }
         try:
-            answer = await http.post(
-                f"http://127.0.0.1:{node.port}/Integra/resources/queues/addqueuemember",
-                data={"queuemember": json.dumps([item])},
-                headers={"Authorization": f"Basic {self._token}"},
-            )
+            answer = await self.call(http, node, number, penalty)
         except httpx.ConnectError:
             return False
         except httpx.TransportError:
@@ -92,3 +82,23 @@ class Clients:
             return True
         # what the store says of a commit that it lost is that it knows nothing
         return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else False
+
+    async def call(self, http: httpx.AsyncClient, node: Node, number: int, penalty: int) -> httpx.Response:
+        """The published call."""
+        item = {
+            "membername": f"agent {number}",
+            "queueName": CAMPAIGN,
+            "interface1": f"SIP/{1000 + number}",
+            "penalty": penalty,
+            "paused": 0,
+        }
+        return await http.post(
+            f"http://127.0.0.1:{node.port}/Integra/resources/queues/addqueuemember",
+            data={"queuemember": json.dumps([item])},
+            headers=self._authorization,
+        )
+
+    async def batch(self, http: httpx.AsyncClient, node: Node, batch: str) -> Any:
+        """What a node says of a batch."""
+        url = f"http://127.0.0.1:{node.port}/api/v1/batches/{batch}"
+        return (await http.get(url, headers=self._authorization)).raise_for_status().json()
