@@ -18,6 +18,7 @@ from plantel.testing.mariadb import PrivateMariadb
 from plantel.testing.postgresql import PrivatePostgresql
 from tests.conftest import MEMORY
 from tests.support.nodes.link import Link
+from tests.support.nodes.node import Node
 from tests.support.nodes.record import Deed
 from tests.support.nodes.standby import Standby
 from tests.support.nodes.ward import Ward, until, ward
@@ -62,7 +63,7 @@ async def first_deed(site: Ward, node: str, after: float, seconds: float) -> flo
 async def test_any_node_takes_any_request_and_makes_it_true(store_url: str, tmp_path: Path) -> None:
     """With `confirm = "live"` too: an answer through either node means that Asterisk shows the member."""
     async with ward(tmp_path, [store_url, store_url], config=LIVE) as site:
-        await site.clients.more(100)
+        await site.clients.more(40)
         await site.clients.rest()
         async with httpx.AsyncClient(trust_env=False) as http:
             for number, node in enumerate([*site.nodes, *site.nodes], 90_000):
@@ -71,14 +72,23 @@ async def test_any_node_takes_any_request_and_makes_it_true(store_url: str, tmp_
                 assert answer.headers["plantel-delivery"] == "live"
                 assert site.shown[f"agent {number}"] == 1
                 for other in site.nodes:
-                    view = await site.clients.batch(http, other, answer.headers["plantel-batch"])
-                    assert [one["state"] for one in view["delivery"]] == ["live"]
+                    assert await _live(site, http, other, answer.headers["plantel-batch"])
         await site.check(store_url)
 
 
-async def test_what_one_node_cannot_deliver_another_does(shared_url: str, tmp_path: Path) -> None:
+async def _live(site: Ward, http: httpx.AsyncClient, node: Node, batch: str) -> bool:
+    """Whether a node that was not asked sees within a second that the batch is live."""
+    for _ in range(100):
+        view = await site.clients.batch(http, node, batch)
+        if [one["state"] for one in view["delivery"]] == ["live"]:
+            return True
+        await asyncio.sleep(0.01)  # it has a look of its own
+    return False
+
+
+async def test_what_one_node_cannot_deliver_another_does(postgresql_url: str, tmp_path: Path) -> None:
     """The line between one node and Asterisk is cut; both go on taking requests."""
-    async with ward(tmp_path, [shared_url, shared_url], clients=0) as site:
+    async with ward(tmp_path, [postgresql_url, postgresql_url], clients=0) as site:
         away, other = site.nodes
         away.line.darken()
         async with httpx.AsyncClient(trust_env=False) as http:
@@ -90,19 +100,19 @@ async def test_what_one_node_cannot_deliver_another_does(shared_url: str, tmp_pa
                 assert await site.clients.add(http, away, number, 1)
                 took = await first_deed(site, other.name, before, 3)
                 assert took < 2.0
-        await site.agreement(shared_url)
-        await site.check(shared_url)
+        await site.agreement(postgresql_url)
+        await site.check(postgresql_url)
 
 
 async def test_a_node_is_killed_in_the_midst_of_its_work(shared_url: str, tmp_path: Path) -> None:
     async with ward(tmp_path, [shared_url, shared_url]) as site:
         loop = asyncio.get_running_loop()
         for one, other in (site.nodes, reversed(site.nodes)):
-            await site.clients.more(40)
+            await site.clients.more(20)
             await one.at_its_next_change(signal.SIGKILL, 5)
             await first_deed(site, other.name, loop.time(), KILLED_SECONDS)
             await one.down()
-            await site.clients.more(40)
+            await site.clients.more(20)
             await one.up()
         await site.agreement(shared_url)
         await site.check(shared_url)
@@ -113,14 +123,13 @@ async def test_a_node_stands_still_past_its_lease_and_wakes_up_again(shared_url:
     async with ward(tmp_path, [shared_url, shared_url]) as site:
         loop = asyncio.get_running_loop()
         stopped, other = site.nodes
-        await site.clients.more(40)
+        await site.clients.more(20)
         await stopped.at_its_next_change(signal.SIGSTOP, 5)
         await first_deed(site, other.name, loop.time(), TAKE_OVER_SECONDS)
-        await site.clients.more(20)
+        await site.clients.more(5)
         woken = loop.time()
         stopped.thaw()
         await first_deed(site, stopped.name, woken, 20)
-        await site.clients.more(20)
         await site.agreement(shared_url)
         await site.check(shared_url)
 
@@ -130,11 +139,11 @@ async def test_the_database_is_killed_and_started(
 ) -> None:
     url, kill, start = database
     async with ward(tmp_path, [url, url]) as site:
-        await site.clients.more(40)
+        await site.clients.more(20)
         await asyncio.to_thread(kill)
         await asyncio.sleep(0.5)  # the clients are refused for a while
         await asyncio.to_thread(start)
-        await site.clients.more(100)
+        await site.clients.more(40)
         await site.agreement(url)
         await site.check(url)
 
@@ -147,13 +156,12 @@ async def test_a_node_is_cut_off_from_the_database(postgresql: PrivatePostgresql
         async with ward(tmp_path, [way, url], store=url) as site:
             loop = asyncio.get_running_loop()
             cut, other = site.nodes
-            await site.clients.more(40)
+            await site.clients.more(20)
             link.cut()
             begun = loop.time()
             await first_deed(site, other.name, begun + LEASE_SECONDS, TAKE_OVER_SECONDS + LEASE_SECONDS)
             late = [deed for deed in site.record if deed.node == cut.name and deed.change and deed.at > begun + 1]
             assert not late, "it acts though it is cut off"
-            await site.clients.more(20)
             link.mend()
             await first_deed(site, cut.name, loop.time(), 30)
             await site.agreement(url)
@@ -165,10 +173,10 @@ async def test_the_primary_is_lost_and_the_standby_promoted(tmp_path: Path) -> N
     async with standing_by() as (primary, standby):
         url = standby.url("plantel")
         async with ward(tmp_path, [url, url]) as site:
-            await site.clients.more(60)
+            await site.clients.more(30)
             await asyncio.to_thread(primary.crash)
             await asyncio.to_thread(standby.promote)
-            await site.clients.more(60)
+            await site.clients.more(30)
             await site.agreement(url)
             await site.check(url)
 

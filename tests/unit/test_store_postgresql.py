@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from plantel import errors
@@ -233,6 +234,31 @@ async def test_a_node_that_stops_within_a_transaction_keeps_the_others_out_for_a
     assert await stopped.write(added(BEA)) == 2
     await stopped.close()
     await other.close()
+
+
+async def test_a_node_that_falls_silent_within_a_pipeline_is_ended_by_whoever_waits(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For such a session the server has no deadline: it waits for the rest, with the lock."""
+    monkeypatch.setitem(postgresql._WRITER, "lock_timeout", "300ms")
+    monkeypatch.setattr(postgresql, "_END_SILENT", postgresql._END_SILENT.replace("'5 s'", "'0.1 s'"))
+    store = open_store(postgresql_url)
+    await store.write(declared("Ventas->"))
+    silent = psycopg.connect(postgresql_url, autocommit=True)
+    with pytest.raises(psycopg.OperationalError), silent.pipeline():
+        silent.execute("BEGIN")
+        silent.execute(f"SELECT pg_advisory_xact_lock({postgresql.WRITE_LOCK})")
+        async with asyncio.timeout(10):
+            while not await store.read(_lock_is_held):
+                await asyncio.sleep(0.01)  # nothing announces that it has arrived
+        assert await store.write(added(ANA)) == 1
+    silent.close()
+    await store.close()
+
+
+def _lock_is_held(transaction: Transaction) -> bool:
+    asked = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid::bigint = %s AND granted"
+    return bool(transaction._connection._rows(asked, (postgresql.WRITE_LOCK & 0xFFFFFFFF,)))  # type: ignore[attr-defined]
 
 
 async def _load(store: SqlStore, stop: asyncio.Event) -> set[Member]:
