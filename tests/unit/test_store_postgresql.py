@@ -338,6 +338,22 @@ async def test_a_commit_whose_wait_for_standbys_is_cut_short_is_no_answer(server
     await store.close()
 
 
+async def test_other_nodes_are_told_of_a_commit_at_once_and_nobody_of_his_own(postgresql_url: str) -> None:
+    one, other = open_store(postgresql_url), open_store(postgresql_url)
+    await one.write(declared("Ventas->"))
+    for store in (one, other):
+        await store.wait_elsewhere(0.01)  # from now on it listens
+    waiting = [asyncio.ensure_future(store.wait_elsewhere(60)) for store in (one, other)]
+    await one.write(added(ANA))
+    async with asyncio.timeout(10):
+        await waiting[1]
+        assert not waiting[0].done()
+        await other.write(added(BEA))
+        await waiting[0]
+    await one.close()
+    await other.close()
+
+
 # --- leases ----------------------------------------------------------------------------------------------------------
 
 
