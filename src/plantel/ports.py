@@ -203,7 +203,8 @@ class Lease(Protocol):
 class Store(Protocol):
     """The durable roster. Safe to use from several tasks; `write` units run one after another, in the order submitted.
 
-    Units are plain functions, run off the event loop; they must not block on anything else.
+    Units are plain functions, run off the event loop; they must not block on anything else. One may be run again, from
+    the beginning, where the database gave up its transaction for another's sake.
     """
 
     async def write(self, work: Callable[[Transaction], T], *, like: Like | None = None) -> T:

@@ -7,6 +7,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 from plantel.access import Actor, Role
@@ -21,6 +22,7 @@ from plantel.reconcile import Reconciler
 from plantel.roster import Interfaces
 from plantel.service import Service
 from plantel.store import open_store
+from plantel.store.realtime import RealtimeView
 from plantel.verification import Phones
 
 
@@ -49,13 +51,34 @@ def make_switch(settings: AsteriskSettings) -> AmiSwitch:
     tls = None
     if settings.tls:
         tls = ssl.create_default_context(cafile=settings.tls_ca or None)
-    return AmiSwitch(settings.name, settings.host, settings.port, settings.username, settings.secret, tls=tls)
+    return AmiSwitch(
+        settings.name,
+        settings.host,
+        settings.port,
+        settings.username,
+        settings.secret,
+        tls=tls,
+        rereads=settings.delivery == "realtime",
+    )
+
+
+def realtime_views(settings: Settings) -> tuple[RealtimeView, ...]:
+    """What the servers that read the roster themselves read."""
+    return tuple(
+        RealtimeView(one.view, one.instance, one.name, one.campaigns, one.state)
+        for one in settings.asterisk
+        if one.delivery == "realtime"
+    )
 
 
 @contextlib.asynccontextmanager
-async def assembled(settings: Settings) -> AsyncIterator[Plantel]:
-    """Everything made and open, nothing running yet; closed on the way out. Raises StoreError."""
-    store = await asyncio.to_thread(open_store, settings.store.url)
+async def assembled(settings: Settings, *, serving: bool = False) -> AsyncIterator[Plantel]:
+    """Everything made and open, nothing running yet; closed on the way out. Raises StoreError.
+
+    `serving`: with the realtime views, which who only asks leaves as they are.
+    """
+    views = realtime_views(settings) if serving else ()
+    store = await asyncio.to_thread(partial(open_store, settings.store.url, views=views))
     clock = SystemClock()
     interfaces = Interfaces((*Interfaces.DEFAULT, *settings.roster.interfaces))
     switches: list[AmiSwitch] = []
@@ -89,6 +112,7 @@ async def assembled(settings: Settings) -> AsyncIterator[Plantel]:
                         repair=server.drift == "repair",
                         sole=len(servers) == 1,
                         phones=server.phones,
+                        realtime=server.delivery == "realtime",
                         interval=settings.delivery.interval,
                     )
                 )

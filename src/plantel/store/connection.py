@@ -69,6 +69,10 @@ class Connection(Translator, Protocol):
 
     # --- the transaction ---------------------------------------------------------------------------------------------
 
+    def outrun(self, _error: BaseException) -> bool:
+        """Whether this error ended a transaction for another's sake only, so that the same, done again, may succeed."""
+        return False
+
     @property
     @abstractmethod
     def in_transaction(self) -> bool:
