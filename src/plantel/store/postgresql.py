@@ -35,7 +35,8 @@ WRITE_LOCK = int.from_bytes(b"plantel0")
 """The advisory lock of whoever writes: numbers in the batches and the journal follow the order of commits."""
 
 # The server has no deadline for a node that falls silent in the middle of a message, or before the Sync that ends a
-# pipeline: to the server, that session is at work. Whoever waits in vain for the lock ends it.
+# pipeline: to the server, that session is at work. Whoever waits in vain for the lock ends it. A copy into a database
+# that is served meanwhile may be taken for one: it fails then, as a whole.
 _END_SILENT = f"""SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity AS session USING (pid)
     WHERE locktype = 'advisory' AND classid::bigint = {WRITE_LOCK >> 32} AND objid::bigint = {WRITE_LOCK & 0xFFFFFFFF}
     AND objsubid = 1 AND granted AND session.datname = current_database() AND session.wait_event = 'ClientRead'
