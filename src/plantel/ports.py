@@ -106,9 +106,10 @@ class Transaction(Protocol):
         batch: str | None = None,
         campaign: str | None = None,
         membername: str | None = None,
+        after: int = 0,
         limit: int = 1000,
     ) -> list[Entry]:
-        """The newest `limit` lines that match every given filter, oldest first."""
+        """The newest `limit` lines that match every given filter, oldest first. `after`: of higher revisions."""
         ...
 
     def members_at(self, instance: str, moment: datetime, campaign: str | None = None) -> list[Member]:
@@ -232,6 +233,13 @@ class Store(Protocol):
 
     async def changed_elsewhere(self) -> bool:
         """Whether another process has committed to this store since the last call (the first call: False)."""
+        ...
+
+    async def wait_elsewhere(self, seconds: float) -> None:
+        """Return after `seconds`, or as soon as another process may have changed the roster, where the database tells.
+
+        Raises nothing: a database that is away tells nothing.
+        """
         ...
 
     async def close(self) -> None:

@@ -23,7 +23,7 @@ from plantel.batch import Change
 from plantel.contest import Contests
 from plantel.doubt import Doubt, Key, key
 from plantel.drift import DriftRecord, DriftWatch
-from plantel.echo import Echoes
+from plantel.echo import Echoes, Expected
 from plantel.phones import AS_SENT, PhoneRules, shown
 from plantel.plan import (
     Action,
@@ -131,7 +131,10 @@ class Reconciler:
         self._dirty: set[str] | None = None
         self._glances: dict[str, list[Member]] = {}
         """Members to look at, by folded campaign."""
+        self._own: set[str] = set()
+        """The campaigns of which it is this process that changed such members, so that there is something to do."""
         self._echoes = Echoes()
+        self._neighbours = Expected()
         self._doubt = Doubt()
         self._contests = Contests()
         self._awaited: dict[str, int] = {}
@@ -159,10 +162,18 @@ class Reconciler:
 
     # --- what others ask ---------------------------------------------------------------------------------------------
 
-    def wake(self, campaigns: Collection[str] | None, revision: int = 0, changes: Sequence[Change] = ()) -> None:
+    def wake(
+        self,
+        campaigns: Collection[str] | None,
+        revision: int = 0,
+        changes: Sequence[Change] = (),
+        *,
+        elsewhere: bool = False,
+    ) -> None:
         """Look again at these campaigns (folded; None: at everything), whose newest change is `revision`.
 
         A few `changes`, which have to be all there are, can be brought about without a look at whole campaigns.
+        `elsewhere`: another process made them, and may be about to do the same.
         """
         for campaign in campaigns or ():
             if self.carries(campaign):
@@ -172,10 +183,17 @@ class Reconciler:
             for change in changes:
                 for side in (change.before, change.after):
                     if side is not None and self._shares(side.campaign):
-                        self._glances.setdefault(fold(side.campaign), []).append(side)
-            self._woken.set()
+                        self._glance_at(side)
+                        if elsewhere:
+                            self._neighbours.expect(side)
+                        else:
+                            self._own.add(fold(side.campaign))
         else:
             self._mark(campaigns)
+
+    def _glance_at(self, member: Member) -> None:
+        self._glances.setdefault(fold(member.campaign), []).append(member)
+        self._woken.set()
 
     def carries(self, campaign: str) -> bool:
         """Whether this server has to show the members of `campaign`, as far as is known."""
@@ -231,7 +249,16 @@ class Reconciler:
         Raises SwitchError where the server fails, StoreError where the store does. Either way nothing is lost: the next
         round starts from a fresh look. Of all processes on this store one at a time does this for one server: two could
         take each other's additions for somebody else's. Raises SwitchTaken where another does not come to an end.
+
+        To see that there is nothing to do takes no lease: so that whoever cannot reach the server keeps nobody waiting.
         """
+        if not self._awaited or self.status.state is State.AWAY:
+            revision, found = await self.look(queues)
+            if _at_rest(found):
+                await self._discover()
+                await self._keep(self._watch.concluded(self._clock.now(), queues, (), repaired=self._repair))
+                self._conclude(queues, revision, found, {})
+                return found
         async with self.alone() as lease:
             refusals: dict[Key, errors.PlantelError] = {}
             tried: tuple[Action, ...] = ()
@@ -266,6 +293,12 @@ class Reconciler:
 
         Returns the campaigns for which that was not enough: something unusual is seen, or was refused.
         """
+        if not self._own.intersection(glances):
+            # another node is about to do it, or has done it
+            revision, found = await self._look_at(glances)
+            if _at_rest(found) and not found.blocked and self._switch.restarts == self._watch.restarts:
+                return self._conclude_glance(glances, revision)
+        self._own.difference_update(glances)
         async with self.alone() as lease:
             for _ in range(GLANCES):
                 revision, found = await self._look_at(glances)
@@ -577,6 +610,9 @@ class Reconciler:
         if queue is not None:
             if self._echoes.heard(queue, interface):
                 return
+            if (member := self._neighbours.heard(queue, interface)) is not None:
+                self._glance_at(member)
+                return
             self._watch.announced(queue)
         self._mark(None if queue is None else {fold(queue)})
 
@@ -591,6 +627,11 @@ class Reconciler:
         for future in self._settled:
             if not future.done():
                 future.set_result(None)
+
+
+def _at_rest(found: Plan) -> bool:
+    """Whether there is nothing to do, and nothing to write down."""
+    return not (found.actions or found.observed or found.drifts or found.settled or found.released)
 
 
 def _record_drifts(instance: str, records: Sequence[DriftRecord], transaction: Transaction) -> None:

@@ -20,9 +20,6 @@ from plantel.http.app import FrontDoor
 from plantel.http.integra import Integra
 from plantel.wiring import Plantel, assembled
 
-ELSEWHERE = 0.5
-"""Seconds between two looks for commits of other processes (the command line)."""
-
 FIRST_LOOK = 3.0
 """Seconds to wait, before serving, for the first look at every Asterisk: its queues are campaigns from the start."""
 
@@ -72,7 +69,7 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
     async with assembled(settings, serving=True) as plantel, asyncio.TaskGroup() as background:
         looks = [background.create_task(reconciler.settled()) for _, reconciler in plantel.reconcilers]
         running = [background.create_task(reconciler.run()) for _, reconciler in plantel.reconcilers]
-        running.append(background.create_task(_watch_elsewhere(plantel)))
+        running.append(background.create_task(plantel.neighbours.watch()))
         if looks:
             await asyncio.wait(looks, timeout=FIRST_LOOK)
         running += looks
@@ -158,18 +155,3 @@ async def _accepting(settings: Settings, serving: asyncio.Task[None]) -> None:
             writer.close()
             return
     raise errors.AddressInUse(address=settings.http.bind, detail=str(serving.exception()))
-
-
-async def _watch_elsewhere(plantel: Plantel) -> None:
-    """Wake everything when another process, such as the command line, has changed the store."""
-    while True:
-        await asyncio.sleep(ELSEWHERE)
-        try:
-            changed = await plantel.store.changed_elsewhere()
-        except errors.StoreError as error:
-            log.warning("store", code=error.code, reason=str(error))
-            continue
-        if changed:
-            for instance in plantel.instances.values():
-                instance.authenticator.forget()
-                instance.delivery.wake(None)

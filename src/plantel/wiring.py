@@ -16,6 +16,7 @@ from plantel.config import AsteriskSettings, Settings
 from plantel.delivery import Delivery
 from plantel.http.auth import Authenticator
 from plantel.http.instance import Instance
+from plantel.neighbours import Neighbours
 from plantel.ports import Store
 from plantel.reconcile import Reconciler
 from plantel.roster import Interfaces
@@ -38,6 +39,7 @@ class Plantel(NamedTuple):
     settings: Settings
     store: Store
     instances: dict[str, Instance]
+    neighbours: Neighbours
 
     @property
     def reconcilers(self) -> list[tuple[Instance, Reconciler]]:
@@ -117,7 +119,14 @@ async def assembled(settings: Settings, *, serving: bool = False) -> AsyncIterat
             delivery.reconcilers = tuple(reconcilers)
             authenticator = Authenticator(store, one.name, clock, settings.roster.session)
             instances[one.name] = Instance(one.name, service, authenticator, delivery)
-        yield Plantel(settings, store, instances)
+        neighbours = Neighbours(
+            store,
+            {name: one.delivery for name, one in instances.items()},
+            [one.authenticator.forget for one in instances.values()],
+        )
+        for served in instances.values():
+            served.delivery.catch_up = neighbours.catch_up
+        yield Plantel(settings, store, instances, neighbours)
     finally:
         for switch in switches:
             await switch.close()

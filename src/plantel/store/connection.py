@@ -5,6 +5,7 @@ A `Database` is what a URL leads to, a `Connection` one way into it. All else (`
 statements as plain tuples.
 """
 
+import asyncio
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -221,6 +222,10 @@ class Database(Translator, Protocol):
     def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[Lease]:
         """As `ports.Store.lease`."""
         ...
+
+    async def wait_elsewhere(self, seconds: float) -> None:
+        """As `ports.Store.wait_elsewhere`. One task at a time."""
+        await asyncio.sleep(seconds)
 
     @abstractmethod
     async def close(self) -> None:

@@ -219,6 +219,7 @@ class SqlTransaction(ABC):
         batch: str | None = None,
         campaign: str | None = None,
         membername: str | None = None,
+        after: int = 0,
         limit: int = 1000,
     ) -> list[Entry]:
         j, b, c = schema.journal.c, schema.batches.c, schema.campaigns.c
@@ -229,6 +230,8 @@ class SqlTransaction(ABC):
                 return []
             last, first = found[0].revision, found[0].revision - found[0].changes + 1
             lines = lines.where(j.revision.between(first, last))
+        if after:
+            lines = lines.where(j.revision > after)
         if campaign is not None:
             lines = lines.where(c.folded == fold(campaign))
         if membername is not None:

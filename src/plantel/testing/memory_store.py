@@ -111,6 +111,9 @@ class MemoryStore:
         before, self._elsewhere = self._elsewhere, self._commits_elsewhere()
         return self._elsewhere != before
 
+    async def wait_elsewhere(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
     async def close(self) -> None:
         self._closed = True
 
@@ -231,12 +234,14 @@ class _MemoryTransaction:
         batch: str | None = None,
         campaign: str | None = None,
         membername: str | None = None,
+        after: int = 0,
         limit: int = 1000,
     ) -> list[Entry]:
         lines = [
             entry
             for owner, entry in self.state.journal
             if owner == instance
+            and entry.revision > after
             and (batch is None or entry.batch == batch)
             and (campaign is None or fold(entry.change.member.campaign) == fold(campaign))
             and (membername is None or entry.change.member.membername == membername)

@@ -5,6 +5,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from plantel.testing.mariadb import PrivateMariadb
+from plantel.testing.postgresql import PrivatePostgresql
+from plantel.testing.private_server import PrivateServer
+
+_MEMORY = Path("/dev/shm")
+"""What has to survive here is the end of processes, not that of a machine."""
+
 
 class Ground(NamedTuple):
     """An empty store, by its url; and what can be done to its database meanwhile, by name.
@@ -22,5 +29,47 @@ def sqlite(folder: Path) -> Iterator[Ground]:
     yield Ground(f"sqlite:///{folder}/plantel.db")
 
 
-GROUNDS = {"sqlite": sqlite}
+@contextmanager
+def postgresql(folder: Path) -> Iterator[Ground]:
+    """A server, which goes away in every way."""
+    with PrivatePostgresql(within=_within()) as server:
+        yield Ground(server.database("plantel"), _faults(server))
+
+
+@contextmanager
+def mariadb(folder: Path) -> Iterator[Ground]:
+    """The same."""
+    with PrivateMariadb(within=_within()) as server:
+        yield Ground(server.make_database(), _faults(server))
+
+
+def _within() -> Path | None:
+    return _MEMORY if _MEMORY.is_dir() else None
+
+
+def _faults(server: PrivateServer) -> Mapping[str, Callable[[], AbstractContextManager[None]]]:
+    @contextmanager
+    def killed() -> Iterator[None]:
+        server.kill()
+        yield
+        server.start()
+
+    @contextmanager
+    def stopped() -> Iterator[None]:
+        server.stop()
+        yield
+        server.start()
+
+    @contextmanager
+    def frozen() -> Iterator[None]:
+        server.freeze()
+        try:
+            yield
+        finally:
+            server.thaw()
+
+    return {"the database killed": killed, "the database stopped": stopped, "the database frozen": frozen}
+
+
+GROUNDS = {"sqlite": sqlite, "postgresql": postgresql, "mariadb": mariadb}
 """Each makes its own in a folder, and takes it down again."""
