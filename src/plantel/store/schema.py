@@ -59,6 +59,15 @@ _Kind = _text(20)
 _Json = Text().with_variant(Text(2**32 - 1), "mariadb")  # its plain TEXT ends at 64 KiB
 _Digest = LargeBinary(64).with_variant(VARBINARY(64), "mariadb")  # it makes no index of a whole BLOB
 
+
+def _ordered(name: str, *columns: str, by: str) -> tuple[Index, ...]:
+    """An index of `columns` that ends with the primary key: but in PostgreSQL each does so by itself."""
+    return (
+        Index(name, *columns).ddl_if(callable_=lambda _ddl, _target, bind, **_: bind.dialect.name != "postgresql"),
+        Index(name, *columns, by).ddl_if(dialect="postgresql"),
+    )
+
+
 alembic_version = Table(
     "alembic_version",
     metadata,
@@ -104,7 +113,7 @@ batches = Table(
     metadata,
     Column("number", _Number, primary_key=True, autoincrement=False),  # in the order of commits
     Column("id", _Word, nullable=False, unique=True),
-    Column("instance", _Word, nullable=False, index=True),
+    Column("instance", _Word, nullable=False),
     Column("actor", _Word, nullable=False),
     Column("source", _Kind, nullable=False),
     Column("at", _Number, nullable=False),
@@ -113,6 +122,7 @@ batches = Table(
     # Its journal lines are the `changes` ones that end with `revision`, so that the journal needs no index by batch.
     Column("revision", _Number, nullable=False),
     Column("changes", Integer, nullable=False),
+    *_ordered("batches_instance", "instance", by="number"),
 )
 
 journal = Table(
@@ -131,7 +141,7 @@ journal = Table(
     Column("before_paused", Boolean),
     Column("reason", _Word),  # NULL where the line says nothing of one
     # One index for all questions, also those about an agent in whatever campaign: each more costs every single add.
-    Index("journal_member", "campaign", "membername"),
+    *_ordered("journal_member", "campaign", "membername", by="revision"),
 )
 
 tokens = Table(

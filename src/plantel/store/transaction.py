@@ -15,7 +15,7 @@ from plantel.drift import DriftRecord
 from plantel.plan import Claim
 from plantel.ports import Entry
 from plantel.roster import Campaign, Member, fold
-from plantel.store import rows, schema
+from plantel.store import past, rows, schema
 from plantel.store.connection import Connection, LikeRow, MemberRow
 
 DRIFTS_MOST = 100_000
@@ -221,7 +221,7 @@ class SqlTransaction(ABC):
         membername: str | None = None,
         limit: int = 1000,
     ) -> list[Entry]:
-        j, b, c = schema.journal.c, schema.batches.c, schema.campaigns.c
+        j, b = schema.journal.c, schema.batches.c
         lines = _lines(instance).order_by(j.revision.desc()).limit(limit)
         if batch is not None:
             found = self._rows(select(b.revision, b.changes).where(b.instance == instance, b.id == batch))
@@ -229,33 +229,29 @@ class SqlTransaction(ABC):
                 return []
             last, first = found[0].revision, found[0].revision - found[0].changes + 1
             lines = lines.where(j.revision.between(first, last))
-        if campaign is not None:
-            lines = lines.where(c.folded == fold(campaign))
-        if membername is not None:
-            lines = lines.where(j.membername == membername)
+            if campaign is not None:
+                lines = lines.where(schema.campaigns.c.folded == fold(campaign))
+            if membername is not None:
+                lines = lines.where(j.membername == membername)
+        elif campaign is not None or membername is not None:
+            newest = past.newest_lines(self._rows, instance, campaign, membername, limit)
+            parts = [newest[first : first + _LINES_MOST] for first in range(0, len(newest), _LINES_MOST)]
+            found = [row for part in parts for row in self._rows(lines.where(j.revision.in_(part)))]
+            return [rows.entry(row) for row in reversed(found)]
         return [rows.entry(row) for row in reversed(self._rows(lines))]
 
     def members_at(self, instance: str, moment: datetime, campaign: str | None = None) -> list[Member]:
-        j, b, c = schema.journal.c, schema.batches.c, schema.campaigns.c
-        # not line by line: of two batches that overlapped, the later one may have the earlier time
-        until = self._rows(
-            select(b.revision)
-            .where(b.instance == instance, b.at <= rows.microseconds(moment))
-            .order_by(b.number.desc())
-            .limit(1)
-        )
-        if not until:
+        revision = past.revision_at(self._rows, instance, rows.microseconds(moment))
+        if revision is None:
             return []
-        last = (
-            select(func.max(j.revision))
-            .join_from(schema.journal, schema.campaigns, c.id == j.campaign)
-            .where(c.instance == instance, j.revision <= until[0].revision)
-            .group_by(j.campaign, j.membername)
-        )
+        c = schema.campaigns.c
+        those = select(c.id, c.name).where(c.instance == instance)
         if campaign is not None:
-            last = last.where(c.folded == fold(campaign))
-        lines = _lines(instance).where(j.revision.in_(last), j.after_interface.is_not(None))
-        members = [rows.entry(row).change.member for row in self._rows(lines)]
+            those = those.where(c.folded == fold(campaign))
+        names = {row.id: row.name for row in self._rows(those)}
+        with self._connection.translating():
+            found = past.members_at(self._rows, self._connection, names, revision)
+        members = [Member(names[number], *member, paused == 1) for number, *member, paused in found]
         members.sort(key=lambda member: (fold(member.campaign), member.membername))
         return members
 
