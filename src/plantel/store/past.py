@@ -9,7 +9,7 @@ from plantel.roster import fold
 from plantel.store import schema
 from plantel.store.connection import Connection, MemberRow
 
-UNDONE_MOST = 1_000
+_UNDONE_MOST = 1_000
 """So many lines are undone at most where the roster is small."""
 
 _UNDONE_EACH = 4
@@ -22,7 +22,7 @@ _PAGE = 4_096
 """Batches among which it is quicker to look at each than to halve them again."""
 
 _NEAR = 100_000
-"""Lines at the end of the journal among which those of one campaign are looked for first."""
+"""Lines at the end of the journal among which those of an instance, or a campaign, are looked for first."""
 
 Ask = Callable[[Executable], Sequence[Row[Any]]]
 
@@ -48,18 +48,18 @@ def revision_at(ask: Ask, instance: str, moment: int) -> int | None:
     return rows[0].revision if rows else None
 
 
-def members_at(ask: Ask, connection: Connection, campaigns: Collection[int], revision: int) -> list[MemberRow]:
+def members_at(ask: Ask, connection: Connection, those: Collection[int], revision: int) -> list[MemberRow]:
     """The members of these campaigns after line `revision`, in no order.
 
     By undoing the lines since then where these are few, else by a walk from member to member in the journal's index.
     """
     j, m = schema.journal.c, schema.members.c
     since = ask(select(func.coalesce(func.max(j.revision), 0)))[0][0] - revision
-    present = ask(select(func.count()).select_from(schema.members).where(m.campaign.in_(campaigns)))[0][0]
-    if since > max(UNDONE_MOST, _UNDONE_EACH * present):
-        return connection.members_after(campaigns, revision)
-    roster = {(row[0], row[1]): row for row in connection.members(campaigns)}
-    for campaign, membername, interface, penalty, paused in connection.undone(campaigns, revision):
+    present = ask(select(func.count()).select_from(schema.members).where(m.campaign.in_(those)))[0][0]
+    if since > max(_UNDONE_MOST, _UNDONE_EACH * present):
+        return connection.members_after(those, revision)
+    roster = {(row[0], row[1]): row for row in connection.members(those)}
+    for campaign, membername, interface, penalty, paused in connection.undone(those, revision):
         if interface is None:
             roster.pop((campaign, membername), None)
         else:
@@ -67,20 +67,28 @@ def members_at(ask: Ask, connection: Connection, campaigns: Collection[int], rev
     return list(roster.values())
 
 
-def newest_lines(ask: Ask, instance: str, campaign: str | None, membername: str | None, limit: int) -> list[int]:
-    """The revisions of the newest `limit` lines about this campaign, or agent, or both."""
-    j, c = schema.journal.c, schema.campaigns.c
-    those = select(c.id).where(c.instance == instance)
+def campaigns(ask: Ask, instance: str, campaign: str | None = None) -> dict[int, str]:
+    """The names, by id, of all campaigns (that are called so) that there ever were."""
+    c = schema.campaigns.c
+    those = select(c.id, c.name).where(c.instance == instance)
     if campaign is not None:
         those = those.where(c.folded == fold(campaign))
-    ids = [row.id for row in ask(those)]
-    lines = select(j.revision).where(j.campaign.in_(ids))
+    return {row.id: row.name for row in ask(those)}
+
+
+def newest_lines(ask: Ask, instance: str, campaign: str | None, membername: str | None, limit: int) -> list[int]:
+    """The revisions of the newest `limit` lines (about this campaign, about this agent), newest first."""
+    j = schema.journal.c
+    ids = campaigns(ask, instance, campaign)
     if membername is None:
         newest = ask(select(func.coalesce(func.max(j.revision), 0)))[0][0]
-        near = lines.where(j.revision > newest - _NEAR).order_by(j.revision.desc()).limit(limit)
-        if len(found := ask(near)) == limit:
+        # + 0: by their numbers, not by the index of campaigns
+        near = select(j.revision).where(j.revision > newest - _NEAR, (j.campaign + 0).in_(ids))
+        found = ask(near.order_by(j.revision.desc()).limit(limit))
+        if len(found) == limit:
             return [row.revision for row in found]
-    else:
+    lines = select(j.revision).where(j.campaign.in_(ids))
+    if membername is not None:
         lines = lines.where(j.membername == membername)
     return [row.revision for row in ask(_newest(lines, limit))]
 

@@ -80,8 +80,8 @@ WHERE walk.membername IS NOT NULL AND j.after_interface IS NOT NULL"""
 # OFFSET 0 has the lines found by their numbers
 _UNDONE = """SELECT DISTINCT ON (campaign, membername)
     campaign, membername, before_interface, before_penalty, before_paused FROM (
-    SELECT * FROM journal WHERE revision > %s AND campaign = ANY(%s::int[]) ORDER BY revision OFFSET 0) AS line
-    ORDER BY campaign, membername, revision"""
+    SELECT * FROM journal WHERE revision > %s ORDER BY revision OFFSET 0) AS line
+    WHERE campaign = ANY(%s::int[]) ORDER BY campaign, membername, revision"""
 
 _CLAIMS = "SELECT queue, interface, added, paused, penalty, reason FROM claims WHERE instance = %s AND server = %s"
 _OF_QUEUES = " AND folded_queue = ANY(%s)"

@@ -222,33 +222,29 @@ class SqlTransaction(ABC):
         limit: int = 1000,
     ) -> list[Entry]:
         j, b = schema.journal.c, schema.batches.c
-        lines = _lines(instance).order_by(j.revision.desc()).limit(limit)
-        if batch is not None:
+        lines = select(schema.journal)
+        if batch is None:
+            newest = past.newest_lines(self._rows, instance, campaign, membername, limit)
+            parts = [newest[first : first + _LINES_MOST] for first in range(0, len(newest), _LINES_MOST)]
+            found = [row for part in parts for row in self._rows(_told(lines.where(j.revision.in_(part))))]
+        else:
             found = self._rows(select(b.revision, b.changes).where(b.instance == instance, b.id == batch))
             if not found:
                 return []
             last, first = found[0].revision, found[0].revision - found[0].changes + 1
             lines = lines.where(j.revision.between(first, last))
             if campaign is not None:
-                lines = lines.where(schema.campaigns.c.folded == fold(campaign))
+                lines = lines.where(j.campaign.in_(past.campaigns(self._rows, instance, campaign)))
             if membername is not None:
                 lines = lines.where(j.membername == membername)
-        elif campaign is not None or membername is not None:
-            newest = past.newest_lines(self._rows, instance, campaign, membername, limit)
-            parts = [newest[first : first + _LINES_MOST] for first in range(0, len(newest), _LINES_MOST)]
-            found = [row for part in parts for row in self._rows(lines.where(j.revision.in_(part)))]
-            return [rows.entry(row) for row in reversed(found)]
-        return [rows.entry(row) for row in reversed(self._rows(lines))]
+            found = self._rows(_told(lines.order_by(j.revision.desc()).limit(limit)))
+        return [rows.entry(row) for row in reversed(found)]
 
     def members_at(self, instance: str, moment: datetime, campaign: str | None = None) -> list[Member]:
         revision = past.revision_at(self._rows, instance, rows.microseconds(moment))
         if revision is None:
             return []
-        c = schema.campaigns.c
-        those = select(c.id, c.name).where(c.instance == instance)
-        if campaign is not None:
-            those = those.where(c.folded == fold(campaign))
-        names = {row.id: row.name for row in self._rows(those)}
+        names = past.campaigns(self._rows, instance, campaign)
         with self._connection.translating():
             found = past.members_at(self._rows, self._connection, names, revision)
         members = [Member(names[number], *member, paused == 1) for number, *member, paused in found]
@@ -409,14 +405,14 @@ def _refuse_writing(*_: object) -> NoReturn:
     raise RuntimeError("a write within Store.read")
 
 
-def _lines(instance: str) -> Select[Any]:
-    """Journal lines with what `rows.entry` needs of their batch and campaign."""
-    j, b, c = schema.journal.c, schema.batches.c, schema.campaigns.c
+def _told(lines: Select[Any]) -> Select[Any]:
+    """These journal lines, newest first, with what `rows.entry` needs of their batch and campaign."""
+    j, b, c = lines.offset(0).subquery(), schema.batches.c, schema.campaigns.c  # found first, then looked up for
     return (
-        select(schema.journal, b.id, b.actor, b.at, c.name)
-        .join_from(schema.journal, schema.batches, b.number == j.batch)
-        .join(schema.campaigns, c.id == j.campaign)
-        .where(c.instance == instance)
+        select(j, b.id, b.actor, b.at, c.name)
+        .join_from(j, schema.batches, b.number == j.c.batch)
+        .join(schema.campaigns, c.id == j.c.campaign)
+        .order_by(j.c.revision.desc())
     )
 
 
