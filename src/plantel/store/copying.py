@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import Select, Table, delete, func, insert, select
+from sqlalchemy import Select, Table, delete, func, insert, select, update
 
 from plantel import errors
 from plantel.store import schema
@@ -80,6 +80,9 @@ def _copy(reader: Connection, writer: Connection, target: str, report: Report) -
             raise errors.StoreError(detail=f"{table.name} is not in {target} as it was sent: nothing was copied")
         copied.append(sums.copied(table))
     _number_on(writer.core, tables)
+    # whoever has the target open already knows of no campaigns
+    stamp = update(schema.keys).where(schema.keys.c.name == schema.CAMPAIGNS).values(value=schema.new_stamp())
+    writer.core.execute(stamp)
     writer.release("copy")
     return copied
 

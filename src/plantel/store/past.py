@@ -60,7 +60,7 @@ def members_at(ask: Ask, connection: Connection, those: Collection[int], revisio
         return connection.members_after(those, revision)
     roster = {(row[0], row[1]): row for row in connection.members(those)}
     for campaign, membername, interface, penalty, paused in connection.undone(those, revision):
-        if interface is None:
+        if interface is None or penalty is None or paused is None:
             roster.pop((campaign, membername), None)
         else:
             roster[campaign, membername] = (campaign, membername, interface, penalty, paused)

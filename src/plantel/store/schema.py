@@ -62,10 +62,8 @@ _Digest = LargeBinary(64).with_variant(VARBINARY(64), "mariadb")  # it makes no 
 
 def _ordered(name: str, *columns: str, by: str) -> tuple[Index, ...]:
     """An index of `columns` that ends with the primary key: but in PostgreSQL each does so by itself."""
-    return (
-        Index(name, *columns).ddl_if(callable_=lambda _ddl, _target, bind, **_: bind.dialect.name != "postgresql"),
-        Index(name, *columns, by).ddl_if(dialect="postgresql"),
-    )
+    ends = {"sqlite": (), "mariadb": (), "postgresql": (by,)}
+    return tuple(Index(name, *columns, *end).ddl_if(dialect=dialect) for dialect, end in ends.items())
 
 
 alembic_version = Table(
@@ -235,8 +233,18 @@ def _make_turn(_: MetaData, connection: Connection, **_options: object) -> None:
         connection.execute(insert(turn).values(id=1, version=0))
 
 
+CAMPAIGNS = "campaigns"
+"""The row of `keys` whose value is another after each change of the campaigns."""
+
+
+def new_stamp() -> bytes:
+    """A value that `CAMPAIGNS` never had."""
+    return secrets.token_bytes(16)
+
+
 def create(connection: Connection) -> None:
     """Make all tables in an empty database, and stamp it last. The caller commits."""
     metadata.create_all(connection, checkfirst=False)
     connection.execute(insert(keys).values(name="token", value=secrets.token_bytes(32)))
+    connection.execute(insert(keys).values(name=CAMPAIGNS, value=new_stamp()))
     connection.execute(insert(alembic_version).values(version_num=VERSION))

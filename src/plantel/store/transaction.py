@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
-import msgspec
 from sqlalchemy import Executable, Row, Select, delete, func, insert, or_, select, tuple_, update
 
 from plantel import errors
@@ -16,6 +15,7 @@ from plantel.plan import Claim
 from plantel.ports import Entry
 from plantel.roster import Campaign, Member, fold
 from plantel.store import past, rows, schema
+from plantel.store.campaigns import Known, KnownToAll, load, stamp
 from plantel.store.connection import Connection, LikeRow, MemberRow
 
 DRIFTS_MOST = 100_000
@@ -26,15 +26,6 @@ _LINES_MOST = 1000
 
 _SCAN_FROM = 16
 """From so many items of one campaign on, its first members are read in one go before any are looked up one by one."""
-
-
-class Known(msgspec.Struct, frozen=True):
-    """The campaigns of one instance, and their ids in the store."""
-
-    campaigns: Mapping[str, Campaign]
-    ids: Mapping[str, int]
-    """By folded name."""
-    names: Mapping[int, str]
 
 
 def like_rows(known: Known, items: Sequence[Member]) -> list[LikeRow]:
@@ -73,19 +64,17 @@ class SqlTransaction(ABC):
     def _campaigns(self, instance: str) -> Known:
         known = self._known.get(instance)
         if known is None:
-            c = schema.campaigns.c
-            found = self._rows(select(c.id, c.name, c.folded, c.origin).where(c.instance == instance, c.removed == 0))
-            known = self._known[instance] = Known(
-                {row.folded: rows.campaign(instance, row.name, row.origin) for row in found},
-                {row.folded: row.id for row in found},
-                {row.id: row.name for row in found},
-            )
+            known = self._known[instance] = self._load(instance)
         return known
 
+    def _load(self, instance: str) -> Known:
+        return load(self._rows, instance)
+
     def add_campaign(self, campaign: Campaign) -> None:
-        if fold(campaign.name) in self.campaigns(campaign.instance):
+        known = self._campaigns(campaign.instance)
+        if fold(campaign.name) in known.ids:
             raise errors.NameTaken(name=campaign.name)
-        self._change(
+        added = self._insert(
             insert(schema.campaigns).values(
                 instance=campaign.instance,
                 name=campaign.name,
@@ -94,17 +83,24 @@ class SqlTransaction(ABC):
                 removed=0,
             )
         )
-        del self._known[campaign.instance]
+        self._campaigns_changed()
+        self._known[campaign.instance] = known.with_one(added, campaign)
 
     def remove_campaign(self, instance: str, name: str) -> None:
-        number = self._campaigns(instance).ids.get(fold(name))
+        known = self._campaigns(instance)
+        number = known.ids.get(fold(name))
         if number is None:
             raise errors.NoSuchThing(name=name)
         m, c = schema.members.c, schema.campaigns.c
         if self._rows(select(m.membername).where(m.campaign == number).limit(1)):
             raise ValueError(f"the campaign {name} has members")
         self._change(update(schema.campaigns).where(c.id == number).values(removed=c.id))
-        del self._known[instance]
+        self._campaigns_changed()
+        self._known[instance] = known.without(fold(name))
+
+    def _campaigns_changed(self) -> None:
+        k = schema.keys.c
+        self._change(update(schema.keys).where(k.name == schema.CAMPAIGNS).values(value=schema.new_stamp()))
 
     # --- members and their history -----------------------------------------------------------------------------------
 
@@ -114,13 +110,13 @@ class SqlTransaction(ABC):
         self._before_reading()
         with self._connection.translating():
             found = self._connection.members(known.ids[name] for name in folded)
-        members = [_member(known, row) for row in found]
+        members = [_member(known.names, row) for row in found]
         members.sort(key=lambda member: fold(member.campaign))  # stable: within one, they are in order
         return members
 
     def members_like(self, instance: str, items: Sequence[Member]) -> list[Member]:
         known = self._campaigns(instance)
-        return [_member(known, row) for row in self._rows_like(known, items)]
+        return [_member(known.names, row) for row in self._rows_like(known, items)]
 
     def unlike(self, instance: str, items: Sequence[Member]) -> tuple[Sequence[Member], list[Member]]:
         known = self._campaigns(instance)
@@ -140,7 +136,7 @@ class SqlTransaction(ABC):
             agents = {(id_of[item.campaign], item.membername) for item in others}
             phones = {(id_of[item.campaign], item.phone) for item in others}
             found = [row for row in found if (row[0], row[1]) in agents or (row[0], row[2].lower()) in phones]
-        return others, [_member(known, row) for row in found]
+        return others, [_member(known.names, row) for row in found]
 
     def _rows_like(self, known: Known, items: Sequence[Member]) -> list[MemberRow]:
         if len(items) >= _SCAN_FROM:
@@ -226,19 +222,21 @@ class SqlTransaction(ABC):
         if batch is None:
             newest = past.newest_lines(self._rows, instance, campaign, membername, limit)
             parts = [newest[first : first + _LINES_MOST] for first in range(0, len(newest), _LINES_MOST)]
-            found = [row for part in parts for row in self._rows(_told(lines.where(j.revision.in_(part))))]
+            told: Sequence[Row[Any]] = [
+                row for part in parts for row in self._rows(_told(lines.where(j.revision.in_(part))))
+            ]
         else:
-            found = self._rows(select(b.revision, b.changes).where(b.instance == instance, b.id == batch))
-            if not found:
+            its = self._rows(select(b.revision, b.changes).where(b.instance == instance, b.id == batch))
+            if not its:
                 return []
-            last, first = found[0].revision, found[0].revision - found[0].changes + 1
+            last, first = its[0].revision, its[0].revision - its[0].changes + 1
             lines = lines.where(j.revision.between(first, last))
             if campaign is not None:
                 lines = lines.where(j.campaign.in_(past.campaigns(self._rows, instance, campaign)))
             if membername is not None:
                 lines = lines.where(j.membername == membername)
-            found = self._rows(_told(lines.order_by(j.revision.desc()).limit(limit)))
-        return [rows.entry(row) for row in reversed(found)]
+            told = self._rows(_told(lines.order_by(j.revision.desc()).limit(limit)))
+        return [rows.entry(row) for row in reversed(told)]
 
     def members_at(self, instance: str, moment: datetime, campaign: str | None = None) -> list[Member]:
         revision = past.revision_at(self._rows, instance, rows.microseconds(moment))
@@ -247,7 +245,7 @@ class SqlTransaction(ABC):
         names = past.campaigns(self._rows, instance, campaign)
         with self._connection.translating():
             found = past.members_at(self._rows, self._connection, names, revision)
-        members = [Member(names[number], *member, paused == 1) for number, *member, paused in found]
+        members = [_member(names, row) for row in found]
         members.sort(key=lambda member: (fold(member.campaign), member.membername))
         return members
 
@@ -380,6 +378,14 @@ class SqlTransaction(ABC):
         with self._connection.translating():
             return self._connection.core.execute(statement).rowcount
 
+    def _insert(self, statement: Executable) -> int:
+        """The number that the database has given to the new row."""
+        self._before_writing()
+        with self._connection.translating():
+            number = self._connection.core.execute(statement).inserted_primary_key
+        assert number is not None
+        return int(number[0])
+
 
 def _folded(names: Collection[str] | None) -> set[str] | None:
     return None if names is None else {fold(name) for name in names}
@@ -387,6 +393,13 @@ def _folded(names: Collection[str] | None) -> set[str] | None:
 
 class ReadTransaction(SqlTransaction):
     """A consistent view. Its writing methods raise RuntimeError: to call one is a mistake in the program."""
+
+    def __init__(self, connection: Connection, known: KnownToAll) -> None:
+        super().__init__(connection)
+        self._known_to_all = known
+
+    def _load(self, instance: str) -> Known:
+        return self._known_to_all.get(instance, stamp(self._rows), super()._load)
 
     def record(self, batch: Batch, changes: Sequence[Change]) -> int:
         return _refuse_writing(batch, changes)
@@ -416,6 +429,6 @@ def _told(lines: Select[Any]) -> Select[Any]:
     )
 
 
-def _member(known: Known, row: MemberRow) -> Member:
+def _member(names: Mapping[int, str], row: MemberRow) -> Member:
     campaign, membername, interface, penalty, paused = row
-    return Member(known.names[campaign], membername, interface, penalty, paused == 1)
+    return Member(names[campaign], membername, interface, penalty, paused == 1)

@@ -182,4 +182,10 @@ def upgrade() -> None:
             mariadb_charset="utf8mb4",
         )
         op.bulk_insert(turn, [{"id": 1, "version": 0}])
-    op.bulk_insert(keys, [{"name": "token", "value": secrets.token_bytes(32)}])
+    op.bulk_insert(
+        keys,
+        [
+            {"name": "token", "value": secrets.token_bytes(32)},
+            {"name": "campaigns", "value": secrets.token_bytes(16)},
+        ],
+    )
