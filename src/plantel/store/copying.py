@@ -107,7 +107,7 @@ class _Sum:
 def _rows_of(table: Table) -> Select[Any]:
     """All that belongs to the roster; other keys say what was last heard of this one database."""
     rows = select(table)
-    return rows.where(schema.keys.c.name == "token") if table is schema.keys else rows
+    return rows.where(schema.keys.c.name.in_(["token", schema.FORGOTTEN])) if table is schema.keys else rows
 
 
 def _count(connection: Connection, table: Table) -> int:

@@ -4,8 +4,9 @@ Names that compare without ASCII case are kept twice: as they were written, and 
 database's own idea of case is relied on: NOCASE and the collations of MariaDB and PostgreSQL all differ from
 Asterisk's. Times are whole microseconds since 1970 in UTC. Lists are JSON text.
 
-There are no foreign keys: rows of `campaigns` and `batches` are never deleted, so that nothing can dangle, and a look
-at the parent for every member and journal line would be paid on the hottest path.
+There are no foreign keys: rows of `campaigns` are never deleted, and one of `batches` goes after its last journal line
+(`pruning`), so that nothing can dangle, and a look at the parent for every member and journal line would be paid on the
+hottest path.
 """
 
 import secrets
@@ -235,6 +236,10 @@ def _make_turn(_: MetaData, connection: Connection, **_options: object) -> None:
 
 CAMPAIGNS = "campaigns"
 """The row of `keys` whose value is another after each change of the campaigns."""
+
+
+FORGOTTEN = "forgotten"
+"""The row of `keys` that says up to where `pruning` has forgotten the past; none where all is kept."""
 
 
 def new_stamp() -> bytes:

@@ -14,7 +14,7 @@ from plantel.drift import DriftRecord
 from plantel.plan import Claim
 from plantel.ports import Entry
 from plantel.roster import Campaign, Member, fold
-from plantel.store import past, rows, schema
+from plantel.store import past, pruning, rows, schema
 from plantel.store.campaigns import Known, KnownToAll, load, stamp
 from plantel.store.connection import Connection, LikeRow, MemberRow
 
@@ -226,9 +226,12 @@ class SqlTransaction(ABC):
                 row for part in parts for row in self._rows(_told(lines.where(j.revision.in_(part))))
             ]
         else:
-            its = self._rows(select(b.revision, b.changes).where(b.instance == instance, b.id == batch))
+            its = self._rows(select(b.number, b.revision, b.changes).where(b.instance == instance, b.id == batch))
             if not its:
                 return []
+            forgotten = pruning.forgotten(self._rows)
+            if forgotten is not None and its[0].number <= forgotten.number and its[0].changes:
+                raise errors.HistoryForgotten(since=rows.moment(forgotten.since).isoformat())
             last, first = its[0].revision, its[0].revision - its[0].changes + 1
             lines = lines.where(j.revision.between(first, last))
             if campaign is not None:
@@ -239,6 +242,9 @@ class SqlTransaction(ABC):
         return [rows.entry(row) for row in reversed(told)]
 
     def members_at(self, instance: str, moment: datetime, campaign: str | None = None) -> list[Member]:
+        forgotten = pruning.forgotten(self._rows)
+        if forgotten is not None and rows.microseconds(moment) < forgotten.since:
+            raise errors.HistoryForgotten(since=rows.moment(forgotten.since).isoformat())
         revision = past.revision_at(self._rows, instance, rows.microseconds(moment))
         if revision is None:
             return []
@@ -248,6 +254,13 @@ class SqlTransaction(ABC):
         members = [_member(names, row) for row in found]
         members.sort(key=lambda member: (fold(member.campaign), member.membername))
         return members
+
+    def known_since(self) -> datetime | None:
+        forgotten = pruning.forgotten(self._rows)
+        return None if forgotten is None else rows.moment(forgotten.since)
+
+    def prune(self, cutoff: datetime) -> bool:
+        return pruning.step(self._rows, self._change, rows.microseconds(cutoff))
 
     # --- tokens and users --------------------------------------------------------------------------------------------
 
