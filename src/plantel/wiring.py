@@ -6,17 +6,19 @@ import getpass
 import os
 import ssl
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from plantel.access import Actor, Role
 from plantel.ami.switch import AmiSwitch
-from plantel.config import AsteriskSettings, Settings
+from plantel.config import LONGEST, AsteriskSettings, Settings
 from plantel.delivery import Delivery
+from plantel.http import ops
 from plantel.http.auth import Authenticator
 from plantel.http.instance import Instance
 from plantel.ports import Store
 from plantel.reconcile import Reconciler
+from plantel.retention import Retention
 from plantel.roster import Interfaces
 from plantel.service import Service
 from plantel.store import open_store
@@ -36,6 +38,8 @@ class Plantel(NamedTuple):
     settings: Settings
     store: Store
     instances: dict[str, Instance]
+    retention: Retention | None
+    """None where everything is kept."""
 
     @property
     def reconcilers(self) -> list[tuple[Instance, Reconciler]]:
@@ -93,7 +97,11 @@ async def assembled(settings: Settings) -> AsyncIterator[Plantel]:
             delivery.reconcilers = tuple(reconcilers)
             authenticator = Authenticator(store, one.name, clock, settings.roster.session)
             instances[one.name] = Instance(one.name, service, authenticator, delivery)
-        yield Plantel(settings, store, instances)
+        keep = settings.journal.keep
+        retention = None
+        if keep < LONGEST:
+            retention = Retention(store, clock, timedelta(seconds=keep), ops.known_since)
+        yield Plantel(settings, store, instances, retention)
     finally:
         for switch in switches:
             await switch.close()
