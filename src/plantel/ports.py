@@ -131,7 +131,7 @@ class Transaction(Protocol):
     def prune(self, cutoff: datetime) -> bool:
         """Forget some of the journal's lines and batches that nobody needs who asks about `cutoff` or a later moment.
 
-        A step of some milliseconds; False where there was nothing left to do. What `members_at` tells of these moments
+        A step of some tens of milliseconds; False where there was nothing left to do. What `members_at` tells of these moments
         stays as it is, and so do `reasons`.
         """
         ...

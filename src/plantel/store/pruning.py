@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Delete, Executable, Row, delete, exists, f
 from plantel.store import schema
 
 STEP = 1_000
-"""Lines, or batches, in one step: some milliseconds in which nobody else writes."""
+"""Lines, or batches, in one step: some tens of milliseconds in which nobody else writes."""
 
 _VALUES_MOST = 500
 """Values in one statement."""
