@@ -88,6 +88,9 @@ class Size(int):
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]
 """What an instance or a server is called: it stands in URLs, metrics and names of environment variables."""
 
+ViewName = Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+"""What a view is called: Asterisk writes the name into its statements as it is, without quotes."""
+
 
 class HttpSettings(msgspec.Struct, frozen=True):
     """`[http]`."""
@@ -133,7 +136,8 @@ class AsteriskSettings(msgspec.Struct, frozen=True):
 
     `drift`: what to do about members that somebody changes on the server. `campaigns`: patterns of the campaigns that
     this server has to carry; empty means those whose queues it has. `tls_ca`: a file with the authority that signed the
-    server's certificate, for `tls = true`. `map`, `state`: the tables of `phones.PhoneRules`.
+    server's certificate, for `tls = true`. `map`, `state`: the tables of `phones.PhoneRules`. `view`: with
+    `delivery = "realtime"`, the view of the store's database that this server reads its members from.
     """
 
     name: Name
@@ -144,6 +148,7 @@ class AsteriskSettings(msgspec.Struct, frozen=True):
     secret_env: str = ""
     secret_file: str = ""
     delivery: Literal["dynamic", "realtime"] = "dynamic"
+    view: ViewName = "queue_members"
     drift: Literal["repair", "observe"] = "repair"
     tls: bool = False
     tls_ca: str = ""
@@ -398,6 +403,11 @@ def _unknown(name: str, known: list[str]) -> errors.UnknownSetting:
 def _wanted_within(kind: Any) -> Text:
     if kind is Name:
         return Text("must be 1 to 40 of A-Z a-z 0-9 _ . -", "debe tener de 1 a 40 de A-Z a-z 0-9 _ . -")
+    if kind is ViewName:
+        return Text(
+            "must be a name of a-z 0-9 _, such as queue_members, not beginning with a digit",
+            "debe ser un nombre de a-z 0-9 _, como queue_members, que no empiece por una cifra",
+        )
     base, meta = typing.get_args(kind)
     if base is int:
         return Text(f"must be an integer from {meta.ge} to {meta.le}", f"debe ser un entero de {meta.ge} a {meta.le}")
@@ -429,11 +439,7 @@ def _resolve(settings: Settings, environ: Mapping[str, str], mistakes: list[erro
     for place, server in enumerate(settings.asterisk, 1):
         where = f"asterisk[{place}]"
         if server.delivery == "realtime":
-            wrong(
-                f"{where}.delivery",
-                'this version delivers "dynamic" members only',
-                'esta versión solo entrega miembros "dynamic"',
-            )
+            _check_realtime(settings, server, where, wrong)
         if server.instance not in names:
             wrong(f"{where}.instance", "there is no [[instance]] of this name", "no hay ninguna [[instance]] así")
         _check_authority(server, where, wrong)
@@ -480,6 +486,31 @@ def _check_instances(instances: tuple[InstanceSettings, ...], wrong: Wrong) -> N
         wrong("instance", "two instances have the same host", "dos instancias tienen el mismo host")
     if sum(not one.hosts for one in instances) > 1:
         wrong("instance", "only one instance may be without hosts", "solo una instancia puede estar sin hosts")
+
+
+def _check_realtime(settings: Settings, server: AsteriskSettings, where: str, wrong: Wrong) -> None:
+    if settings.store.url.startswith("sqlite:"):
+        wrong(
+            f"{where}.delivery",
+            '"realtime" needs store.url = "postgresql://..." or "mariadb://...": a file of SQLite is no place where'
+            " Asterisk, on its own or another machine, could read and write beside Plantel",
+            '"realtime" necesita store.url = "postgresql://..." o "mariadb://...": en un archivo de SQLite no'
+            " podría Asterisk, en la misma máquina o en otra, leer y escribir junto a Plantel",
+        )
+    if server.map:
+        wrong(
+            f"{where}.delivery, {where}.map",
+            "do not go together: two phones that map makes one would be two rows of the view. Send the interfaces that"
+            ' this server dials, or use delivery = "dynamic"',
+            "no van juntas: dos teléfonos que map convierte en uno serían dos filas de la vista. Envíe las interfaces"
+            ' que este servidor marca, o use delivery = "dynamic"',
+        )
+    if sum(one.delivery == "realtime" and one.view == server.view for one in settings.asterisk) > 1:
+        wrong(
+            f"{where}.view",
+            "is another server's view too: each needs one of its own",
+            "también es la vista de otro servidor: cada uno necesita la suya",
+        )
 
 
 def _check_authority(server: AsteriskSettings, where: str, wrong: Wrong) -> None:

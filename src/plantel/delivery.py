@@ -1,15 +1,21 @@
 """The servers of one instance together: where its campaigns and members stand."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 
 from plantel import errors
 from plantel.access import Actor
 from plantel.batch import Change
+from plantel.ports import Entry
 from plantel.reconcile import Reconciler
 from plantel.roster import Member, fold
 from plantel.service import Receipt, Service
+
+
+async def _alone() -> None:
+    """There are no other processes."""
 
 
 class Delivery:
@@ -17,11 +23,38 @@ class Delivery:
 
     def __init__(self, reconcilers: Sequence[Reconciler]) -> None:
         self.reconcilers = tuple(reconcilers)
+        self.catch_up: Callable[[], Awaitable[None]] = _alone
+        """Has what other processes have committed by now taken into account here. Raises StoreError."""
+        self._own: deque[range] = deque()
+        """The revisions of journal lines that this process wrote, and may still hear of from the store."""
 
     def wake(self, campaigns: Collection[str] | None, revision: int = 0, changes: Sequence[Change] = ()) -> None:
         """A commit made these changes to these campaigns (folded; None: any)."""
+        if changes:
+            self._own.append(range(revision - len(changes) + 1, revision + 1))
         for reconciler in self.reconcilers:
             reconciler.wake(campaigns, revision, changes)
+
+    @property
+    def newest(self) -> int:
+        """The revision of the newest line that this process wrote, as far as it may still hear of it; 0: none."""
+        return self._own[-1].stop - 1 if self._own else 0
+
+    def wake_elsewhere(self, revision: int, lines: Sequence[Entry] = ()) -> None:
+        """Of all up to `revision` these lines are new in the store: those that another process wrote are news."""
+        own = self._taken(revision)
+        changes = [line.change for line in lines if line.revision not in own]
+        campaigns = {fold(change.member.campaign) for change in changes}
+        if changes:
+            for reconciler in self.reconcilers:
+                reconciler.wake(campaigns, revision, changes, elsewhere=True)
+
+    def _taken(self, revision: int) -> set[int]:
+        """Our own revisions up to that one, which nobody asks for again."""
+        own: set[int] = set()
+        while self._own and self._own[0].start <= revision:
+            own.update(self._own.popleft())
+        return own
 
     async def release(self, actor: Actor, campaign: str, agents: Sequence[str], service: Service) -> Receipt:
         """Take agents out of the roster, and leave them in Asterisk, as nobody's. Raises as `Service.remove` does."""

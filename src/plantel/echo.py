@@ -1,14 +1,21 @@
-"""The events that our own changes bring about: they tell nothing new, and a look at the queue for each costs dearly."""
+"""Events that are expected: a look at the whole queue for each of them would cost dearly.
+
+Those that our own changes bring about tell nothing new (`Echoes`). Those that another process's bring about, whose
+batch we know from the store, tell of one member only (`Expected`).
+"""
 
 import asyncio
 from collections.abc import Iterable
 
 from plantel.doubt import Key, key
 from plantel.plan import Action
-from plantel.roster import fold
+from plantel.roster import Member, fold
 
 ECHO_SECONDS = 1.0
 """How long an event is waited for. One of somebody else's that is taken for ours is no newer than that."""
+
+EXPECTED_MOST = 1000
+"""From so many on, those that are over are forgotten."""
 
 
 class Echoes:
@@ -38,3 +45,23 @@ class Echoes:
         else:
             del self._expected[at]
         return True
+
+
+class Expected:
+    """Members that another process is about to change on one server, by the event loop's clock."""
+
+    def __init__(self) -> None:
+        self._members: dict[Key, tuple[Member, float]] = {}
+        """And until when."""
+
+    def expect(self, member: Member) -> None:
+        """Another process has stored a change of this one, as it was or as it is to be."""
+        now = asyncio.get_running_loop().time()
+        if len(self._members) >= EXPECTED_MOST:
+            self._members = {at: one for at, one in self._members.items() if one[1] > now}
+        self._members[fold(member.campaign), member.phone] = member, now + ECHO_SECONDS
+
+    def heard(self, queue: str, interface: str) -> Member | None:
+        """The member that an event is about, where it is one of those."""
+        member, until = self._members.get((fold(queue), fold(interface)), (None, 0.0))
+        return member if until > asyncio.get_running_loop().time() else None

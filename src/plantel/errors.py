@@ -22,7 +22,8 @@ to it.
     ├── SwitchError             an Asterisk does not do what was asked
     │   ├── SwitchUnreachable, SwitchTimeout, SwitchLoginRefused, SwitchNotReady, SwitchBehind,
     │   │   SwitchTaken, SwitchProtocol, MemberDrifted
-    │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, MemberContested, PhoneShared,
+    │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, MemberUnread, QueueSpelled,
+    │                      RereadRefused, MemberContested, PhoneShared,
     │                      PhoneNotUsable, PrivilegeMissing, ActionRefused
     ├── ConfigError
     │   └── ConfigUnreadable, UnknownSetting, InvalidSetting, Mistakes
@@ -474,6 +475,40 @@ class MemberNotOurs(SwitchRefused):
     text = Text(
         "{server}: {interface} stands in {queue} under another name, and Plantel did not put it there",
         "{server}: {interface} está en {queue} con otro nombre y no fue Plantel quien lo puso",
+    )
+
+
+class MemberUnread(SwitchRefused):
+    """Only with `delivery = "realtime"`."""
+
+    code = "member_unread"
+    text = Text(
+        "{server}: {interface} is in the view for {queue}, and Asterisk does not show it: does queue_members in its"
+        " extconfig.conf lead to the view, and can it read there?",
+        "{server}: {interface} está en la vista para {queue} y Asterisk no lo muestra: ¿lleva queue_members de su"
+        " extconfig.conf a la vista, y puede leer allí?",
+    )
+
+
+class QueueSpelled(SwitchRefused):
+    """Only with `delivery = "realtime"`: databases compare with case."""
+
+    code = "queue_spelled"
+    text = Text(
+        "{server}: Asterisk asks for the members of {queue} under a name in other upper and lower case: give the queue"
+        " and the campaign the same",
+        "{server}: Asterisk pide los miembros de {queue} con otras mayúsculas y minúsculas: dé el mismo nombre a la"
+        " cola y a la campaña",
+    )
+
+
+class RereadRefused(SwitchRefused):
+    """Only with `delivery = "realtime"`: a look has to make Asterisk read its queues anew."""
+
+    code = "reread_refused"
+    text = Text(
+        "{server}: the AMI user {username} may not have queues read anew: realtime needs write = agent,reporting",
+        "{server}: el usuario de AMI {username} no puede hacer releer colas: realtime necesita write = agent,reporting",
     )
 
 

@@ -302,7 +302,7 @@ def foreign(snapshot: Snapshot, claims: Iterable[Claim]) -> list[LiveMember]:
     ]
 
 
-class _Wanted(NamedTuple):
+class Wanted(NamedTuple):
     """A member as this server has to have it."""
 
     member: Member
@@ -320,16 +320,16 @@ class _Share:
     """What one campaign wants of this server: its members by folded interface, and those who cannot have theirs."""
 
     def __init__(self) -> None:
-        self.members: dict[str, _Wanted] = {}
+        self.members: dict[str, Wanted] = {}
         self.blocked: list[Blocked] = []
 
     def put(self, member: Member, phones: PhoneRules, reason: str) -> None:
         if phones is AS_SENT:
-            self.members[member.phone] = _Wanted(member, member.interface, "", reason)
+            self.members[member.phone] = Wanted(member, member.interface, "", reason)
             return
         try:
             interface = phones.interface(member.interface)
-            one = _Wanted(member, interface, phones.state(interface), reason)
+            one = Wanted(member, interface, phones.state(interface), reason)
         except InvalidItem:
             self.blocked.append(Blocked(member, PhoneNotUsable, member.interface))
             return
@@ -383,7 +383,7 @@ class _Draft:
         )
 
     def queue(
-        self, queue: str, members: dict[str, _Wanted], found: Sequence[LiveMember], lines: dict[str, Claim]
+        self, queue: str, members: dict[str, Wanted], found: Sequence[LiveMember], lines: dict[str, Claim]
     ) -> None:
         """Compare one queue that the server has."""
         live = self._live(members, found)
@@ -417,7 +417,7 @@ class _Draft:
             else:
                 self.released.append(line)
 
-    def _live(self, members: Mapping[str, _Wanted], found: Sequence[LiveMember]) -> dict[str, LiveMember]:
+    def _live(self, members: Mapping[str, Wanted], found: Sequence[LiveMember]) -> dict[str, LiveMember]:
         """By folded interface; of a phone that is there twice, the first."""
         live = {_phone(one.interface): one for one in reversed(found)}
         if len(live) < len(found):
@@ -427,12 +427,12 @@ class _Draft:
                     self.drifts.append(Drift(DriftKind.DUPLICATED, members[phone].member, one.interface, one))
         return live
 
-    def _drifted(self, kind: DriftKind, wanted: _Wanted, found: LiveMember | None) -> bool:
+    def _drifted(self, kind: DriftKind, wanted: Wanted, found: LiveMember | None) -> bool:
         """Note it; whether it is to be repaired."""
         self.drifts.append(Drift(kind, wanted.member, wanted.interface, found))
         return self._repair
 
-    def _add(self, to: list[Action], queue: str, wanted: _Wanted, line: Claim | None) -> None:
+    def _add(self, to: list[Action], queue: str, wanted: Wanted, line: Claim | None) -> None:
         member, interface, state, reason = wanted
         to.append(Add(queue, interface, member.membername, member.penalty, member.paused, state, wanted.sent))
         if reason:
@@ -441,7 +441,7 @@ class _Draft:
         if line is not None and line.added:
             self.ours.add(line.key)
 
-    def _adjust(self, queue: str, wanted: _Wanted, there: LiveMember, line: Claim | None) -> None:
+    def _adjust(self, queue: str, wanted: Wanted, there: LiveMember, line: Claim | None) -> None:
         member, interface, state, reason = wanted
         ours = line is not None and line.added
         renamed = there.membername != member.membername
@@ -482,7 +482,7 @@ class _Draft:
             (self.settled if agrees else self.claims).append(claim)
 
 
-def _changed_there(wanted: _Wanted, there: LiveMember, line: Claim | None, told: str) -> bool | None:
+def _changed_there(wanted: Wanted, there: LiveMember, line: Claim | None, told: str) -> bool | None:
     """Whether somebody has changed the pause, or its reason, on the server; None where it is as the roster has it.
 
     `told`: the reason given there.

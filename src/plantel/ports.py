@@ -106,9 +106,10 @@ class Transaction(Protocol):
         batch: str | None = None,
         campaign: str | None = None,
         membername: str | None = None,
+        after: int = 0,
         limit: int = 1000,
     ) -> list[Entry]:
-        """The newest `limit` lines that match every given filter, oldest first.
+        """The newest `limit` lines that match every given filter, oldest first. `after`: of higher revisions.
 
         Raises HistoryForgotten for a batch of which lines may be missing (`prune`).
         """
@@ -131,8 +132,8 @@ class Transaction(Protocol):
     def prune(self, cutoff: datetime) -> bool:
         """Forget some of the journal's lines and batches that nobody needs who asks about `cutoff` or a later moment.
 
-        A step of some tens of milliseconds; False where there was nothing left to do. What `members_at` tells of these moments
-        stays as it is, and so do `reasons`.
+        A step of some tens of milliseconds; False where there was nothing left to do. What `members_at` tells of these
+        moments stays as it is, and so do `reasons`.
         """
         ...
 
@@ -219,7 +220,8 @@ class Lease(Protocol):
 class Store(Protocol):
     """The durable roster. Safe to use from several tasks; `write` units run one after another, in the order submitted.
 
-    Units are plain functions, run off the event loop; they must not block on anything else.
+    Units are plain functions, run off the event loop; they must not block on anything else. One may be run again, from
+    the beginning, where the database gave up its transaction for another's sake.
     """
 
     async def write(self, work: Callable[[Transaction], T], *, like: Like | None = None) -> T:
@@ -248,6 +250,13 @@ class Store(Protocol):
 
     async def changed_elsewhere(self) -> bool:
         """Whether another process has committed to this store since the last call (the first call: False)."""
+        ...
+
+    async def wait_elsewhere(self, seconds: float) -> None:
+        """Return after `seconds`, or as soon as another process may have changed the roster, where the database tells.
+
+        Raises nothing: a database that is away tells nothing.
+        """
         ...
 
     async def close(self) -> None:

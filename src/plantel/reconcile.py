@@ -16,14 +16,14 @@ from functools import partial
 import msgspec
 import structlog
 
-from plantel import errors
+from plantel import errors, realtime
 from plantel.access import Actor, covers
 from plantel.application import Application
 from plantel.batch import Change
 from plantel.contest import Contests
 from plantel.doubt import Doubt, Key, key
 from plantel.drift import DriftRecord, DriftWatch
-from plantel.echo import Echoes
+from plantel.echo import Echoes, Expected
 from plantel.phones import AS_SENT, PhoneRules, shown
 from plantel.plan import (
     Action,
@@ -100,7 +100,7 @@ class Reconciler:
     `campaigns`: patterns of those that it has to carry; without any, it carries those whose queues it has, and `sole`
     says that no other server could carry the rest, so that a missing queue is a fault here. Without `repair`, what
     somebody changes on the server is reported and left; only a restart is made good. `phones`: what it calls the phones
-    of the roster.
+    of the roster. `realtime`: it reads the roster itself, and is only watched.
     """
 
     def __init__(
@@ -114,6 +114,7 @@ class Reconciler:
         sole: bool = True,
         repair: bool = True,
         phones: PhoneRules = AS_SENT,
+        realtime: bool = False,
         interval: float = 30.0,
     ) -> None:
         self._store = store
@@ -124,12 +125,16 @@ class Reconciler:
         self._sole = sole
         self._repair = repair
         self.phones = phones
+        self._realtime = realtime
         self._interval = interval
         self._woken = asyncio.Event()
         self._dirty: set[str] | None = None
         self._glances: dict[str, list[Member]] = {}
         """Members to look at, by folded campaign."""
+        self._own: set[str] = set()
+        """The campaigns of which it is this process that changed such members, so that there is something to do."""
         self._echoes = Echoes()
+        self._neighbours = Expected()
         self._doubt = Doubt()
         self._contests = Contests()
         self._awaited: dict[str, int] = {}
@@ -157,23 +162,38 @@ class Reconciler:
 
     # --- what others ask ---------------------------------------------------------------------------------------------
 
-    def wake(self, campaigns: Collection[str] | None, revision: int = 0, changes: Sequence[Change] = ()) -> None:
+    def wake(
+        self,
+        campaigns: Collection[str] | None,
+        revision: int = 0,
+        changes: Sequence[Change] = (),
+        *,
+        elsewhere: bool = False,
+    ) -> None:
         """Look again at these campaigns (folded; None: at everything), whose newest change is `revision`.
 
         A few `changes`, which have to be all there are, can be brought about without a look at whole campaigns.
+        `elsewhere`: another process made them, and may be about to do the same.
         """
         for campaign in campaigns or ():
             if self.carries(campaign):
                 self._awaited[campaign] = max(revision, self._awaited.get(campaign, 0))
         watched = self.status.state in (State.AGREED, State.LAGGING)
-        if 0 < len(changes) <= GLANCE_MOST and watched and self.phones is AS_SENT:
+        if 0 < len(changes) <= GLANCE_MOST and watched and self.phones is AS_SENT and not self._realtime:
             for change in changes:
                 for side in (change.before, change.after):
                     if side is not None and self._shares(side.campaign):
-                        self._glances.setdefault(fold(side.campaign), []).append(side)
-            self._woken.set()
+                        self._glance_at(side)
+                        if elsewhere:
+                            self._neighbours.expect(side)
+                        else:
+                            self._own.add(fold(side.campaign))
         else:
             self._mark(campaigns)
+
+    def _glance_at(self, member: Member) -> None:
+        self._glances.setdefault(fold(member.campaign), []).append(member)
+        self._woken.set()
 
     def carries(self, campaign: str) -> bool:
         """Whether this server has to show the members of `campaign`, as far as is known."""
@@ -229,7 +249,16 @@ class Reconciler:
         Raises SwitchError where the server fails, StoreError where the store does. Either way nothing is lost: the next
         round starts from a fresh look. Of all processes on this store one at a time does this for one server: two could
         take each other's additions for somebody else's. Raises SwitchTaken where another does not come to an end.
+
+        To see that there is nothing to do takes no lease: so that whoever cannot reach the server keeps nobody waiting.
         """
+        if not self._awaited or self.status.state is State.AWAY:
+            revision, found = await self.look(queues)
+            if _at_rest(found):
+                await self._discover()
+                await self._keep(self._watch.concluded(self._clock.now(), queues, (), repaired=self._repair))
+                self._conclude(queues, revision, found, {})
+                return found
         async with self.alone() as lease:
             refusals: dict[Key, errors.PlantelError] = {}
             tried: tuple[Action, ...] = ()
@@ -241,7 +270,8 @@ class Reconciler:
                 await self._write_ledger(lease, settled, released)
                 if found.observed:
                     lease.check()  # another may have seen newer
-                    await self._service.observe(self.name, found.observed)
+                    take_over = self._service.explain if self._realtime else self._service.observe
+                    await take_over(self.name, found.observed)
                 elif not found.actions:
                     refusals = {}
                     break
@@ -250,9 +280,10 @@ class Reconciler:
                 due, contested = self._due(found.actions)
                 refusals = contested | await self._apply(lease, msgspec.structs.replace(found, actions=due))
                 tried = found.actions
+            repaired = self._repair and not self._realtime
             refused = {at for at, why in refusals.items() if not isinstance(why, errors.MemberContested)}
             await self._keep(
-                self._watch.concluded(self._clock.now(), queues, found.drifts, repaired=self._repair, refused=refused)
+                self._watch.concluded(self._clock.now(), queues, found.drifts, repaired=repaired, refused=refused)
             )
             self._conclude(queues, revision, found, refusals)
             return found
@@ -262,6 +293,12 @@ class Reconciler:
 
         Returns the campaigns for which that was not enough: something unusual is seen, or was refused.
         """
+        if not self._own.intersection(glances):
+            # another node is about to do it, or has done it
+            revision, found = await self._look_at(glances)
+            if _at_rest(found) and not found.blocked and self._switch.restarts == self._watch.restarts:
+                return self._conclude_glance(glances, revision)
+        self._own.difference_update(glances)
         async with self.alone() as lease:
             for _ in range(GLANCES):
                 revision, found = await self._look_at(glances)
@@ -339,8 +376,14 @@ class Reconciler:
     async def foreign(self, campaign: str) -> list[LiveMember]:
         """The members of `campaign` on the server that somebody else added. Raises SwitchError."""
         snapshot = await self._switch.snapshot([campaign])
-        claims = await self._store.read(lambda tx: tx.claims(self._service.instance, self.name, [campaign]))
-        return foreign(snapshot, claims)
+        instance = self._service.instance
+        claims = await self._store.read(lambda tx: tx.claims(instance, self.name, [campaign]))
+        found = foreign(snapshot, claims)
+        if self._realtime:
+            members = await self._store.read(lambda tx: tx.members(instance, [campaign]))
+            ours = {member.phone for member in members}
+            found = [one for one in found if one.membership is Membership.DYNAMIC or fold(one.interface) not in ours]
+        return found
 
     async def adopt(self, actor: Actor, campaign: str, agents: Collection[str]) -> Receipt:
         """Make foreign dynamic members, named by membername or interface, the roster's and Plantel's own.
@@ -367,6 +410,19 @@ class Reconciler:
 
     async def look(self, queues: Collection[str] | None = None) -> tuple[int, Plan]:
         """The roster's revision and the plan that a look at the server gives now; changes nothing."""
+        if not self._realtime:
+            return await self._look(queues)
+        # the roster is seen after what Asterisk has read of it: what is older than both is compared
+        before = await self._store.read(lambda transaction: transaction.revision())
+        _, found = await self._look(queues)
+        if found.drifts or found.blocked:
+            _, again = await self._look(queues)
+            found = realtime.standing(found, again)
+        if found.observed:
+            found = msgspec.structs.replace(found, observed=await self._service.unexplained(found.observed))
+        return before, found
+
+    async def _look(self, queues: Collection[str] | None) -> tuple[int, Plan]:
         snapshot = await self._switch.snapshot(queues)
         self._watch.restarts = self._switch.restarts
         seen = frozenset(fold(queue) for queue in snapshot.queues)
@@ -415,6 +471,8 @@ class Reconciler:
         else:
             members, reasons = roster
             demand = Demand((one for one in members if self._shares(one.campaign)), self.phones, reasons)
+        if self._realtime:
+            return demand, realtime.compare(demand, snapshot, claims, obliged=self.carries)
         repair = self._repair or self._watch.restarted
         found = compare(demand, snapshot, claims, obliged=self.carries, repair=repair)
         if not repair and self._watch.presume_restart(claims, found.drifts):
@@ -552,6 +610,9 @@ class Reconciler:
         if queue is not None:
             if self._echoes.heard(queue, interface):
                 return
+            if (member := self._neighbours.heard(queue, interface)) is not None:
+                self._glance_at(member)
+                return
             self._watch.announced(queue)
         self._mark(None if queue is None else {fold(queue)})
 
@@ -566,6 +627,11 @@ class Reconciler:
         for future in self._settled:
             if not future.done():
                 future.set_result(None)
+
+
+def _at_rest(found: Plan) -> bool:
+    """Whether there is nothing to do, and nothing to write down."""
+    return not (found.actions or found.observed or found.drifts or found.settled or found.released)
 
 
 def _record_drifts(instance: str, records: Sequence[DriftRecord], transaction: Transaction) -> None:

@@ -27,6 +27,10 @@ _process = f"{os.getpid() & 0xFFFF:04x}{os.urandom(4).hex()}"
 _numbers = itertools.count()
 
 
+_LINES = 20
+"""Of an agent's history, to find the beginning of a pause that is minutes old."""
+
+
 def _new_id(now: datetime) -> str:
     """A batch's id: 48 bits of milliseconds, 48 that are this process's own, 16 that count. Unique, sorted by time.
 
@@ -331,6 +335,27 @@ class Service:
 
         self._tell(await self._store.write(work))
 
+    async def unexplained(self, seen: Sequence[Observed]) -> tuple[Observed, ...]:
+        """Those of `seen` whose pause was begun by a server that wrote it into the store itself, without a reason."""
+        return await self._store.read(lambda tx: tuple(one for one in seen if _unexplained(tx, self.instance, one)))
+
+    async def explain(self, server: str, seen: Sequence[Observed]) -> None:
+        """Give the pauses that `unexplained` gives the reasons that `server` tells, journalled under its name."""
+
+        def work(transaction: Transaction) -> Receipt:
+            batch = self._batch(Actor(f"server:{server}", Role.INTEGRATOR), Source.SERVER, len(seen))
+            changes = [
+                Change(Kind.UPDATED, one.member, one.member, one.reason)
+                for one in seen
+                if _unexplained(transaction, self.instance, one)
+                and one.member in transaction.members_like(self.instance, [one.member])
+            ]
+            revision = transaction.record(batch, changes) if changes else transaction.revision()
+            campaigns = frozenset(fold(change.member.campaign) for change in changes)
+            return Receipt(batch.id, revision, changes, campaigns)
+
+        self._tell(await self._store.write(work))
+
     async def members(self, actor: Actor, campaign: str) -> list[Member]:
         """The members of one campaign, by membername. Raises UnknownCampaign, CampaignForbidden."""
         if not actor.reaches(campaign):
@@ -458,6 +483,17 @@ def _commit(transaction: Transaction, batch: Batch, members: Sequence[Member]) -
     changes = decide_add(*transaction.unlike(batch.instance, members))
     campaigns = frozenset([fold(name) for name in {member.campaign for member in members}])
     return Receipt(batch.id, transaction.record(batch, changes), changes, campaigns, members)
+
+
+def _unexplained(transaction: Transaction, instance: str, one: Observed) -> bool:
+    """Whether the pause in which this member is was begun by a server, and nothing was given for it yet."""
+    campaign, membername = one.member.campaign, one.member.membername
+    for entry in reversed(transaction.journal(instance, campaign=campaign, membername=membername, limit=_LINES)):
+        if entry.change.reason:
+            return False
+        if entry.change.before is None or not entry.change.before.paused:
+            return entry.actor.startswith("server:")
+    return False
 
 
 def _claim(instance: str, server: str, claims: Sequence[Claim], _receipt: Receipt, transaction: Transaction) -> None:

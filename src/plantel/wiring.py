@@ -7,6 +7,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 from plantel.access import Actor, Role
@@ -16,12 +17,14 @@ from plantel.delivery import Delivery
 from plantel.http import ops
 from plantel.http.auth import Authenticator
 from plantel.http.instance import Instance
+from plantel.neighbours import Neighbours
 from plantel.ports import Store
 from plantel.reconcile import Reconciler
 from plantel.retention import Retention
 from plantel.roster import Interfaces
 from plantel.service import Service
 from plantel.store import open_store
+from plantel.store.realtime import RealtimeView
 from plantel.verification import Phones
 
 
@@ -38,6 +41,7 @@ class Plantel(NamedTuple):
     settings: Settings
     store: Store
     instances: dict[str, Instance]
+    neighbours: Neighbours
     retention: Retention | None
     """None where everything is kept."""
 
@@ -51,13 +55,34 @@ def make_switch(settings: AsteriskSettings) -> AmiSwitch:
     tls = None
     if settings.tls:
         tls = ssl.create_default_context(cafile=settings.tls_ca or None)
-    return AmiSwitch(settings.name, settings.host, settings.port, settings.username, settings.secret, tls=tls)
+    return AmiSwitch(
+        settings.name,
+        settings.host,
+        settings.port,
+        settings.username,
+        settings.secret,
+        tls=tls,
+        rereads=settings.delivery == "realtime",
+    )
+
+
+def realtime_views(settings: Settings) -> tuple[RealtimeView, ...]:
+    """What the servers that read the roster themselves read."""
+    return tuple(
+        RealtimeView(one.view, one.instance, one.name, one.campaigns, one.state)
+        for one in settings.asterisk
+        if one.delivery == "realtime"
+    )
 
 
 @contextlib.asynccontextmanager
-async def assembled(settings: Settings) -> AsyncIterator[Plantel]:
-    """Everything made and open, nothing running yet; closed on the way out. Raises StoreError."""
-    store = await asyncio.to_thread(open_store, settings.store.url)
+async def assembled(settings: Settings, *, serving: bool = False) -> AsyncIterator[Plantel]:
+    """Everything made and open, nothing running yet; closed on the way out. Raises StoreError.
+
+    `serving`: with the realtime views, which who only asks leaves as they are.
+    """
+    views = realtime_views(settings) if serving else ()
+    store = await asyncio.to_thread(partial(open_store, settings.store.url, views=views))
     clock = SystemClock()
     interfaces = Interfaces((*Interfaces.DEFAULT, *settings.roster.interfaces))
     switches: list[AmiSwitch] = []
@@ -91,17 +116,25 @@ async def assembled(settings: Settings) -> AsyncIterator[Plantel]:
                         repair=server.drift == "repair",
                         sole=len(servers) == 1,
                         phones=server.phones,
+                        realtime=server.delivery == "realtime",
                         interval=settings.delivery.interval,
                     )
                 )
             delivery.reconcilers = tuple(reconcilers)
             authenticator = Authenticator(store, one.name, clock, settings.roster.session)
             instances[one.name] = Instance(one.name, service, authenticator, delivery)
+        neighbours = Neighbours(
+            store,
+            {name: one.delivery for name, one in instances.items()},
+            [one.authenticator.forget for one in instances.values()],
+        )
+        for served in instances.values():
+            served.delivery.catch_up = neighbours.catch_up
         keep = settings.journal.keep
         retention = None
         if keep < LONGEST:
             retention = Retention(store, clock, timedelta(seconds=keep), ops.known_since)
-        yield Plantel(settings, store, instances, retention)
+        yield Plantel(settings, store, instances, neighbours, retention)
     finally:
         for switch in switches:
             await switch.close()

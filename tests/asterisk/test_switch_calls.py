@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from plantel import errors
 from plantel.ami import AmiSwitch
 from plantel.plan import Add, Pause, Penalise, Remove
 from plantel.testing.asterisk import PrivateAsterisk
@@ -90,3 +91,18 @@ async def test_a_local_channel_rings_when_its_state_interface_is_free_and_withou
         assert await switch.apply([Remove("A+B", interface), without]) == [None, None]
         assert (await call(asterisk, "A+B")).answered
         await phone.answered(2)
+
+
+async def test_a_user_who_may_not_have_queues_read_anew_is_told_so(asterisk: PrivateAsterisk) -> None:
+    user = asterisk.user
+    switch = AmiSwitch("pbx1", asterisk.host, asterisk.ami_port, user.name, user.secret, rereads=True)
+    with pytest.raises(errors.RereadRefused):
+        await switch.snapshot(["Ventas->"])
+    await switch.close()
+
+
+async def test_queues_without_realtime_members_are_read_anew_as_well(asterisk: PrivateAsterisk) -> None:
+    switch = AmiSwitch("pbx1", asterisk.host, asterisk.ami_port, "boss", "dos", rereads=True)
+    assert (await switch.snapshot()).queues["Ventas->"] == ()
+    assert (await switch.snapshot(["Línea 100%", "nowhere"])).queues == {"Línea 100%": ()}
+    await switch.close()

@@ -349,6 +349,8 @@ async def test_the_journal_by_batch_campaign_and_agent(store: Store) -> None:
         assert {entry.actor for entry in found} <= {"robot"}
         return [(entry.batch, entry.change) for entry in found]
 
+    late = await store.read(lambda transaction: transaction.journal("acme", after=2))
+    assert [(entry.revision, entry.batch) for entry in late] == [(3, two.id), (4, three.id)]
     lines_of_ana = [(one.id, Change(Kind.ADDED, None, ANA)), (three.id, Change(Kind.REMOVED, ANA, None))]
     line_elsewhere = (one.id, Change(Kind.ADDED, None, elsewhere))
     line_of_bea = (two.id, Change(Kind.ADDED, None, BEA))

@@ -25,6 +25,7 @@ PAIRS = [
     ("docs/errors.md", "docs/errores.md"),
     ("docs/why.md", "docs/porque.md"),
     ("docs/faults.md", "docs/fallos.md"),
+    ("docs/nodes.md", "docs/nodos.md"),
     ("docs/wire-call.md", "docs/llamada.md"),
 ]
 READMES = ["README.md", "README.es.md"]

@@ -49,6 +49,7 @@ class AmiProxy:
     `cut_after`  (bytes, from Asterisk or not): after so many more bytes that way the connection is cut, in the middle
                  of whatever it is; once
     `watch`      called with the number of changes that have reached Asterisk in all, after each
+    `heard`      called with every action that has reached Asterisk
     """
 
     def __init__(self, port: int) -> None:
@@ -56,6 +57,7 @@ class AmiProxy:
         self.lines: list[Line] = []
         self.cut_after: tuple[int, bool] | None = None
         self.watch: Callable[[int], None] = lambda _count: None
+        self.heard: Callable[[Headers], None] = lambda _action: None
         self._upstream = port
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -203,6 +205,7 @@ class AmiProxy:
         line.asterisk.write(block)
         if block.endswith(_END):
             line.actions.append(read_action(block))
+            self.heard(line.actions[-1])
             if line.actions[-1].get("Action") in CHANGES:
                 self._changes += 1
                 self.watch(self._changes)

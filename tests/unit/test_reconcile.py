@@ -9,6 +9,7 @@ import pytest
 from plantel import doubt, errors, reconcile
 from plantel.batch import Source
 from plantel.delivery import Delivery
+from plantel.neighbours import Neighbours
 from plantel.phones import AS_SENT, PhoneRules
 from plantel.plan import Action, LiveMember, Membership, Penalise, Snapshot
 from plantel.ports import Lease, Outcome
@@ -752,10 +753,42 @@ async def test_two_processes_on_one_server_do_not_take_each_others_additions_for
 async def test_a_process_that_hangs_on_a_server_is_named_as_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconcile, "TAKEN_SECONDS", 0.01)
     site = Site(FakeSwitch(queues=[VENTAS]))
+    await site.only.run_once()
+    await site.add(member())
     async with site.store.lease("reconcile default/pbx1", 1):
         with pytest.raises(errors.SwitchTaken):
             await site.only.run_once()
     assert (await site.only.run_once()).agreed
+
+
+async def test_to_see_that_all_agrees_takes_no_lease() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    one = Site(switch)
+    await one.only.run_once()
+    await one.add(member())
+    await one.only.run_once()
+    other = Site(FakeSwitch(pbx=switch.pbx), data=one.data)
+    async with one.store.lease("reconcile default/pbx1", 1):
+        assert (await other.only.run_once()).agreed
+        assert other.only.status.state is State.AGREED
+
+
+@pytest.mark.parametrize("phones", [1, 10])
+async def test_what_another_process_stores_is_delivered_here_too(phones: int) -> None:
+    """The other one cannot: it has no reconciler that runs."""
+    switch = FakeSwitch(queues=[VENTAS])
+    other, here = (Site(one, data=data) for data in [MemoryData()] for one in (FakeSwitch(pbx=switch.pbx), switch))
+    neighbours = Neighbours(here.store, {"default": here.delivery}, [])
+    async with here.running():
+        await here.until(lambda: here.only.status.state is State.AGREED)
+        await neighbours.catch_up()
+        await here.add(member("eva", "SIP/2000"))
+        await other.add(*(member(f"agent {number}", f"SIP/{number}") for number in range(phones)))
+        await neighbours.catch_up()
+        receipt = other.whole(VENTAS)
+        assert here.delivery.behind(receipt) is not None
+        await here.until(lambda: here.delivery.behind(receipt) is None)
+    assert len(shown(switch)) == phones + 1
 
 
 class Fading(Lease):

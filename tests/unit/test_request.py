@@ -21,7 +21,7 @@ def request(*pieces: bytes | Cut, http: str = "1.1", announced: int | None = Non
 
 
 async def body(asked: Request) -> bytes:
-    return await asked.body(LIMIT, 5)
+    return bytes(await asked.body(LIMIT, 5))
 
 
 @pytest.mark.parametrize("http", ["1", "1.1", "2"])

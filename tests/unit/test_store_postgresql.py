@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from plantel import errors
@@ -237,6 +238,29 @@ async def test_a_node_that_stops_within_a_transaction_keeps_the_others_out_for_a
     await other.close()
 
 
+async def test_a_node_that_falls_silent_within_a_pipeline_is_ended_by_whoever_waits(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For such a session the server has no deadline: it waits for the rest, with the lock."""
+    monkeypatch.setitem(postgresql._WRITER, "lock_timeout", "300ms")
+    monkeypatch.setattr(postgresql, "_END_SILENT", postgresql._END_SILENT.replace("'5 s'", "'0.1 s'"))
+    store = open_store(postgresql_url)
+    await store.write(declared("Ventas->"))
+    silent = psycopg.connect(postgresql_url, autocommit=True)
+    with suppress(psycopg.OperationalError), silent.pipeline():  # when it goes on it finds that it was ended
+        silent.execute("BEGIN")
+        silent.execute(f"SELECT pg_advisory_xact_lock({postgresql.WRITE_LOCK})")
+        await _until(lambda: store.read(_lock_is_held))
+        assert await store.write(added(ANA)) == 1
+    silent.close()
+    await store.close()
+
+
+def _lock_is_held(transaction: Transaction) -> bool:
+    asked = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid::bigint = %s AND granted"
+    return bool(transaction._connection._rows(asked, (postgresql.WRITE_LOCK & 0xFFFFFFFF,)))  # type: ignore[attr-defined]
+
+
 async def _load(store: SqlStore, stop: asyncio.Event) -> set[Member]:
     """Add from many tasks, also while the server is away; what was answered."""
     answered: set[Member] = set()
@@ -314,6 +338,22 @@ async def test_a_commit_whose_wait_for_standbys_is_cut_short_is_no_answer(server
     server.execute("ALTER SYSTEM RESET synchronous_standby_names")
     await asyncio.to_thread(server.restart)
     await store.close()
+
+
+async def test_other_nodes_are_told_of_a_commit_at_once_and_nobody_of_his_own(postgresql_url: str) -> None:
+    one, other = open_store(postgresql_url), open_store(postgresql_url)
+    await one.write(declared("Ventas->"))
+    for store in (one, other):
+        await store.wait_elsewhere(0.01)  # from now on it listens
+    waiting = [asyncio.ensure_future(store.wait_elsewhere(60)) for store in (one, other)]
+    await one.write(added(ANA))
+    async with asyncio.timeout(10):
+        await waiting[1]
+        assert not waiting[0].done()
+        await other.write(added(BEA))
+        await waiting[0]
+    await one.close()
+    await other.close()
 
 
 # --- leases ----------------------------------------------------------------------------------------------------------

@@ -203,6 +203,13 @@ def test_a_pause_of_the_roster_names_who_began_it() -> None:
     assert (params["by"], params["at"], params["reason"]) == ("jefa", NOW + timedelta(minutes=2), "Almuerzo")
 
 
+def test_a_pause_is_told_where_no_server_shows_the_phone() -> None:
+    found = report(trace=paused_trace())
+    assert found.verdict is Verdict.NO
+    assert "paused_in_roster" in codes(found)
+    assert "paused_in_roster" not in codes(report(sight(seat(paused=True)), trace=paused_trace()))
+
+
 def test_a_pause_of_one_side_only() -> None:
     there = report(sight(seat(paused=True)))
     assert (there.verdict, codes(there)[0]) == (Verdict.NO, "paused_at_server")

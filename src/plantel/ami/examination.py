@@ -26,6 +26,14 @@ def device_state(answer: wire.Message) -> DeviceState | None:
     return DeviceState.__members__.get(answer.headers.get("Value", ""))
 
 
+def reread(queue: str) -> bytes:
+    """The action that has Asterisk read the realtime members of a queue anew, and counts them. Raises wire.Unsendable.
+
+    So do QueueAdd, QueuePenalty and `queue show`; QueueStatus does not (seen on 16.28 and 22.10).
+    """
+    return _getvar(f"QUEUE_MEMBER({queue},count)")
+
+
 class Examination:
     """One close look: `look` is sent, its answers go to `item` and `looked`; then `ask`, its answers to `told`."""
 

@@ -2,16 +2,16 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from plantel.ami import wire
 from plantel.ami.client import Connection, Deadlines, Endpoint, connect
 from plantel.ami.delivery import Delivery
 from plantel.ami.diagnosis import Diagnosis
-from plantel.ami.examination import Examination, device_query, device_state
+from plantel.ami.examination import Examination, device_query, device_state, reread
 from plantel.ami.members import live_member, usual_member
 from plantel.device import DeviceState
-from plantel.errors import ActionRefused, SwitchRefused
+from plantel.errors import ActionRefused, RereadRefused, SwitchRefused
 from plantel.plan import Action, LiveMember, Snapshot
 from plantel.ports import Outcome
 from plantel.roster import fold
@@ -61,9 +61,14 @@ class AmiSwitch:
         *,
         tls: ssl.SSLContext | None = None,
         deadlines: Deadlines | None = None,
+        rereads: bool = False,
     ) -> None:
+        """`rereads`: before each look have Asterisk read the members of its queues anew, where they come from a
+        database. QueueStatus alone shows what was read when somebody last called; `write = reporting` is then needed.
+        """
         self._endpoint = Endpoint(name, host, port, username, secret, tls)
         self._deadlines = deadlines or Deadlines()
+        self._rereads = rereads
         self._connection: Connection | None = None
         self._looked: Connection | None = None
         """The connection of the last snapshot: changes leave over this one only."""
@@ -86,10 +91,16 @@ class AmiSwitch:
         looks through all its queues for each.
         """
         if queues is None:
-            return Snapshot(await self._everything())
+            found = await self._everything()
+            if self._rereads:
+                await self._reread(found)
+                found = await self._everything()
+            return Snapshot(found)
         asked = {fold(queue): queue for queue in queues}
         if not asked:
             return Snapshot({}, frozenset())
+        if self._rereads:
+            await self._reread(asked.values())
         if interfaces is not None:
             return await self._members(asked, frozenset(interfaces))
         if len(asked) > self._filtered_most:
@@ -133,6 +144,8 @@ class AmiSwitch:
 
     async def examine(self, queue: str, interface: str) -> Closeup | None:
         """See `ports.Switch`. Two round trips: names have to be in the server's spelling for some of it."""
+        if self._rereads:
+            await self._reread([queue])
         connection = await self._connected()
         examination = Examination(queue, interface)
         await connection.pipeline(examination.look(), examination.looked, examination.item)
@@ -175,6 +188,19 @@ class AmiSwitch:
             chan_pjsip=await self._runs(connection, "chan_pjsip"),
             queues={queue: len(members) for queue, members in queues.items()},
         )
+
+    async def _reread(self, queues: Iterable[str]) -> None:
+        """Raises RereadRefused."""
+        denied = False
+
+        def answered(_number: int, answer: wire.Message) -> None:
+            nonlocal denied
+            denied = denied or answer.text == "Permission denied"
+
+        connection = await self._connected()
+        await connection.pipeline([reread(queue) for queue in queues], answered)
+        if denied:
+            raise RereadRefused(server=self.name, username=self._endpoint.username)
 
     async def _runs(self, connection: Connection, module: str) -> bool | None:
         answer = await connection.request(wire.encode([("Action", "ModuleCheck"), ("Module", module)]))

@@ -1,5 +1,6 @@
 """`plantel check`: what works, what does not, and what to do about it."""
 
+import asyncio
 import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -14,8 +15,8 @@ from plantel.http.instance import Instance
 from plantel.language import Text, current
 from plantel.phones import PhoneRules
 from plantel.roster import Campaign, Member, fold
-from plantel.store import shown
-from plantel.wiring import Plantel, assembled, make_switch, operator
+from plantel.store import missing_views, shown
+from plantel.wiring import Plantel, assembled, make_switch, operator, realtime_views
 
 
 class Finding(NamedTuple):
@@ -49,6 +50,15 @@ _REMEDIES: dict[type[errors.PlantelError], Text] = {
     errors.SwitchProtocol: Text(
         "is this the AMI port (5038), and does tls match manager.conf's tlsenable?",
         "¿es este el puerto de AMI (5038), y tls coincide con tlsenable de manager.conf?",
+    ),
+    errors.RereadRefused: Text(
+        "in manager.conf, section [{username}]: write = agent,reporting; then run: asterisk -rx 'manager reload'",
+        "en manager.conf, sección [{username}]: write = agent,reporting; después ejecute: asterisk -rx"
+        " 'manager reload'",
+    ),
+    errors.MemberUnread: Text(
+        "compare extconfig.conf and the settings of its driver with docs/realtime.md, and look at Asterisk's own log",
+        "compare extconfig.conf y los ajustes de su controlador con docs/realtime.es.md; mire el registro de Asterisk",
     ),
     errors.StoreUnavailable: Text(
         "check that the folder exists and that this user may write there; of a database server, that it runs, and that"
@@ -127,6 +137,8 @@ async def _check_instance(loaded: Settings, instance: Instance) -> list[Finding]
         else:
             findings += _judge(server, diagnosis, members)
             findings += _judge_verification(loaded, server, diagnosis)
+            if server.delivery == "realtime":
+                findings += await _judge_realtime(loaded, server, diagnosis, instance)
             queues |= {fold(queue) for queue in diagnosis.queues}
         finally:
             await switch.close()
@@ -257,6 +269,55 @@ def _judge_verification(loaded: Settings, server: AsteriskSettings, diagnosis: D
             user=server.username,
         ),
     )
+
+
+async def _judge_realtime(
+    loaded: Settings, server: AsteriskSettings, diagnosis: Diagnosis, instance: Instance
+) -> list[Finding]:
+    """Whether the view is there, and whether Asterisk reads it."""
+    subject = f"asterisk {server.name}"
+    views = [view for view in realtime_views(loaded) if view.name == server.view]
+    if await asyncio.to_thread(missing_views, loaded.store.url, views):
+        return [
+            Finding(
+                subject,
+                good=False,
+                what=tell(
+                    "the view {view} is not there as this configuration has it",
+                    "la vista {view} no está como dice esta configuración",
+                    view=server.view,
+                ),
+                remedy=tell(
+                    "start plantel serve, which makes it; then let Asterisk's user of the database read and update it:"
+                    " docs/realtime.md",
+                    "inicie plantel serve, que la crea; después permita leerla y actualizarla al usuario de Asterisk en"
+                    " la base de datos: docs/realtime.es.md",
+                ),
+            )
+        ]
+    if not diagnosis.reads_devices:
+        return [_bad(subject, errors.RereadRefused(server=server.name, username=server.username))]
+    (reconciler,) = (one for one in instance.delivery.reconcilers if one.name == server.name)
+    try:
+        _, found = await reconciler.look()
+    except errors.SwitchError as error:
+        return [_bad(subject, error)]
+    unread = [
+        one.reason(server.name) for one in found.blocked if one.error in (errors.MemberUnread, errors.QueueSpelled)
+    ]
+    if unread:
+        return [_bad(subject, unread[0])]
+    return [
+        Finding(
+            subject,
+            good=True,
+            what=tell(
+                "Asterisk reads its members from the view {view}",
+                "Asterisk lee sus miembros de la vista {view}",
+                view=server.view,
+            ),
+        )
+    ]
 
 
 def _missing(campaigns: Iterable[Campaign], queues: set[str]) -> Iterator[Finding]:

@@ -327,6 +327,7 @@ async def list_batches(
 @get("/batches/{batch:str}", summary="What became of a batch: its problems, or its changes")
 async def show_batch(request: AnyRequest, instance: Here, actor: Who, batch: FromPath[str]) -> WholeBatchView:
     found, entries = await instance.service.batch(actor, batch)
+    await instance.delivery.catch_up()  # another node may have stored it a moment ago
     language = _language(request)
     standing = [one for entry in entries for one in _standing(entry.change.member, instance, language)]
     return WholeBatchView(*_batch(found, language), [_change(entry) for entry in entries], standing)

@@ -71,7 +71,7 @@ class _Reader:
         if self._complete:
             await self._request.gone()
             return {"type": "http.disconnect"}
-        body = await self._request.body(self._limit, self._seconds)
+        body = bytes(await self._request.body(self._limit, self._seconds))  # all that ASGI allows
         self._complete = True
         return {"type": "http.request", "body": body, "more_body": False}
 

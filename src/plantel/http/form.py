@@ -7,19 +7,21 @@ The strict part follows the URL standard's application/x-www-form-urlencoded par
 import re
 from urllib.parse import unquote_to_bytes
 
+from plantel.http.request import Body
+
 _PIECE = 64 * 1024
 """Bytes decoded in one go: of a large body only so much is copied at a time."""
 
 _VISIBLE = re.compile(rb"[^ \t\n\r\v\f]")
 
 
-def unquote(quoted: bytes) -> bytes:
+def unquote(quoted: Body) -> bytes:
     """The bytes that `quoted` percent-encodes, exactly as `urllib.parse.unquote_to_bytes` has it, only much faster.
 
     A `%` without two hexadecimal digits stands for itself.
     """
     if b"%" not in quoted:
-        return quoted
+        return bytes(quoted)
     try:
         # the compiled unicode_escape codec does the work: %41 becomes \x41, and each byte comes back as one character
         escaped = quoted.replace(b"\\", b"\\\\").replace(b"%", b"\\x")
@@ -28,7 +30,7 @@ def unquote(quoted: bytes) -> bytes:
         return unquote_to_bytes(quoted)
 
 
-def _decoded(form: bytes, start: int, end: int) -> bytes:
+def _decoded(form: Body, start: int, end: int) -> bytes:
     """What `form[start:end]` says by the form rules."""
     if end - start <= _PIECE:
         return unquote(form[start:end].replace(b"+", b" "))
@@ -42,7 +44,7 @@ def _decoded(form: bytes, start: int, end: int) -> bytes:
     return b"".join(pieces)
 
 
-def to_text(raw: bytes) -> str:
+def to_text(raw: Body) -> str:
     """UTF-8, or ISO-8859-1 where it is not that: Python's http.client sends a str body so. Never fails."""
     try:
         return raw.decode()
@@ -50,7 +52,7 @@ def to_text(raw: bytes) -> str:
         return raw.decode("iso-8859-1")
 
 
-def decode_field(form: bytes, name: str) -> str | None:
+def decode_field(form: Body, name: str) -> str | None:
     """The first value of field `name` in a form or query string, by the form rules; None where it has none."""
     wanted = name.encode()
     start, size = 0, len(form)
@@ -67,7 +69,7 @@ def decode_field(form: bytes, name: str) -> str | None:
     return None
 
 
-def decode_json_field(form: bytes, name: str) -> str | None:
+def decode_json_field(form: Body, name: str) -> str | None:
     """The value of field `name`, which should be JSON; None where the form has no such field.
 
     By the form rules where the value is well encoded. Where it plainly is not (it begins like JSON and holds a raw
@@ -83,7 +85,7 @@ def decode_json_field(form: bytes, name: str) -> str | None:
     return decode_field(form, name)
 
 
-def _value_start(form: bytes, prefix: bytes) -> int | None:
+def _value_start(form: Body, prefix: bytes) -> int | None:
     if form.startswith(prefix):
         return len(prefix)
     place = form.find(b"&" + prefix)

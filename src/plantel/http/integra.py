@@ -19,7 +19,7 @@ from plantel.http.form import decode_field, decode_json_field, to_text, unquote
 from plantel.http.instance import Instance
 from plantel.http.ops import ANSWERS
 from plantel.http.problems import headers, statuses, to_header
-from plantel.http.request import Request
+from plantel.http.request import Body, Request
 from plantel.http.rsgi import Headers
 from plantel.roster import Member, parse_member, parse_members
 
@@ -97,10 +97,10 @@ class Integra:
 
     async def _add(self, instance: Instance, request: Request) -> Answer:
         actor = await instance.authenticator.actor(request.header("authorization"), request.address)
-        body = await self._form(request)
+        held = [await self._form(request)]
         try:
-            items = await asyncio.to_thread(self._read_large, body) if len(body) > BIG_BODY else read_items(body)
-            del body  # a large one takes more memory than what it says
+            large = len(held[0]) > BIG_BODY
+            items = await asyncio.to_thread(self._read_large, held) if large else read_items(held.pop())
         except errors.InvalidBatch as error:
             await instance.service.refuse(actor, Source.WIRE, error)
         receipt = await instance.service.add(actor, items, Source.WIRE)
@@ -121,13 +121,19 @@ class Integra:
             extra += [_PENDING, ("plantel-reason", to_header(str(behind)))]
         return ONE, extra
 
-    def _read_large(self, body: bytes) -> Sequence[Member | errors.InvalidItem]:
-        """As `read_items`. The last are kept: whoever sends a whole roster sends the same again and again."""
-        digest = hashlib.blake2b(body).digest()
+    def _read_large(self, held: list[Body]) -> Sequence[Member | errors.InvalidItem]:
+        """As `read_items`, for the one body in `held`, which is let go as soon as it is decoded.
+
+        The last items are kept: whoever sends a whole roster sends the same again and again.
+        """
+        body = held.pop()
+        size, digest = len(body), hashlib.blake2b(body).digest()
         last, items = self._last
         if last != digest:
             self._last = (b"", ())  # not in memory beside the new ones
-            items = read_items(body)
+            text = _array_of(body)
+            del body
+            items = _items_of(text, size)
             self._last = digest, items
         return items
 
@@ -162,7 +168,7 @@ class Integra:
             return ONE, [TEXT]
         return ZERO, [TEXT, *headers(errors.NoSuchThing(name="session"))]
 
-    async def _form(self, request: Request) -> bytes:
+    async def _form(self, request: Request) -> Body:
         kind = request.header("content-type")
         if kind != _FORM and kind.partition(";")[0].strip().lower() != _FORM:
             raise errors.NotAForm
@@ -175,21 +181,30 @@ _UNREAD = frozenset({401, 404, 405, 413, 415, 429})
 """Statuses that are answered before the body was read."""
 
 
-def _field(body: bytes, name: str) -> str:
+def _field(body: Body, name: str) -> str:
     value = decode_field(body, name)
     if value is None:
         raise errors.FieldMissing(field=name)
     return value
 
 
-def read_items(body: bytes) -> Sequence[Member | errors.InvalidItem]:
+def read_items(body: Body) -> Sequence[Member | errors.InvalidItem]:
     """The items of the form's `queuemember`, in order; each a Member, or the error that says why it is none.
 
     Raises InvalidBatch where there is no array of at least one item.
     """
+    return _items_of(_array_of(body), len(body))
+
+
+def _array_of(body: Body) -> str:
     text = decode_json_field(body, "queuemember")
     if not text:
         raise errors.FieldMissing(field="queuemember")
+    return text
+
+
+def _items_of(text: str, size: int) -> Sequence[Member | errors.InvalidItem]:
+    """`size`: that of the body."""
     members = parse_members(text)
     if members:
         return members
@@ -197,7 +212,7 @@ def read_items(body: bytes) -> Sequence[Member | errors.InvalidItem]:
         array = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         if "truncated" in str(error) and not text.rstrip().endswith("]"):
-            raise errors.BodyCutShort(size=len(body)) from None
+            raise errors.BodyCutShort(size=size) from None
         raise errors.NotJson(detail=str(error)) from None
     except (RecursionError, UnicodeError) as error:
         raise errors.NotJson(detail=type(error).__name__) from None
@@ -215,7 +230,7 @@ def _read_item(number: int, item: object) -> Member | errors.InvalidItem:
         return error.at(number)
 
 
-def queue_names(query: bytes, body: bytes) -> Sequence[str]:
+def queue_names(query: bytes, body: Body) -> Sequence[str]:
     """What a client may have meant by `queue=NAME`, in the query string or the form: best guess first.
 
     The name is often sent unencoded, so that `A+B` or `Ventas & Cobros` read by the form rules say something else.

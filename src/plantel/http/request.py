@@ -21,6 +21,10 @@ with trailers, which is one more. Trailers of HTTP/1 cannot be told from a body 
 _watch = Watch()
 
 
+Body = bytes | bytearray
+"""Nobody changes it."""
+
+
 class Request:
     """An HTTP request, and its one answer.
 
@@ -68,7 +72,7 @@ class Request:
 
     # --- its body ----------------------------------------------------------------------------------------------------
 
-    async def body(self, limit: int, seconds: float) -> bytes:
+    async def body(self, limit: int, seconds: float) -> Body:
         """The whole body. Raises BodyTooLarge, and BodyTooLate where it does not come or breaks off."""
         expected = self._expected()
         if expected == 0:
@@ -76,7 +80,7 @@ class Request:
         if expected is not None and expected > limit:
             raise errors.BodyTooLarge(most=limit)
         empties = _ENDS[self.scope.http_version] if expected is None else 0
-        pieces: list[bytes] = []
+        whole = bytearray()  # a list of its pieces, joined at the end, would hold a large one twice
         size = 0
         self._begun = True
         wait = _watch.begin(seconds)
@@ -87,9 +91,12 @@ class Request:
                     raise errors.BodyTooLarge(most=limit)
                 if size == expected:
                     # nothing can follow: no need to go round again for the empty last piece
-                    return b"".join((*pieces, piece)) if pieces else piece
+                    if not whole:
+                        return piece
+                    whole += piece
+                    return whole
                 if piece:
-                    pieces.append(piece)
+                    whole += piece
                 elif empties:
                     empties -= 1
                 else:
@@ -98,7 +105,7 @@ class Request:
         finally:
             if _watch.end(wait):
                 raise errors.BodyTooLate(seconds=round(seconds), received=size)
-        return b"".join(pieces)
+        return whole
 
     async def drain(self) -> bool:
         """Swallow a body that nobody will read, of any size, within DRAIN_TIME; whether it came to its end.

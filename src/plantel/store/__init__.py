@@ -1,5 +1,5 @@
-"""The durable roster in SQL. `open_store` is the one way in."""
+"""The durable roster in SQL. `open_store` is the one way in; `missing_views` only looks."""
 
-from plantel.store.opening import open_store, shown
+from plantel.store.opening import missing_views, open_store, shown
 
-__all__ = ["open_store", "shown"]
+__all__ = ["missing_views", "open_store", "shown"]

@@ -5,6 +5,7 @@ A `Database` is what a URL leads to, a `Connection` one way into it. All else (`
 statements as plain tuples.
 """
 
+import asyncio
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -70,6 +71,10 @@ class Connection(Translator, Protocol):
     def close(self) -> None: ...
 
     # --- the transaction ---------------------------------------------------------------------------------------------
+
+    def outrun(self, _error: BaseException) -> bool:
+        """Whether this error ended a transaction for another's sake only, so that the same, done again, may succeed."""
+        return False
 
     @property
     @abstractmethod
@@ -233,6 +238,10 @@ class Database(Translator, Protocol):
     def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[Lease]:
         """As `ports.Store.lease`."""
         ...
+
+    async def wait_elsewhere(self, seconds: float) -> None:
+        """As `ports.Store.wait_elsewhere`. One task at a time."""
+        await asyncio.sleep(seconds)
 
     @abstractmethod
     async def close(self) -> None:

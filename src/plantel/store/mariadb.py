@@ -8,7 +8,7 @@ nothing wait until an answer is needed, and then go in one packet: a group of ad
 import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -158,8 +158,17 @@ class Driver(pymysql.connections.Connection):  # type: ignore[misc]  # it comes 
     _doubtful = False
 
     def query(self, sql: str | bytes, unbuffered: bool = False) -> int:
-        try:
+        with self._doubting():
             return int(super().query(sql, unbuffered))
+
+    def next_result(self, unbuffered: bool = False) -> int:
+        with self._doubting():
+            return int(super().next_result(unbuffered))
+
+    @contextmanager
+    def _doubting(self) -> Iterator[None]:
+        try:
+            yield
         except pymysql.MySQLError:
             self._doubtful = True  # an error does not tell whether it took the transaction along, as a deadlock does
             raise
@@ -212,6 +221,14 @@ class MariadbConnection(Connection):
 
     def translated(self, error: BaseException) -> errors.StoreError | None:
         return translated(error)
+
+    def outrun(self, error: BaseException) -> bool:
+        # A write of Asterisk's locks its row, and then waits for its turn (`realtime_mariadb`): a batch that changes
+        # the row meanwhile waits for it, and is who has to give way.
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, pymysql.MySQLError):
+            cause = cause.__cause__
+        return cause is not None and cause.args[:1] == (ER.LOCK_DEADLOCK,)
 
     def close(self) -> None:
         if not self.core.closed:

@@ -40,13 +40,14 @@ LOCK_SECONDS = 15
 _OPTIONS = ("ssl_ca", "ssl_cert", "ssl_key", "unix_socket")
 
 # Quotes are doubled in literals and backslashes stand for themselves; what does not fit is an error; a long list of
-# ids is looked up by key.
+# ids is looked up by key. @plantel is for the trigger of `realtime_mariadb`.
 _SESSION = """SET SESSION
     sql_mode = 'STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',
     idle_transaction_timeout = %s,
     innodb_lock_wait_timeout = %s,
     group_concat_max_len = 1073741824,
-    in_predicate_conversion_threshold = 0"""
+    in_predicate_conversion_threshold = 0,
+    @plantel = 1"""
 
 
 class MariadbDatabase(Database):

@@ -1,5 +1,7 @@
 """From `store.url` to a store whose schema is the present one."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, inspect, select
 
 from plantel import errors
@@ -7,22 +9,29 @@ from plantel.store import schema
 from plantel.store.connection import Database
 from plantel.store.mariadb_database import MariadbDatabase
 from plantel.store.postgresql_database import PostgresqlDatabase
+from plantel.store.realtime import RealtimeView
 from plantel.store.sqlite_file import SqliteFile
 from plantel.store.store import SqlStore
+from plantel.store.views import missing, provide
 
 POSTGRESQL = ("postgresql", "postgres")
 MARIADB = ("mariadb", "mysql")
 """The schemes of their URLs."""
 
 
-def open_store(url: str, *, migrate: bool = True) -> SqlStore:
+def open_store(url: str, *, migrate: bool = True, views: Sequence[RealtimeView] = ()) -> SqlStore:
     """Open the store at `url`, `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://...`, `mariadb://...`.
 
     A file is made if there is none, readable by its owner only; in an empty database the tables are made. The store of
-    an earlier release is migrated, or, with `migrate` false, refused (SchemaTooOld). Blocks: meant for the start of a
-    program. Raises InvalidSetting, SchemaTooOld, SchemaTooNew, StoreUnavailable, StoreFull.
+    an earlier release is migrated, or, with `migrate` false, refused (SchemaTooOld). `views` are made where they are
+    not there as they should be; others stay. Blocks: meant for the start of a program. Raises InvalidSetting,
+    SchemaTooOld, SchemaTooNew, StoreUnavailable, StoreFull.
     """
-    return SqlStore(open_database(url, migrate=migrate))
+    database = open_database(url, migrate=migrate)
+    if views:
+        with database.translating(), database.engine.connect() as connection:
+            provide(database, connection, views)
+    return SqlStore(database)
 
 
 def open_database(url: str, *, migrate: bool = True, make: bool = True) -> Database:
@@ -34,6 +43,13 @@ def open_database(url: str, *, migrate: bool = True, make: bool = True) -> Datab
     with database.translating(), database.engine.connect() as connection:
         _agree_on_schema(database, connection, migrate=migrate, make=make)
     return database
+
+
+def missing_views(url: str, views: Sequence[RealtimeView]) -> list[str]:
+    """The names of those that the database at `url` does not show, or not so. Blocks; raises StoreError."""
+    database = _database(url, make=False)
+    with database.translating(), database.engine.connect() as connection:
+        return [view.name for view in missing(connection, views)]
 
 
 def shown(url: str) -> str:

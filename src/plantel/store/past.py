@@ -76,18 +76,20 @@ def campaigns(ask: Ask, instance: str, campaign: str | None = None) -> dict[int,
     return {row.id: row.name for row in ask(those)}
 
 
-def newest_lines(ask: Ask, instance: str, campaign: str | None, membername: str | None, limit: int) -> list[int]:
-    """The revisions of the newest `limit` lines (about this campaign, about this agent), newest first."""
+def newest_lines(
+    ask: Ask, instance: str, campaign: str | None, membername: str | None, after: int, limit: int
+) -> list[int]:
+    """The revisions of the newest `limit` lines after line `after` (of this campaign, of this agent), newest first."""
     j = schema.journal.c
     ids = campaigns(ask, instance, campaign)
     if membername is None:
         newest = ask(select(func.coalesce(func.max(j.revision), 0)))[0][0]
         # + 0: by their numbers, not by the index of campaigns
-        near = select(j.revision).where(j.revision > newest - _NEAR, (j.campaign + 0).in_(ids))
+        near = select(j.revision).where(j.revision > max(newest - _NEAR, after), (j.campaign + 0).in_(ids))
         found = ask(near.order_by(j.revision.desc()).limit(limit))
-        if len(found) == limit:
+        if len(found) == limit or after >= newest - _NEAR:
             return [row.revision for row in found]
-    lines = select(j.revision).where(j.campaign.in_(ids))
+    lines = select(j.revision).where(j.campaign.in_(ids), j.revision > after)
     if membername is not None:
         lines = lines.where(j.membername == membername)
     return [row.revision for row in ask(_newest(lines, limit))]

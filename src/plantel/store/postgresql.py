@@ -25,8 +25,8 @@ COPY_FROM = 500
 PAUSE_SECONDS = 5
 """How long a writer may be silent within a transaction: one that is stopped, or cut off, would keep all others out."""
 
-LOCK_SECONDS = 10
-"""How long to wait while another node writes: longer than one that has died there can keep it."""
+LOCK_SECONDS = 7
+"""How long to wait while another node writes: longer than one that is silent there can keep it."""
 
 STATEMENT_SECONDS = 60
 """Nobody waits any longer for what a statement gives (`store.ANSWER_SECONDS`)."""
@@ -34,10 +34,22 @@ STATEMENT_SECONDS = 60
 WRITE_LOCK = int.from_bytes(b"plantel0")
 """The advisory lock of whoever writes: numbers in the batches and the journal follow the order of commits."""
 
+# The server has no deadline for a node that falls silent in the middle of a message, or before the Sync that ends a
+# pipeline: to the server, that session is at work. Whoever waits in vain for the lock ends it. A copy into a database
+# that is served meanwhile may be taken for one: it fails then, as a whole.
+_END_SILENT = f"""SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity AS session USING (pid)
+    WHERE locktype = 'advisory' AND classid::bigint = {WRITE_LOCK >> 32} AND objid::bigint = {WRITE_LOCK & 0xFFFFFFFF}
+    AND objsubid = 1 AND granted AND session.datname = current_database() AND session.wait_event = 'ClientRead'
+    AND session.xact_start < clock_timestamp() - interval '{PAUSE_SECONDS} s'"""  # noqa: S608 - only constants
+
 _COMMON = {
     "statement_timeout": f"{STATEMENT_SECONDS}s",
     "lock_timeout": f"{LOCK_SECONDS}s",
     "client_connection_check_interval": "2s",
+    # a node whose machine or network is gone is noticed by the server as well
+    "tcp_keepalives_idle": "4",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
     # what is asked here is quick: to compile it takes longer
     "jit": "off",
     # a plan made while a table was empty takes any index for as good as any other, and would be kept while it grows
@@ -117,6 +129,11 @@ AND claims.phone = item.phone AND claims.paused IS NOT NULL"""
 _CLOSE = """SELECT set_config('statement_timeout', '0', true),
     CASE WHEN pg_current_xact_id_if_assigned() IS NOT NULL THEN nextval('commits') END"""
 
+CHANNEL = "plantel"
+"""On which a node tells the others of commits with journal lines."""
+
+_TELL = f"SELECT pg_notify('{CHANNEL}', %s)"
+
 _COMMITS = "SELECT last_value + is_called::int FROM commits"
 
 
@@ -194,8 +211,11 @@ class Text(StrDumper):
 class PostgresqlConnection(Connection):
     """To a PostgreSQL server."""
 
-    def __init__(self, engine: sqlalchemy.Engine, *, writable: bool) -> None:
+    def __init__(self, engine: sqlalchemy.Engine, *, writable: bool, node: str) -> None:
+        """`node`: how it signs what it tells other nodes."""
         self._engine = engine
+        self._node = node
+        self._telling = False
         self._settings = _WRITER if writable else _COMMON
         self._made = 0
         self._pending: list[_Statement] = []
@@ -253,7 +273,16 @@ class PostgresqlConnection(Connection):
         return self._driver.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
     def begin(self) -> None:
+        try:
+            self._begin()
+        except psycopg.errors.LockNotAvailable:
+            self.rollback()
+            self._run([_Statement(_END_SILENT)])
+            self._begin()
+
+    def _begin(self) -> None:
         lock = _Statement(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
+        self._telling = False
         # the lock has to be had before the next statement takes its look at the database
         self._version = self._commits(self._connected([_Statement("BEGIN"), lock, _Statement(_COMMITS)]))
 
@@ -262,6 +291,8 @@ class PostgresqlConnection(Connection):
 
     def commit(self) -> None:
         self._warning = ""
+        if self._telling:
+            self._pending.append(_Statement(_TELL, (self._node,)))
         cursors = self._run_all([*self._taken(), _Statement(_CLOSE), _Statement("COMMIT")])
         (_, number) = cursors[-2].fetchone() or (None, None)
         if self._warning:
@@ -342,6 +373,7 @@ class PostgresqlConnection(Connection):
         self._pending.append(_Statement(_BATCHES.insert, values))
 
     def add_journal(self, rows: Sequence[Sequence[Any]]) -> None:
+        self._telling = True
         longest = max(map(len, rows), default=0)
         width = next(width for width in _JOURNAL if width >= longest)
         none = (None,) * width

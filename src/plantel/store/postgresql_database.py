@@ -1,5 +1,6 @@
 """The PostgreSQL database behind a store."""
 
+import secrets
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -15,6 +16,7 @@ from plantel.store import postgresql
 from plantel.store.connection import Database
 from plantel.store.postgresql import PostgresqlConnection
 from plantel.store.postgresql_lease import PostgresqlLeases
+from plantel.store.postgresql_news import PostgresqlNews
 
 OLDEST = 150000
 """PostgreSQL 15."""
@@ -48,6 +50,8 @@ class PostgresqlDatabase(Database):
         self.engine = sqlalchemy.create_engine(
             "postgresql+psycopg://", creator=self._open, poolclass=NullPool, isolation_level="AUTOCOMMIT"
         )
+        self._node = secrets.token_hex(8)
+        self._news = PostgresqlNews(self._parameters, self._node)
         self._leases = PostgresqlLeases(self._parameters)
 
     @staticmethod
@@ -69,7 +73,7 @@ class PostgresqlDatabase(Database):
 
     def connect(self, *, writable: bool) -> PostgresqlConnection:
         with self.translating():
-            return PostgresqlConnection(self.engine, writable=writable)
+            return PostgresqlConnection(self.engine, writable=writable, node=self._node)
 
     def lock_schema(self, connection: sqlalchemy.Connection) -> None:
         driver = connection.connection.driver_connection
@@ -81,7 +85,11 @@ class PostgresqlDatabase(Database):
     def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[Lease]:
         return self._leases.hold(name, seconds)
 
+    async def wait_elsewhere(self, seconds: float) -> None:
+        await self._news.wait(seconds)
+
     async def close(self) -> None:
+        await self._news.close()
         await self._leases.close()
 
     def _open(self) -> psycopg.Connection:

@@ -27,7 +27,7 @@ VALID_SECONDS = 4.0
 BEAT_SECONDS = 1.0
 """Between two signs of life."""
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.01, 0.2
+_FIRST_WAIT, _LONGEST_WAIT = 0.005, 0.05
 """Seconds between two tries while somebody else holds it; a lock that is waited for would keep the session."""
 
 

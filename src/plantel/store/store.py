@@ -43,6 +43,9 @@ class SqlStore:
         before, self._elsewhere = self._elsewhere, self._writer.elsewhere
         return self._elsewhere != before
 
+    async def wait_elsewhere(self, seconds: float) -> None:
+        await self._database.wait_elsewhere(seconds)
+
     async def close(self) -> None:
         await self._in_time(asyncio.to_thread(self._writer.close))
         await self._in_time(asyncio.to_thread(self._readers.close))

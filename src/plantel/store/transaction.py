@@ -215,12 +215,13 @@ class SqlTransaction(ABC):
         batch: str | None = None,
         campaign: str | None = None,
         membername: str | None = None,
+        after: int = 0,
         limit: int = 1000,
     ) -> list[Entry]:
         j, b = schema.journal.c, schema.batches.c
         lines = select(schema.journal)
         if batch is None:
-            newest = past.newest_lines(self._rows, instance, campaign, membername, limit)
+            newest = past.newest_lines(self._rows, instance, campaign, membername, after, limit)
             parts = [newest[first : first + _LINES_MOST] for first in range(0, len(newest), _LINES_MOST)]
             told: Sequence[Row[Any]] = [
                 row for part in parts for row in self._rows(_told(lines.where(j.revision.in_(part))))
@@ -233,7 +234,7 @@ class SqlTransaction(ABC):
             if forgotten is not None and its[0].number <= forgotten.number and its[0].changes:
                 raise errors.HistoryForgotten(since=rows.moment(forgotten.since).isoformat())
             last, first = its[0].revision, its[0].revision - its[0].changes + 1
-            lines = lines.where(j.revision.between(first, last))
+            lines = lines.where(j.revision.between(max(first, after + 1), last))
             if campaign is not None:
                 lines = lines.where(j.campaign.in_(past.campaigns(self._rows, instance, campaign)))
             if membername is not None:

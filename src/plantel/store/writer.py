@@ -15,6 +15,9 @@ from plantel.store.unit import Group, Unit
 WAITING_MOST = 10_000
 """So many units may wait; more are refused at once, which is kinder than a late answer."""
 
+TRIES = 5
+"""How often a group is run whose transaction is given up for another's sake."""
+
 GROUP_MOST = 1_000
 """So many units share a commit: more would hardly be cheaper, and all would wait for the last."""
 
@@ -109,6 +112,20 @@ class Writer:
         return jobs, arrived is None
 
     def _carry_out(self, jobs: list[_Job]) -> None:
+        for _ in range(TRIES):
+            failure = self._try(jobs)
+            if failure is None or not self._connection.outrun(failure):
+                break
+        if failure is not None:
+            failure = self._connection.translated(failure) or failure
+        for job in jobs:
+            if failure is not None:
+                job.error = failure
+            elif job.unit is not None and job.unit.failure is not None:
+                job.error = job.unit.failure
+
+    def _try(self, jobs: list[_Job]) -> Exception | None:
+        """Run the units and commit what they write; else why nothing of it remains."""
         group = self._group
         try:
             group.begin()
@@ -118,19 +135,15 @@ class Writer:
                 self._work(job)
             group.commit()
         except Exception as error:  # noqa: BLE001 - whatever a dying disk brings, this thread has to go on
-            failure = self._connection.translated(error) or error
             with suppress(Exception):
                 group.rollback()
-            for job in jobs:
-                job.error = failure
-            return
-        for job in jobs:
-            if job.unit is not None and job.unit.failure is not None:
-                job.error = job.unit.failure
+            return error
+        return None
 
     def _work(self, job: _Job) -> None:
         """Run one unit. Raises where the transaction of the whole group is lost."""
         unit = job.unit = Unit(self._group)
+        job.result = job.error = None
         try:
             job.result = job.work(unit)
             unit.finish()
@@ -144,7 +157,10 @@ class Writer:
     def _presentable(self, error: BaseException) -> Exception:
         """What a future can carry: a StopIteration it refuses, and a SystemExit would end the whole event loop."""
         if isinstance(error, Exception) and not isinstance(error, StopIteration):
-            return self._connection.translated(error) or error
+            if (translated := self._connection.translated(error)) is None:
+                return error
+            translated.__cause__ = error
+            return translated
         wrapped = RuntimeError(f"a unit of work raised {error!r}")
         wrapped.__cause__ = error
         return wrapped

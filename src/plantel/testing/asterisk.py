@@ -21,6 +21,7 @@ from typing import Self
 import msgspec
 
 from plantel.testing.installation import Installation, own_installation
+from plantel.testing.realtime import Realtime
 
 _MODULES = (
     "res_sorcery_config",
@@ -122,9 +123,10 @@ class PrivateAsterisk:
         installation: Installation | None = None,
         persistent_members: bool = False,
         ring_seconds: int = 2,
+        realtime: Realtime | None = None,
     ) -> None:
         """`installation`: the machine's own without it. `ring_seconds`: how long a caller stays in a queue where nobody
-        answers. Raises AsteriskMissing.
+        answers. `realtime`: a database with more members. Raises AsteriskMissing.
         """
         self.directory = directory.resolve()
         self.host = "127.0.0.1"
@@ -135,6 +137,7 @@ class PrivateAsterisk:
         self.extensions: dict[str, str] = {}
         self._persistent_members = persistent_members
         self._ring_seconds = ring_seconds
+        self._realtime = realtime or Realtime((), {})
         self._process: subprocess.Popen[bytes] | None = None
         self._installation = installation or own_installation()
         socket_path = self.directory / "run" / "asterisk.ctl"
@@ -174,6 +177,7 @@ class PrivateAsterisk:
                 stderr=console,
                 cwd=self.directory,
                 start_new_session=True,  # a Ctrl-C at the terminal is for whoever started us, who then stops it
+                env={**os.environ, **self._environment},
             )
         try:
             self._wait_until_booted(seconds)
@@ -268,6 +272,10 @@ class PrivateAsterisk:
         ]
         return "\n".join(lines)
 
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {name: value.format(etc=self._conf("")) for name, value in self._realtime.environment.items()}
+
     def _conf(self, name: str) -> Path:
         return self.directory / "etc" / name
 
@@ -296,7 +304,16 @@ class PrivateAsterisk:
             "nocolor = yes",
         )
         modules = (*_MODULES, *_PHONE_MODULES[self._installation.technology])
-        self._write("modules.conf", "[modules]", "autoload = no", *(f"load = {module}.so" for module in modules))
+        self._write(
+            "modules.conf",
+            "[modules]",
+            "autoload = no",
+            *(f"preload = {module}.so" for module in self._realtime.modules),
+            *(f"load = {module}.so" for module in modules),
+        )
+        for name, text in self._realtime.files.items():
+            self._write(name, text.format(etc=self._conf("")))
+            self._conf(name).chmod(0o600)
         self._write("logger.conf", "[general]", "[logfiles]", "messages => notice,warning,error")
         self._write(
             "manager.conf",

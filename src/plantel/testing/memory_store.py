@@ -117,6 +117,9 @@ class MemoryStore:
         before, self._elsewhere = self._elsewhere, self._commits_elsewhere()
         return self._elsewhere != before
 
+    async def wait_elsewhere(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
     async def close(self) -> None:
         self._closed = True
 
@@ -237,6 +240,7 @@ class _MemoryTransaction:
         batch: str | None = None,
         campaign: str | None = None,
         membername: str | None = None,
+        after: int = 0,
         limit: int = 1000,
     ) -> list[Entry]:
         if batch in self.state.forgotten:
@@ -246,6 +250,7 @@ class _MemoryTransaction:
             entry
             for owner, entry in self.state.journal
             if owner == instance
+            and entry.revision > after
             and (batch is None or entry.batch == batch)
             and (campaign is None or fold(entry.change.member.campaign) == fold(campaign))
             and (membername is None or entry.change.member.membername == membername)

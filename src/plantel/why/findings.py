@@ -106,6 +106,13 @@ class Cause(Enum):
             "en pausa en {server} desde {at}, en el teléfono o por otro programa, no por el plantel; motivo: {reason}",
         ),
     )
+    PAUSED_IN_ROSTER = (
+        Effect.STOPS,
+        Text(
+            "the roster has it paused: since {at}, by {by}; reason: {reason}",
+            "el plantel lo tiene en pausa: desde {at}, por {by}; motivo: {reason}",
+        ),
+    )
     PHONE_INVALID = (
         Effect.STOPS,
         Text("{server} knows no phone {interface}", "{server} no conoce ningún teléfono {interface}"),

@@ -91,6 +91,9 @@ def _of_roster(trace: Trace, *, live: bool) -> Iterator[Finding]:
                 "penalty": member.penalty,
             },
         )
+        if member.paused and not live:
+            # where the phone is in a queue, the pause is judged there
+            yield Finding(Cause.PAUSED_IN_ROSTER, params={**_pauser(trace), "reason": trace.reason})
         return
     if not live:
         # who is in the queue all the same is found there
@@ -179,14 +182,18 @@ def _of_drift(trace: Trace, sight: Sight, seat: Seat) -> Iterator[Finding]:
 
 def _of_pause(trace: Trace, server: str, seat: Seat) -> Iterator[Finding]:
     wanted = trace.member is not None and trace.member.paused
-    pausing = _pausing(trace.history) if wanted else None
-    who: dict[str, object] = {"at": pausing and pausing.at, "by": pausing and pausing.actor}
+    who = _pauser(trace) if wanted else {}
     if seat.member.paused and wanted:
         yield Finding(Cause.PAUSED, server, {**who, "reason": seat.member.paused_reason or trace.reason})
     elif seat.member.paused:
         yield Finding(Cause.PAUSED_AT_SERVER, server, {"at": seat.paused_at, "reason": seat.member.paused_reason})
     elif wanted:
         yield Finding(Cause.PAUSE_DIFFERS, server, who)
+
+
+def _pauser(trace: Trace) -> dict[str, object]:
+    pausing = _pausing(trace.history)
+    return {"at": pausing and pausing.at, "by": pausing and pausing.actor}
 
 
 def _pausing(history: tuple[Entry, ...]) -> Entry | None:

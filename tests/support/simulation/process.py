@@ -5,6 +5,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from plantel.delivery import Delivery
+from plantel.neighbours import Neighbours
 from plantel.reconcile import Reconciler
 from plantel.roster import Interfaces
 from plantel.service import Service
@@ -16,8 +17,6 @@ from tests.support.simulation.story import LoopClock, Story
 from tests.support.simulation.weather import Weather
 
 INTERVAL = 20.0
-ELSEWHERE = 1.0
-"""Seconds between two looks for commits of other processes, as the program has it."""
 
 
 class Process:
@@ -75,7 +74,8 @@ class Process:
             line.restarts = 0  # a new process has seen none
         self._assemble()
         self._tasks = [asyncio.create_task(one.run()) for one in self.delivery.reconcilers]
-        self._tasks.append(asyncio.create_task(self._watch_elsewhere()))
+        neighbours = Neighbours(self.store, {"default": self.delivery}, [])
+        self._tasks.append(asyncio.create_task(neighbours.watch()))
 
     async def kill(self) -> None:
         """End in the middle of whatever it is at."""
@@ -114,9 +114,3 @@ class Process:
         for task in self._tasks:
             if task.done():
                 task.result()
-
-    async def _watch_elsewhere(self) -> None:
-        while True:
-            await asyncio.sleep(ELSEWHERE)
-            if await self.store.changed_elsewhere():
-                self.delivery.wake(None)

@@ -41,5 +41,8 @@ class ShakyStore:
     async def changed_elsewhere(self) -> bool:
         return await self._inner.changed_elsewhere()
 
+    async def wait_elsewhere(self, seconds: float) -> None:
+        await self._inner.wait_elsewhere(seconds)
+
     async def close(self) -> None:
         await self._inner.close()

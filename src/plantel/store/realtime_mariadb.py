@@ -1,0 +1,92 @@
+"""The realtime view in MariaDB."""
+
+from plantel.store.realtime import MARK, RealtimeSql, literal
+
+FOUND = f"""SELECT table_name, REGEXP_SUBSTR(view_definition, '(?<={MARK})[0-9a-f]+') FROM information_schema.views
+    WHERE table_schema = DATABASE() AND view_definition LIKE '%{MARK}%'"""  # noqa: S608 - a constant
+"""The views that are Plantel's, and the state of each."""
+
+OWN = "@plantel"
+"""Set in every session of Plantel's, whose changes are in the journal already."""
+
+_NAMING = "SELECT name FROM campaigns WHERE id = {}.campaign"
+
+_COLUMNS = """ALTER TABLE members
+    ADD COLUMN IF NOT EXISTS queue_name varchar(80) INVISIBLE,
+    ADD COLUMN IF NOT EXISTS uniqueid bigint unsigned AS (
+        CONV(LEFT(MD5(CONCAT(campaign, '\n', membername, '\n', interface)), 15), 16, 10)) VIRTUAL INVISIBLE,
+    ADD INDEX IF NOT EXISTS members_queue_name (queue_name),
+    ADD INDEX IF NOT EXISTS members_uniqueid (uniqueid)"""
+
+_PLACED = f"""CREATE OR REPLACE TRIGGER members_placed BEFORE INSERT ON members FOR EACH ROW
+    SET NEW.queue_name = ({_NAMING.format("NEW")})"""
+
+_NAMED = f"UPDATE members SET queue_name = ({_NAMING.format('members')}) WHERE queue_name IS NULL"  # noqa: S608 - constants
+
+# The row is locked when the trigger begins; the last batch and revision are read as they are, not as they were when the
+# transaction began. What a session of Plantel's changes goes straight through.
+_WRITTEN = f"""CREATE OR REPLACE TRIGGER members_written BEFORE UPDATE ON members FOR EACH ROW
+BEGIN
+    DECLARE new_batch, new_revision bigint;
+    IF {OWN} IS NULL THEN
+        IF NOT NEW.queue_name <=> OLD.queue_name OR NEW.campaign <> OLD.campaign OR NEW.membername <> OLD.membername
+        OR NEW.interface <> OLD.interface OR NEW.phone <> OLD.phone THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'nothing but paused and penalty is written here';
+        END IF;
+        IF NEW.penalty < 0 THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'penalty has to be 0 or more';
+        END IF;
+        SET NEW.paused = NEW.paused <> 0;
+        IF NEW.penalty <> OLD.penalty OR NEW.paused <> OLD.paused THEN
+            SELECT version INTO new_batch FROM turn FOR UPDATE;
+            UPDATE turn SET version = version + 1;
+            SELECT COALESCE(MAX(number), 0) + 1 INTO new_batch FROM batches LOCK IN SHARE MODE;
+            SELECT COALESCE(MAX(revision), 0) + 1 INTO new_revision FROM journal LOCK IN SHARE MODE;
+            INSERT INTO batches (number, id, instance, actor, source, at, items, problems, revision, changes)
+            SELECT new_batch,
+                CONCAT(LPAD(LOWER(HEX(FLOOR(UNIX_TIMESTAMP(SYSDATE(6)) * 1000))), 12, '0'), LEFT(MD5(UUID()), 16)),
+                instance, CONCAT('server:', SUBSTRING_INDEX(USER(), '@', 1)), 'server',
+                FLOOR(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000), 1, '[]', new_revision, 1
+            FROM campaigns WHERE id = OLD.campaign;
+            INSERT INTO journal (revision, batch, campaign, membername, kind, after_interface, after_penalty,
+                after_paused, before_interface, before_penalty, before_paused)
+            VALUES (new_revision, new_batch, OLD.campaign, OLD.membername, 'updated', OLD.interface, NEW.penalty,
+                NEW.paused, OLD.interface, OLD.penalty, OLD.paused);
+        END IF;
+    END IF;
+END"""  # noqa: S608 - constants
+
+
+class MariadbRealtime(RealtimeSql):
+    """`members` gets what the view needs, since there are no INSTEAD OF triggers, and since a prepared UPDATE through a
+    view of two tables is refused for lack of rights (10.11; ODBC prepares): a column with the queue's name, for
+    Asterisk to look up by, and a trigger that takes what others than Plantel write.
+
+    A view that showed the journal's reasons could not be written either, as its trigger writes the journal.
+
+    The journal calls the server by its database user: a trigger cannot see through which view a row is written.
+    """
+
+    def _statements(self, mark: str) -> list[str]:
+        return [
+            _COLUMNS,
+            _PLACED,
+            _NAMED,
+            _WRITTEN,
+            f"""CREATE OR REPLACE ALGORITHM = MERGE SQL SECURITY DEFINER VIEW {self.view.name} AS SELECT
+    m.queue_name AS queue_name,
+    CONCAT(m.interface) AS interface,
+    CONCAT(m.membername) AS membername,
+    {self._state} AS state_interface,
+    m.penalty AS penalty,
+    m.paused AS paused,
+    m.uniqueid AS uniqueid,
+    CAST(NULL AS integer) AS wrapuptime,
+    CAST(NULL AS char(3)) AS ringinuse,
+    CAST(NULL AS char(80)) AS reason_paused
+FROM members AS m WHERE m.campaign IN (SELECT c.id FROM campaigns AS c WHERE {self._share}){self._fits}
+AND {literal(mark)} <> ''""",  # noqa: S608 - settings, checked and quoted
+        ]
+
+    def _matches(self, column: str, pattern: str) -> str:
+        return f"{column} REGEXP {literal(f'(?i){pattern}')}"

@@ -1,0 +1,66 @@
+"""The realtime views of a database: made, and made anew where another release or configuration wants them otherwise."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, inspect
+
+from plantel import errors
+from plantel.language import Text
+from plantel.store import realtime_mariadb, realtime_postgresql, schema
+from plantel.store.connection import Database
+from plantel.store.realtime import RealtimeSql, RealtimeView
+from plantel.store.realtime_mariadb import MariadbRealtime
+from plantel.store.realtime_postgresql import PostgresqlRealtime
+
+
+def provide(database: Database, connection: Connection, views: Sequence[RealtimeView]) -> None:
+    """Have the database show these, where it does not yet, or not so; others stay.
+
+    A view of a server that is configured no more stays until somebody drops it: another node may be configured
+    otherwise, and an Asterisk that finds no view drops its members. Raises InvalidSetting, and errors of the database.
+    """
+    late = missing(connection, views)
+    connection.rollback()  # a read alone has begun a transaction, as SQLAlchemy sees it
+    if not late:
+        return
+    with connection.begin():
+        database.lock_schema(connection)
+        ours = _found(connection)
+        taken = {*schema.metadata.tables, *inspect(connection).get_table_names(), *inspect(connection).get_view_names()}
+        for view in missing(connection, views):
+            if view.name in taken and view.name not in ours:
+                raise _taken(view.name)
+            for statement in _sql(connection, view).statements:
+                connection.exec_driver_sql(_raw(statement))
+
+
+def missing(connection: Connection, views: Sequence[RealtimeView]) -> list[RealtimeView]:
+    """Those that the database does not show, or not so."""
+    found = _found(connection)
+    return [view for view in views if found.get(view.name) != _sql(connection, view).state]
+
+
+def _found(connection: Connection) -> dict[str, str]:
+    """The state of each view that is Plantel's, by name."""
+    postgresql = connection.dialect.name == "postgresql"
+    found = realtime_postgresql.FOUND if postgresql else realtime_mariadb.FOUND
+    return {str(name): str(state) for name, state in connection.exec_driver_sql(_raw(found)).all()}
+
+
+def _sql(connection: Connection, view: RealtimeView) -> RealtimeSql:
+    if connection.dialect.name == "postgresql":
+        return PostgresqlRealtime(view, connection.exec_driver_sql("SELECT current_schema()").scalar_one())
+    return MariadbRealtime(view)
+
+
+def _raw(statement: str) -> str:
+    """For drivers that take `%` for the beginning of a placeholder."""
+    return statement.replace("%", "%%")
+
+
+def _taken(name: str) -> errors.InvalidSetting:
+    detail = Text(
+        f"{name} is something else in this database, and stays as it is: choose another name for the view",
+        f"{name} es otra cosa en esta base de datos, y se queda como está: elija otro nombre para la vista",
+    )
+    return errors.InvalidSetting(setting="asterisk.view", detail=detail)
