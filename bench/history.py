@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import sqlite3
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,43 +19,30 @@ _MEMBERS = 50_000
 _EACH = 10
 """Lines of a batch."""
 
-_TODAY_MOST = 1_000_000
-"""Lines up to which the store is asked: it reads the whole journal, and is given up after a minute."""
+_GROUPED_MOST = 1_000_000
+"""Lines up to which the whole journal is grouped, too: beyond it takes minutes."""
 
-_STEP = 1_000
-"""Lines that are looked at in one step of pruning."""
+_STEPS = 10
+"""Of pruning, in each round."""
 
-_WALK = """WITH RECURSIVE walk (campaign, membername) AS (
-    SELECT id, (SELECT min(membername) FROM journal WHERE campaign = id) FROM campaigns
-    WHERE instance = ?1 AND (?3 IS NULL OR folded = ?3)
-    UNION ALL
-    SELECT campaign, (SELECT min(membername) FROM journal AS j
-        WHERE j.campaign = walk.campaign AND j.membername > walk.membername)
-    FROM walk WHERE membername IS NOT NULL)
-SELECT j.campaign, j.membername, j.after_interface, j.after_penalty, j.after_paused FROM walk JOIN journal AS j
-ON j.revision = (SELECT max(revision) FROM journal AS of_member WHERE of_member.campaign = walk.campaign
-    AND of_member.membername = walk.membername AND of_member.revision <= ?2)
-WHERE walk.membername IS NOT NULL AND j.after_interface IS NOT NULL"""
-"""The same answer by going from member to member: two jumps in the index for each, however many lines there are."""
-
-_BATCH_BEFORE = "SELECT number, at, revision FROM batches WHERE number <= ? ORDER BY number DESC LIMIT 1"
-
-_PRUNE = """DELETE FROM journal WHERE revision IN (SELECT revision FROM journal AS old WHERE revision BETWEEN ?1 AND ?2
-    AND EXISTS (SELECT 1 FROM journal AS newer WHERE newer.campaign = old.campaign
-        AND newer.membername = old.membername AND newer.revision > old.revision AND newer.revision <= ?3))"""
-"""The lines from ?1 to ?2 that no question about a moment after line ?3 needs: there is a newer one up to there."""
+_GROUPED = """SELECT j.campaign, j.membername, j.after_interface, j.after_penalty, j.after_paused FROM journal AS j
+WHERE j.after_interface IS NOT NULL AND j.revision IN (SELECT max(one.revision) FROM journal AS one
+    JOIN campaigns AS c ON c.id = one.campaign WHERE c.instance = ?1 AND (?3 IS NULL OR c.folded = ?3)
+    AND one.revision <= (SELECT revision FROM batches WHERE instance = ?1 AND at <= ?2 ORDER BY number DESC LIMIT 1)
+    GROUP BY one.campaign, one.membername)"""
+"""The plainest way: the newest line of each member, of all lines up to the moment."""
 
 
 def measure(scale: Scale, report: Report, folder: Path) -> None:
-    """Rounds over journals of every length: today's query and the walk, for all campaigns and for one; and pruning."""
+    """Rounds over journals of every length: the roster in their middle, for all campaigns and for one; and pruning."""
     chart = Chart("history", "The roster at a past moment (SQLite)", "lines of the journal", "ms")
     report.put(chart)
     urls = {lines: f"sqlite:///{folder / f'{lines}.db'}" for lines in scale.lines}
     for lines, url in urls.items():
         filling.fill_journal(url, _MEMBERS, lines, _EACH)
     for _ in range(scale.rounds):
-        walks = {lines: _round(report, chart, url, lines) for lines, url in urls.items()}
-        (shortest, base), *others = walks.items()
+        rounds = {lines: _round(report, chart, url, lines) for lines, url in urls.items()}
+        (shortest, base), *others = rounds.items()
         for lines, figures in others:
             for what, took in figures.items():
                 row = Row(f"{what}, journal of {lines:,} lines", f"of {shortest:,}", "ms")
@@ -68,18 +54,18 @@ def _round(report: Report, chart: Chart, url: str, lines: int) -> dict[str, floa
     moment = datetime.fromtimestamp(lines // _EACH // 2 * filling.SECONDS, UTC) + timedelta(seconds=1)
     took = {}
     for campaign, what in ((None, f"{_MEMBERS:,} members"), (filling.campaign(0), "one campaign of 1,000")):
-        walked = f"{what} at a past moment, by a walk of the index"
-        took[walked], found = _walk(url, moment, campaign)
-        chart.add(f"{what}, a walk", lines, took[walked])
-        if lines <= _TODAY_MOST:
-            ours, same = asyncio.run(_ours(url, moment, campaign))
+        asked = f"{what} at a past moment"
+        took[asked], found = asyncio.run(_ours(url, moment, campaign))
+        chart.add(what, lines, took[asked])
+        if lines <= _GROUPED_MOST:
+            grouped, same = _grouped(url, moment, campaign)
             if found != same:
-                raise BenchFailed(f"{same} members by the one way, {found} by the other")
-            row = Row(f"{what} at a past moment, journal of {lines:,} lines", "a walk of the index", "ms")
-            report.add(row, ours, took[walked])
-            chart.add(f"{what}, members_at", lines, ours)
-    pruned = f"a step of pruning, {_STEP:,} lines"
-    took[pruned] = _prune(url, lines)
+                raise BenchFailed(f"{found} members by the one way, {same} by the other")
+            row = Row(f"{asked}, journal of {lines:,} lines", "grouping the journal", "ms")
+            report.add(row, took[asked], grouped)
+            chart.add(f"{what}, grouping", lines, grouped)
+    pruned = "a step of pruning, 1,000 lines"
+    took[pruned] = asyncio.run(_prune(url, moment))
     chart.add(pruned, lines, took[pruned])
     return took
 
@@ -96,39 +82,23 @@ async def _ours(url: str, moment: datetime, campaign: str | None) -> tuple[float
         await store.close()
 
 
-def _walk(url: str, moment: datetime, campaign: str | None) -> tuple[float, int]:
-    """The same of the walk."""
+def _grouped(url: str, moment: datetime, campaign: str | None) -> tuple[float, int]:
+    """The same of grouping."""
     with contextlib.closing(open_file(url)) as connection:
         started = time.perf_counter()
-        revision = _revision_at(connection, round(moment.timestamp() * 1e6))
         folded = None if campaign is None else campaign.lower()
-        found = connection.execute(_WALK, (INSTANCE, revision, folded)).fetchall()
+        found = connection.execute(_GROUPED, (INSTANCE, round(moment.timestamp() * 1e6), folded)).fetchall()
         return (time.perf_counter() - started) * 1e3, len(found)
 
 
-def _revision_at(connection: sqlite3.Connection, moment: int) -> int:
-    """The store's revision after the last batch up to `moment` (µs), times being in the order of commits."""
-    low, revision = 0, 0
-    (high,) = connection.execute("SELECT max(number) FROM batches").fetchone()
-    while low < high:
-        middle = (low + high + 1) // 2
-        number, at, after = connection.execute(_BATCH_BEFORE, (middle,)).fetchone()
-        if at <= moment:
-            low, revision = middle, after
-        else:
-            high = number - 1
-    return int(revision)
-
-
-def _prune(url: str, lines: int) -> float:
-    """Milliseconds for one step of pruning in a transaction of its own: each takes the lines after those before it."""
-    with contextlib.closing(open_file(url)) as connection:
-        (first,) = connection.execute("SELECT min(revision) FROM journal").fetchone()
+async def _prune(url: str, moment: datetime) -> float:
+    """Milliseconds for one step of pruning, each a transaction of its own: it takes the lines after those before it."""
+    store = open_store(url)
+    try:
         started = time.perf_counter()
-        connection.execute("BEGIN IMMEDIATE")
-        pruned = connection.execute(_PRUNE, (first, first + _STEP - 1, lines // 2)).rowcount
-        connection.execute("COMMIT")
-        took = (time.perf_counter() - started) * 1e3
-    if pruned != min(_STEP, max(lines // 2 - _MEMBERS, 0)):
-        raise BenchFailed(f"{pruned} lines were pruned")
-    return took
+        for _ in range(_STEPS):
+            if not await store.write(lambda transaction: transaction.prune(moment)):
+                raise BenchFailed("there is nothing left to prune")
+        return (time.perf_counter() - started) * 1e3 / _STEPS
+    finally:
+        await store.close()

@@ -28,10 +28,10 @@ PORT_MOST = 65535
 
 DEFAULT_STORE = "sqlite:///plantel.db"
 
-LONGEST = 36500 * 86400.0
+LONGEST = 100 * 365 * 86400.0
 """Seconds: the longest duration, a hundred years."""
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "y": 365 * 86400.0}
 _SIZES = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -44,7 +44,10 @@ class Unfit(ValueError):
 
 
 class Duration(float):
-    """Seconds, more than 0 and at most LONGEST: `"2s"`, `"500ms"`, `"5m"`, `"12h"`, `"30d"` or a bare number."""
+    """Seconds, more than 0 and at most LONGEST: `"2s"`, `"500ms"`, `"5m"`, `"12h"`, `"30d"`, `"5y"` or a bare number.
+
+    A year has 365 days.
+    """
 
     @classmethod
     def read(cls, value: object) -> "Duration":
@@ -53,14 +56,14 @@ class Duration(float):
         if isinstance(value, int | float) and not isinstance(value, bool):
             seconds = value
         elif isinstance(value, str) and (
-            match := re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(ms|[smhd])?", value)
+            match := re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(ms|[smhdy])?", value)
         ):
             seconds = float(match[1]) * _UNITS[match[2] or "s"]
         if not 0 < seconds <= LONGEST:
             raise Unfit(
                 Text(
-                    'must be a duration such as "2s", "500ms", "5m", "12h" or "30d", more than 0',
-                    'debe ser una duración como "2s", "500ms", "5m", "12h" o "30d", mayor que 0',
+                    'must be a duration such as "2s", "500ms", "5m", "12h", "30d" or "5y", more than 0',
+                    'debe ser una duración como "2s", "500ms", "5m", "12h", "30d" o "5y", mayor que 0',
                 )
             )
         return cls(seconds)
@@ -182,6 +185,12 @@ class InstanceSettings(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...] = ()
 
 
+class JournalSettings(msgspec.Struct, frozen=True):
+    """`[journal]`. `keep`: how far back everything is known; LONGEST, as it is by default, for ever."""
+
+    keep: Duration = Duration(LONGEST)
+
+
 class LogSettings(msgspec.Struct, frozen=True):
     """`[log]`. `format = "json"` for machines, `"text"` for people."""
 
@@ -198,6 +207,7 @@ class Settings(msgspec.Struct, frozen=True):
     asterisk: tuple[AsteriskSettings, ...] = ()
     delivery: DeliverySettings = DeliverySettings()
     instance: tuple[InstanceSettings, ...] = (InstanceSettings("default"),)
+    journal: JournalSettings = JournalSettings()
     log: LogSettings = LogSettings()
 
 

@@ -29,6 +29,7 @@ to it.
     │   └── ConfigUnreadable, UnknownSetting, InvalidSetting, Mistakes
     ├── AddressInUse            the server cannot listen
     ├── NameTaken, NoSuchThing  registering or looking up a campaign, a user or a token
+    ├── HistoryForgotten        of what was before nothing certain is known any more
     └── ClientError             a server as plantel.client meets it
         ├── UrlNotUsable, UrlNotSafe, TokenNotUsable, CredentialsMissing, MembersInvalid   before anything is sent
         ├── FileUnreadable, FileTooLarge, FileNotRoster, ColumnMissing, ColumnRepeated, RowTooLong   the same
@@ -610,6 +611,16 @@ class AddressInUse(PlantelError):
 class NameTaken(PlantelError):
     code = "name_taken"
     text = Text("{name} exists already", "{name} ya existe")
+
+
+class HistoryForgotten(PlantelError):
+    """`since`: the first moment about which everything is known, in ISO 8601."""
+
+    code = "history_forgotten"
+    text = Text(
+        "the history before {since} is no longer kept ([journal] keep)",
+        "el historial anterior a {since} ya no se guarda ([journal] keep)",
+    )
 
 
 class NoSuchThing(PlantelError):

@@ -109,7 +109,10 @@ class Transaction(Protocol):
         after: int = 0,
         limit: int = 1000,
     ) -> list[Entry]:
-        """The newest `limit` lines that match every given filter, oldest first. `after`: of higher revisions."""
+        """The newest `limit` lines that match every given filter, oldest first. `after`: of higher revisions.
+
+        Raises HistoryForgotten for a batch of which lines may be missing (`prune`).
+        """
         ...
 
     def members_at(self, instance: str, moment: datetime, campaign: str | None = None) -> list[Member]:
@@ -117,6 +120,20 @@ class Transaction(Protocol):
         `members`.
 
         So it is one that there was, also where clocks differ, or a batch had to wait and is stored after younger ones.
+        (By more than an hour it may be an earlier one than that.) Raises HistoryForgotten for a moment before
+        `known_since`.
+        """
+        ...
+
+    def known_since(self) -> datetime | None:
+        """The first moment about which everything is known; None: since the beginning."""
+        ...
+
+    def prune(self, cutoff: datetime) -> bool:
+        """Forget some of the journal's lines and batches that nobody needs who asks about `cutoff` or a later moment.
+
+        A step of some tens of milliseconds; False where there was nothing left to do. What `members_at` tells of these
+        moments stays as it is, and so do `reasons`.
         """
         ...
 

@@ -70,6 +70,8 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
         looks = [background.create_task(reconciler.settled()) for _, reconciler in plantel.reconcilers]
         running = [background.create_task(reconciler.run()) for _, reconciler in plantel.reconcilers]
         running.append(background.create_task(plantel.neighbours.watch()))
+        if plantel.retention is not None:
+            running.append(background.create_task(plantel.retention.run()))
         if looks:
             await asyncio.wait(looks, timeout=FIRST_LOOK)
         running += looks

@@ -6,19 +6,21 @@ import getpass
 import os
 import ssl
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
 from plantel.access import Actor, Role
 from plantel.ami.switch import AmiSwitch
-from plantel.config import AsteriskSettings, Settings
+from plantel.config import LONGEST, AsteriskSettings, Settings
 from plantel.delivery import Delivery
+from plantel.http import ops
 from plantel.http.auth import Authenticator
 from plantel.http.instance import Instance
 from plantel.neighbours import Neighbours
 from plantel.ports import Store
 from plantel.reconcile import Reconciler
+from plantel.retention import Retention
 from plantel.roster import Interfaces
 from plantel.service import Service
 from plantel.store import open_store
@@ -40,6 +42,8 @@ class Plantel(NamedTuple):
     store: Store
     instances: dict[str, Instance]
     neighbours: Neighbours
+    retention: Retention | None
+    """None where everything is kept."""
 
     @property
     def reconcilers(self) -> list[tuple[Instance, Reconciler]]:
@@ -126,7 +130,11 @@ async def assembled(settings: Settings, *, serving: bool = False) -> AsyncIterat
         )
         for served in instances.values():
             served.delivery.catch_up = neighbours.catch_up
-        yield Plantel(settings, store, instances, neighbours)
+        keep = settings.journal.keep
+        retention = None
+        if keep < LONGEST:
+            retention = Retention(store, clock, timedelta(seconds=keep), ops.known_since)
+        yield Plantel(settings, store, instances, neighbours, retention)
     finally:
         for switch in switches:
             await switch.close()

@@ -48,7 +48,7 @@ async def findings(server: PlantelServer, subject: str, *, code: int) -> list[di
 async def test_check_without_any_server(tmp_path: Path) -> None:
     alone = PlantelServer(tmp_path)
     shown = await run(alone, "check", lang="es")
-    assert [line[:5] for line in shown.splitlines()] == ["bien "] * 3
+    assert [line[:5] for line in shown.splitlines()] == ["bien "] * 4
     assert "no hay ningún servidor configurado" in shown
 
 

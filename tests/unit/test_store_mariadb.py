@@ -498,6 +498,7 @@ async def test_the_hot_statements_use_an_index(opened: SqlStore) -> None:
         b"queue": b"'a'",
         b"phone": b"'b'",
         b"more": b"",
+        b"revision": 9,
     }
 
     def explain(transaction: Transaction) -> None:
@@ -511,10 +512,16 @@ async def test_the_hot_statements_use_an_index(opened: SqlStore) -> None:
             hot._VACATE,
             hot._DISCLAIM,
             hot._FORGET_PAUSES,
+            hot._AFTER,
+            hot._UNDONE,
         ):
             with driver.cursor(pymysql.cursors.DictCursor) as cursor:
                 cursor.execute(b"EXPLAIN " + statement % values)
-                steps = [step for step in cursor.fetchall() if step["table"] in {"m", "c", "members", "claims"}]
+                steps = [
+                    step
+                    for step in cursor.fetchall()
+                    if step["table"] in {"m", "c", "members", "claims", "j", "journal"}
+                ]
             assert steps
             for step in steps:
                 assert step["key"] is not None, step

@@ -179,6 +179,8 @@ async def test_the_hot_statements_use_an_index(opened: SqlStore) -> None:
                 (postgresql._OF, ("{1}",)),
                 (postgresql._FORGET_PAUSES, ("{a}", "{b}", "{c}")),
                 (postgresql._DISCLAIM, ("a", "b", "c", ["d"])),
+                (postgresql._AFTER, ("{1}", 9)),
+                (postgresql._UNDONE, (9, "{1}")),
             )
         ]
 

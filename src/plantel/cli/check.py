@@ -16,7 +16,7 @@ from plantel.language import Text, current
 from plantel.phones import PhoneRules
 from plantel.roster import Campaign, Member, fold
 from plantel.store import missing_views, shown
-from plantel.wiring import assembled, make_switch, operator, realtime_views
+from plantel.wiring import Plantel, assembled, make_switch, operator, realtime_views
 
 
 class Finding(NamedTuple):
@@ -77,6 +77,7 @@ async def check(*, as_json: AsJson = False) -> None:
     try:
         async with assembled(loaded) as plantel:
             findings.append(Finding("store", good=True, what=shown(loaded.store.url)))
+            findings.append(await _check_journal(plantel))
             for instance in plantel.instances.values():
                 findings += await _check_instance(loaded, instance)
     except (errors.StoreError, errors.InvalidSetting) as error:
@@ -109,6 +110,15 @@ def _check_tls(http: HttpSettings) -> Iterator[Finding]:
         yield _bad("tls", error)
     else:
         yield Finding("tls", good=True, what=http.tls_cert)
+
+
+async def _check_journal(plantel: Plantel) -> Finding:
+    since = await plantel.store.read(lambda transaction: transaction.known_since())
+    if since is None:
+        what = tell("everything is known since the beginning", "se conoce todo desde el principio")
+    else:
+        what = tell("everything is known since {since}", "se conoce todo desde {since}", since=since.isoformat())
+    return Finding("journal", good=True, what=what)
 
 
 async def _check_instance(loaded: Settings, instance: Instance) -> list[Finding]:

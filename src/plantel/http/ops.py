@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 
 import msgspec
 from prometheus_client import REGISTRY, Gauge, generate_latest
@@ -15,6 +16,8 @@ ANSWERS = Counter({"1": 0, "0": 0})
 """Answers of the wire call and its neighbours, by body. Counted on the event loop alone, so that it needs no lock."""
 
 AGREED = Gauge("plantel_server_agreed", "1 where an Asterisk shows the roster, 0 where it lags", ["instance", "server"])
+
+KNOWN_SINCE = Gauge("plantel_history_known_since_seconds", "Since when everything is known of the past, where it ends")
 
 
 class _Answers(Collector):
@@ -35,6 +38,11 @@ def health(instance: Instance) -> bytes:
     """JSON: the servers of one instance with their states. Plantel itself is well when it can answer this."""
     servers = {one.name: one.status.state for one in instance.delivery.reconcilers}
     return msgspec.json.encode({"status": "ok", "servers": servers})
+
+
+def known_since(moment: datetime) -> None:
+    """Have the metrics say so."""
+    KNOWN_SINCE.set(moment.timestamp())
 
 
 def metrics(instances: Iterable[Instance]) -> bytes:

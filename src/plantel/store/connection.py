@@ -22,6 +22,9 @@ LikeRow = tuple[int, str, str]
 MemberRow = tuple[int, str, str, int, int]
 """campaign id, membername, interface, penalty, paused"""
 
+UndoneRow = tuple[int, str, str | None, int | None, int | None]
+"""campaign id, membername, interface, penalty, paused; the last three None where there was no such member"""
+
 PlacedRow = tuple[int, str, str, str, int, bool]
 """campaign id, membername, folded interface, interface, penalty, paused"""
 
@@ -146,6 +149,19 @@ class Connection(Translator, Protocol):
     @abstractmethod
     def members(self, campaigns: Iterable[int]) -> list[MemberRow]:
         """All members of these campaigns, by campaign id and then by membername in the order of its code points."""
+        ...
+
+    @abstractmethod
+    def members_after(self, campaigns: Collection[int], revision: int) -> list[MemberRow]:
+        """The members of these campaigns after line `revision`, from the journal alone, in no order.
+
+        Takes time in proportion to the members that there ever were, however many lines each has.
+        """
+        ...
+
+    @abstractmethod
+    def undone(self, campaigns: Collection[int], revision: int) -> list[UndoneRow]:
+        """Those about whom there are lines after `revision`, as they were then. In proportion to all these lines."""
         ...
 
     @abstractmethod

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import Select, Table, delete, func, insert, select
+from sqlalchemy import Select, Table, delete, func, insert, select, update
 
 from plantel import errors
 from plantel.store import schema
@@ -80,6 +80,9 @@ def _copy(reader: Connection, writer: Connection, target: str, report: Report) -
             raise errors.StoreError(detail=f"{table.name} is not in {target} as it was sent: nothing was copied")
         copied.append(sums.copied(table))
     _number_on(writer.core, tables)
+    # whoever has the target open already knows of no campaigns
+    stamp = update(schema.keys).where(schema.keys.c.name == schema.CAMPAIGNS).values(value=schema.new_stamp())
+    writer.core.execute(stamp)
     writer.release("copy")
     return copied
 
@@ -104,7 +107,7 @@ class _Sum:
 def _rows_of(table: Table) -> Select[Any]:
     """All that belongs to the roster; other keys say what was last heard of this one database."""
     rows = select(table)
-    return rows.where(schema.keys.c.name == "token") if table is schema.keys else rows
+    return rows.where(schema.keys.c.name.in_(["token", schema.FORGOTTEN])) if table is schema.keys else rows
 
 
 def _count(connection: Connection, table: Table) -> int:

@@ -20,7 +20,7 @@ from sqlalchemy import event, exc
 from plantel import errors
 from plantel.roster import fold
 from plantel.store import schema
-from plantel.store.connection import ClaimRow, Connection, LikeRow, MemberRow, PlacedRow
+from plantel.store.connection import ClaimRow, Connection, LikeRow, MemberRow, PlacedRow, UndoneRow
 
 _ROW_BYTES = 512
 """More than a member or a ledger line takes as JSON."""
@@ -78,6 +78,18 @@ _OF = _statement("""SELECT JSON_ARRAYAGG(MEMBER ORDER BY m.campaign, m.membernam
     SELECT * FROM members FORCE INDEX (PRIMARY)
     WHERE campaign IN (%(campaigns)s) OR campaign = %(campaign)d AND membername > %(membername)s
     ORDER BY campaign, membername LIMIT %(most)d) AS m""")
+
+# from member to member in the index (a loose scan), however many lines each has
+_AFTER = _statement("""SELECT j.campaign, j.membername, j.after_interface, j.after_penalty, j.after_paused FROM (
+    SELECT campaign, membername, MAX(revision) AS revision FROM journal FORCE INDEX FOR GROUP BY (journal_member)
+    WHERE campaign IN (%(campaigns)s) AND revision <= %(revision)d GROUP BY campaign, membername) AS newest
+    STRAIGHT_JOIN journal AS j FORCE INDEX (PRIMARY) ON j.revision = newest.revision
+    WHERE j.after_interface IS NOT NULL""")
+
+_UNDONE = _statement("""SELECT j.campaign, j.membername, j.before_interface, j.before_penalty, j.before_paused FROM (
+    SELECT MIN(revision) AS revision FROM journal FORCE INDEX (PRIMARY)
+    WHERE campaign IN (%(campaigns)s) AND revision > %(revision)d GROUP BY campaign, membername) AS oldest
+    STRAIGHT_JOIN journal AS j FORCE INDEX (PRIMARY) ON j.revision = oldest.revision""")
 
 _CLAIMS = _statement("""SELECT JSON_ARRAYAGG(JSON_ARRAY(c.queue, c.interface, c.added, c.paused, c.penalty,
     c.reason) ORDER BY c.folded_queue, c.phone) FROM (
@@ -331,6 +343,12 @@ class MariadbConnection(Connection):
                 return found
             last, membername, *_ = page[-1]
 
+    def members_after(self, campaigns: Collection[int], revision: int) -> list[MemberRow]:
+        return list(self._ask(_AFTER % {b"campaigns": _numbers(campaigns), b"revision": revision}))
+
+    def undone(self, campaigns: Collection[int], revision: int) -> list[UndoneRow]:
+        return list(self._ask(_UNDONE % {b"campaigns": _numbers(campaigns), b"revision": revision}))
+
     @property
     def _page(self) -> int:
         """So many rows at most are asked for as one text."""
@@ -452,6 +470,10 @@ def _save(point: str) -> bytes:
 def _literal(text: str) -> bytes:
     """For sessions with NO_BACKSLASH_ESCAPES, as all of ours are: only the quote means something."""
     return b"'" + text.encode().replace(b"'", b"''") + b"'"
+
+
+def _numbers(values: Iterable[int]) -> bytes:
+    return b",".join(b"%d" % value for value in values) or b"NULL"
 
 
 def _decoded(decoder: "msgspec.json.Decoder[list[Any]]", text: str | None) -> list[Any]:

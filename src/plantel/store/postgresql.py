@@ -17,7 +17,7 @@ from psycopg.types.string import StrDumper
 from sqlalchemy import exc
 
 from plantel import errors
-from plantel.store.connection import ClaimRow, Connection, LikeRow, MemberRow, PlacedRow
+from plantel.store.connection import ClaimRow, Connection, LikeRow, MemberRow, PlacedRow, UndoneRow
 
 COPY_FROM = 500
 """From so many rows on they go by COPY, which costs two round trips more but nothing to parse."""
@@ -75,6 +75,25 @@ _FIRST = "SELECT campaign, membername, interface, penalty, paused FROM members W
 
 _OF = """SELECT campaign, membername, interface, penalty, paused FROM members WHERE campaign = ANY(%s::int[])
     ORDER BY campaign, membername"""
+
+# from member to member, and for each to the newest line at that revision: two jumps in the index, however long it is
+_AFTER = """WITH RECURSIVE walk(campaign, membername) AS (
+    SELECT id, (SELECT min(membername) FROM journal WHERE campaign = id) FROM unnest(%s::int[]) AS id
+    UNION ALL
+    SELECT campaign, (SELECT min(one.membername) FROM journal AS one
+        WHERE one.campaign = walk.campaign AND one.membername > walk.membername)
+    FROM walk WHERE membername IS NOT NULL)
+SELECT j.campaign, j.membername, j.after_interface, j.after_penalty, j.after_paused
+FROM walk CROSS JOIN LATERAL (SELECT * FROM journal AS one
+    WHERE one.campaign = walk.campaign AND one.membername = walk.membername AND one.revision <= %s
+    ORDER BY one.campaign, one.membername, one.revision DESC LIMIT 1) AS j
+WHERE walk.membername IS NOT NULL AND j.after_interface IS NOT NULL"""
+
+# OFFSET 0 has the lines found by their numbers
+_UNDONE = """SELECT DISTINCT ON (campaign, membername)
+    campaign, membername, before_interface, before_penalty, before_paused FROM (
+    SELECT * FROM journal WHERE revision > %s ORDER BY revision OFFSET 0) AS line
+    WHERE campaign = ANY(%s::int[]) ORDER BY campaign, membername, revision"""
 
 _CLAIMS = "SELECT queue, interface, added, paused, penalty, reason FROM claims WHERE instance = %s AND server = %s"
 _OF_QUEUES = " AND folded_queue = ANY(%s)"
@@ -326,6 +345,12 @@ class PostgresqlConnection(Connection):
 
     def members(self, campaigns: Iterable[int]) -> list[MemberRow]:
         return self._rows(_OF, (_array(list(campaigns)),))
+
+    def members_after(self, campaigns: Collection[int], revision: int) -> list[MemberRow]:
+        return self._rows(_AFTER, (_array(list(campaigns)), revision))
+
+    def undone(self, campaigns: Collection[int], revision: int) -> list[UndoneRow]:
+        return self._rows(_UNDONE, (revision, _array(list(campaigns))))
 
     def vacate(self, campaign: int, membernames: Sequence[str]) -> None:
         self._pending.append(_Statement(_VACATE, (campaign, _array(membernames)), len(membernames)))

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from plantel import errors
 from plantel.ports import Transaction
+from plantel.store.campaigns import KnownToAll
 from plantel.store.connection import Connection
 from plantel.store.transaction import ReadTransaction
 
@@ -21,6 +22,7 @@ class Readers:
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self._connect = connect
         self._own = threading.local()
+        self._known = KnownToAll()
         self._connections: list[Connection] = []
         self._threads = ThreadPoolExecutor(THREADS, "plantel-reader")
         self._closed = False
@@ -46,6 +48,6 @@ class Readers:
         with connection.translating():
             connection.begin_reading()
             try:
-                return work(ReadTransaction(connection))
+                return work(ReadTransaction(connection, self._known))
             finally:
                 connection.rollback()

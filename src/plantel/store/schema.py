@@ -4,8 +4,9 @@ Names that compare without ASCII case are kept twice: as they were written, and 
 database's own idea of case is relied on: NOCASE and the collations of MariaDB and PostgreSQL all differ from
 Asterisk's. Times are whole microseconds since 1970 in UTC. Lists are JSON text.
 
-There are no foreign keys: rows of `campaigns` and `batches` are never deleted, so that nothing can dangle, and a look
-at the parent for every member and journal line would be paid on the hottest path.
+There are no foreign keys: rows of `campaigns` are never deleted, and one of `batches` goes after its last journal line
+(`pruning`), so that nothing can dangle, and a look at the parent for every member and journal line would be paid on the
+hottest path.
 """
 
 import secrets
@@ -59,6 +60,13 @@ _Kind = _text(20)
 _Json = Text().with_variant(Text(2**32 - 1), "mariadb")  # its plain TEXT ends at 64 KiB
 _Digest = LargeBinary(64).with_variant(VARBINARY(64), "mariadb")  # it makes no index of a whole BLOB
 
+
+def _ordered(name: str, *columns: str, by: str) -> tuple[Index, ...]:
+    """An index of `columns` that ends with the primary key: but in PostgreSQL each does so by itself."""
+    ends = {"sqlite": (), "mariadb": (), "postgresql": (by,)}
+    return tuple(Index(name, *columns, *end).ddl_if(dialect=dialect) for dialect, end in ends.items())
+
+
 alembic_version = Table(
     "alembic_version",
     metadata,
@@ -104,7 +112,7 @@ batches = Table(
     metadata,
     Column("number", _Number, primary_key=True, autoincrement=False),  # in the order of commits
     Column("id", _Word, nullable=False, unique=True),
-    Column("instance", _Word, nullable=False, index=True),
+    Column("instance", _Word, nullable=False),
     Column("actor", _Word, nullable=False),
     Column("source", _Kind, nullable=False),
     Column("at", _Number, nullable=False),
@@ -113,6 +121,7 @@ batches = Table(
     # Its journal lines are the `changes` ones that end with `revision`, so that the journal needs no index by batch.
     Column("revision", _Number, nullable=False),
     Column("changes", Integer, nullable=False),
+    *_ordered("batches_instance", "instance", by="number"),
 )
 
 journal = Table(
@@ -131,7 +140,7 @@ journal = Table(
     Column("before_paused", Boolean),
     Column("reason", _Word),  # NULL where the line says nothing of one
     # One index for all questions, also those about an agent in whatever campaign: each more costs every single add.
-    Index("journal_member", "campaign", "membername"),
+    *_ordered("journal_member", "campaign", "membername", by="revision"),
 )
 
 tokens = Table(
@@ -225,8 +234,22 @@ def _make_turn(_: MetaData, connection: Connection, **_options: object) -> None:
         connection.execute(insert(turn).values(id=1, version=0))
 
 
+CAMPAIGNS = "campaigns"
+"""The row of `keys` whose value is another after each change of the campaigns."""
+
+
+FORGOTTEN = "forgotten"
+"""The row of `keys` that says up to where `pruning` has forgotten the past; none where all is kept."""
+
+
+def new_stamp() -> bytes:
+    """A value that `CAMPAIGNS` never had."""
+    return secrets.token_bytes(16)
+
+
 def create(connection: Connection) -> None:
     """Make all tables in an empty database, and stamp it last. The caller commits."""
     metadata.create_all(connection, checkfirst=False)
     connection.execute(insert(keys).values(name="token", value=secrets.token_bytes(32)))
+    connection.execute(insert(keys).values(name=CAMPAIGNS, value=new_stamp()))
     connection.execute(insert(alembic_version).values(version_num=VERSION))

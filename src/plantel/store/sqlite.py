@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from plantel import errors
-from plantel.store.connection import ClaimRow, Connection, LikeRow, MemberRow, PlacedRow
+from plantel.store.connection import ClaimRow, Connection, LikeRow, MemberRow, PlacedRow, UndoneRow
 from plantel.store.sqlite_insertion import Insertion
 
 BUSY_SECONDS = 5.0
@@ -27,6 +27,7 @@ CACHE_KIB = 32 * 1024
 
 _claim_rows = msgspec.json.Decoder(list[ClaimRow])
 _member_rows = msgspec.json.Decoder(list[MemberRow])
+_undone_rows = msgspec.json.Decoder(list[UndoneRow])
 _json = msgspec.json.Encoder()
 
 _LIKE = """SELECT json_group_array(json_array(campaign, membername, interface, penalty, paused)) FROM (
@@ -44,6 +45,25 @@ _FIRST = """SELECT json_group_array(json_array(campaign, membername, interface, 
 
 _OF = """SELECT json_group_array(json_array(campaign, membername, interface, penalty, paused)) FROM (
     SELECT * FROM members WHERE campaign IN (SELECT value FROM json_each(?)) ORDER BY campaign, membername)"""
+
+# from member to member, and for each to the newest line at that revision: two jumps in the index, however long it is
+_AFTER = """WITH RECURSIVE walk(campaign, membername) AS (
+    SELECT value, (SELECT min(membername) FROM journal WHERE campaign = value) FROM json_each(?1)
+    UNION ALL
+    SELECT campaign, (SELECT min(membername) FROM journal AS one
+        WHERE one.campaign = walk.campaign AND one.membername > walk.membername)
+    FROM walk WHERE membername IS NOT NULL)
+SELECT json_group_array(json_array(campaign, membername, after_interface, after_penalty, after_paused)) FROM (
+    SELECT j.campaign, j.membername, j.after_interface, j.after_penalty, j.after_paused
+    FROM walk CROSS JOIN journal AS j ON j.revision = (SELECT max(revision) FROM journal AS one
+        WHERE one.campaign = walk.campaign AND one.membername = walk.membername AND one.revision <= ?2)
+    WHERE walk.membername IS NOT NULL AND j.after_interface IS NOT NULL)"""
+
+# beside min() SQLite gives the columns of the row that has it
+_UNDONE = """SELECT json_group_array(json_array(campaign, membername, before_interface, before_penalty, before_paused))
+FROM (SELECT campaign, membername, before_interface, before_penalty, before_paused, min(revision)
+    FROM journal NOT INDEXED WHERE revision > ?2 AND campaign IN (SELECT value FROM json_each(?1))
+    GROUP BY campaign, membername)"""
 
 _CLAIMS = """SELECT json_group_array(json_array(queue, interface, added, paused, penalty, reason)) FROM (
     SELECT * FROM claims WHERE instance = ? AND server = ?{} ORDER BY folded_queue, phone)"""
@@ -202,6 +222,13 @@ class SqliteConnection(Connection):
     def members(self, campaigns: Iterable[int]) -> list[MemberRow]:
         """All members of these campaigns, by campaign id and then by membername in the order of its code points."""
         return self._members(_OF, _encoded(list(campaigns)))
+
+    def members_after(self, campaigns: Collection[int], revision: int) -> list[MemberRow]:
+        return self._members(_AFTER, _encoded(list(campaigns)), revision)
+
+    def undone(self, campaigns: Collection[int], revision: int) -> list[UndoneRow]:
+        found = self._driver.execute(_UNDONE, (_encoded(list(campaigns)), revision))
+        return _undone_rows.decode(found.fetchone()[0])
 
     def _members(self, statement: str, *values: object) -> list[MemberRow]:
         return _member_rows.decode(self._driver.execute(statement, values).fetchone()[0])

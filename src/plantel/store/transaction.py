@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
-import msgspec
 from sqlalchemy import Executable, Row, Select, delete, func, insert, or_, select, tuple_, update
 
 from plantel import errors
@@ -15,7 +14,8 @@ from plantel.drift import DriftRecord
 from plantel.plan import Claim
 from plantel.ports import Entry
 from plantel.roster import Campaign, Member, fold
-from plantel.store import rows, schema
+from plantel.store import past, pruning, rows, schema
+from plantel.store.campaigns import Known, KnownToAll, load, stamp
 from plantel.store.connection import Connection, LikeRow, MemberRow
 
 DRIFTS_MOST = 100_000
@@ -26,15 +26,6 @@ _LINES_MOST = 1000
 
 _SCAN_FROM = 16
 """From so many items of one campaign on, its first members are read in one go before any are looked up one by one."""
-
-
-class Known(msgspec.Struct, frozen=True):
-    """The campaigns of one instance, and their ids in the store."""
-
-    campaigns: Mapping[str, Campaign]
-    ids: Mapping[str, int]
-    """By folded name."""
-    names: Mapping[int, str]
 
 
 def like_rows(known: Known, items: Sequence[Member]) -> list[LikeRow]:
@@ -73,19 +64,17 @@ class SqlTransaction(ABC):
     def _campaigns(self, instance: str) -> Known:
         known = self._known.get(instance)
         if known is None:
-            c = schema.campaigns.c
-            found = self._rows(select(c.id, c.name, c.folded, c.origin).where(c.instance == instance, c.removed == 0))
-            known = self._known[instance] = Known(
-                {row.folded: rows.campaign(instance, row.name, row.origin) for row in found},
-                {row.folded: row.id for row in found},
-                {row.id: row.name for row in found},
-            )
+            known = self._known[instance] = self._load(instance)
         return known
 
+    def _load(self, instance: str) -> Known:
+        return load(self._rows, instance)
+
     def add_campaign(self, campaign: Campaign) -> None:
-        if fold(campaign.name) in self.campaigns(campaign.instance):
+        known = self._campaigns(campaign.instance)
+        if fold(campaign.name) in known.ids:
             raise errors.NameTaken(name=campaign.name)
-        self._change(
+        added = self._insert(
             insert(schema.campaigns).values(
                 instance=campaign.instance,
                 name=campaign.name,
@@ -94,17 +83,24 @@ class SqlTransaction(ABC):
                 removed=0,
             )
         )
-        del self._known[campaign.instance]
+        self._campaigns_changed()
+        self._known[campaign.instance] = known.with_one(added, campaign)
 
     def remove_campaign(self, instance: str, name: str) -> None:
-        number = self._campaigns(instance).ids.get(fold(name))
+        known = self._campaigns(instance)
+        number = known.ids.get(fold(name))
         if number is None:
             raise errors.NoSuchThing(name=name)
         m, c = schema.members.c, schema.campaigns.c
         if self._rows(select(m.membername).where(m.campaign == number).limit(1)):
             raise ValueError(f"the campaign {name} has members")
         self._change(update(schema.campaigns).where(c.id == number).values(removed=c.id))
-        del self._known[instance]
+        self._campaigns_changed()
+        self._known[instance] = known.without(fold(name))
+
+    def _campaigns_changed(self) -> None:
+        k = schema.keys.c
+        self._change(update(schema.keys).where(k.name == schema.CAMPAIGNS).values(value=schema.new_stamp()))
 
     # --- members and their history -----------------------------------------------------------------------------------
 
@@ -114,13 +110,13 @@ class SqlTransaction(ABC):
         self._before_reading()
         with self._connection.translating():
             found = self._connection.members(known.ids[name] for name in folded)
-        members = [_member(known, row) for row in found]
+        members = [_member(known.names, row) for row in found]
         members.sort(key=lambda member: fold(member.campaign))  # stable: within one, they are in order
         return members
 
     def members_like(self, instance: str, items: Sequence[Member]) -> list[Member]:
         known = self._campaigns(instance)
-        return [_member(known, row) for row in self._rows_like(known, items)]
+        return [_member(known.names, row) for row in self._rows_like(known, items)]
 
     def unlike(self, instance: str, items: Sequence[Member]) -> tuple[Sequence[Member], list[Member]]:
         known = self._campaigns(instance)
@@ -140,7 +136,7 @@ class SqlTransaction(ABC):
             agents = {(id_of[item.campaign], item.membername) for item in others}
             phones = {(id_of[item.campaign], item.phone) for item in others}
             found = [row for row in found if (row[0], row[1]) in agents or (row[0], row[2].lower()) in phones]
-        return others, [_member(known, row) for row in found]
+        return others, [_member(known.names, row) for row in found]
 
     def _rows_like(self, known: Known, items: Sequence[Member]) -> list[MemberRow]:
         if len(items) >= _SCAN_FROM:
@@ -222,45 +218,50 @@ class SqlTransaction(ABC):
         after: int = 0,
         limit: int = 1000,
     ) -> list[Entry]:
-        j, b, c = schema.journal.c, schema.batches.c, schema.campaigns.c
-        lines = _lines(instance).order_by(j.revision.desc()).limit(limit)
-        if batch is not None:
-            found = self._rows(select(b.revision, b.changes).where(b.instance == instance, b.id == batch))
-            if not found:
+        j, b = schema.journal.c, schema.batches.c
+        lines = select(schema.journal)
+        if batch is None:
+            newest = past.newest_lines(self._rows, instance, campaign, membername, after, limit)
+            parts = [newest[first : first + _LINES_MOST] for first in range(0, len(newest), _LINES_MOST)]
+            told: Sequence[Row[Any]] = [
+                row for part in parts for row in self._rows(_told(lines.where(j.revision.in_(part))))
+            ]
+        else:
+            its = self._rows(select(b.number, b.revision, b.changes).where(b.instance == instance, b.id == batch))
+            if not its:
                 return []
-            last, first = found[0].revision, found[0].revision - found[0].changes + 1
-            lines = lines.where(j.revision.between(first, last))
-        if after:
-            lines = lines.where(j.revision > after)
-        if campaign is not None:
-            lines = lines.where(c.folded == fold(campaign))
-        if membername is not None:
-            lines = lines.where(j.membername == membername)
-        return [rows.entry(row) for row in reversed(self._rows(lines))]
+            forgotten = pruning.forgotten(self._rows)
+            if forgotten is not None and its[0].number <= forgotten.number and its[0].changes:
+                raise errors.HistoryForgotten(since=rows.moment(forgotten.since).isoformat())
+            last, first = its[0].revision, its[0].revision - its[0].changes + 1
+            lines = lines.where(j.revision.between(max(first, after + 1), last))
+            if campaign is not None:
+                lines = lines.where(j.campaign.in_(past.campaigns(self._rows, instance, campaign)))
+            if membername is not None:
+                lines = lines.where(j.membername == membername)
+            told = self._rows(_told(lines.order_by(j.revision.desc()).limit(limit)))
+        return [rows.entry(row) for row in reversed(told)]
 
     def members_at(self, instance: str, moment: datetime, campaign: str | None = None) -> list[Member]:
-        j, b, c = schema.journal.c, schema.batches.c, schema.campaigns.c
-        # not line by line: of two batches that overlapped, the later one may have the earlier time
-        until = self._rows(
-            select(b.revision)
-            .where(b.instance == instance, b.at <= rows.microseconds(moment))
-            .order_by(b.number.desc())
-            .limit(1)
-        )
-        if not until:
+        forgotten = pruning.forgotten(self._rows)
+        if forgotten is not None and rows.microseconds(moment) < forgotten.since:
+            raise errors.HistoryForgotten(since=rows.moment(forgotten.since).isoformat())
+        revision = past.revision_at(self._rows, instance, rows.microseconds(moment))
+        if revision is None:
             return []
-        last = (
-            select(func.max(j.revision))
-            .join_from(schema.journal, schema.campaigns, c.id == j.campaign)
-            .where(c.instance == instance, j.revision <= until[0].revision)
-            .group_by(j.campaign, j.membername)
-        )
-        if campaign is not None:
-            last = last.where(c.folded == fold(campaign))
-        lines = _lines(instance).where(j.revision.in_(last), j.after_interface.is_not(None))
-        members = [rows.entry(row).change.member for row in self._rows(lines)]
+        names = past.campaigns(self._rows, instance, campaign)
+        with self._connection.translating():
+            found = past.members_at(self._rows, self._connection, names, revision)
+        members = [_member(names, row) for row in found]
         members.sort(key=lambda member: (fold(member.campaign), member.membername))
         return members
+
+    def known_since(self) -> datetime | None:
+        forgotten = pruning.forgotten(self._rows)
+        return None if forgotten is None else rows.moment(forgotten.since)
+
+    def prune(self, cutoff: datetime) -> bool:
+        return pruning.step(self._rows, self._change, rows.microseconds(cutoff))
 
     # --- tokens and users --------------------------------------------------------------------------------------------
 
@@ -391,6 +392,14 @@ class SqlTransaction(ABC):
         with self._connection.translating():
             return self._connection.core.execute(statement).rowcount
 
+    def _insert(self, statement: Executable) -> int:
+        """The number that the database has given to the new row."""
+        self._before_writing()
+        with self._connection.translating():
+            number = self._connection.core.execute(statement).inserted_primary_key
+        assert number is not None
+        return int(number[0])
+
 
 def _folded(names: Collection[str] | None) -> set[str] | None:
     return None if names is None else {fold(name) for name in names}
@@ -398,6 +407,13 @@ def _folded(names: Collection[str] | None) -> set[str] | None:
 
 class ReadTransaction(SqlTransaction):
     """A consistent view. Its writing methods raise RuntimeError: to call one is a mistake in the program."""
+
+    def __init__(self, connection: Connection, known: KnownToAll) -> None:
+        super().__init__(connection)
+        self._known_to_all = known
+
+    def _load(self, instance: str) -> Known:
+        return self._known_to_all.get(instance, stamp(self._rows), super()._load)
 
     def record(self, batch: Batch, changes: Sequence[Change]) -> int:
         return _refuse_writing(batch, changes)
@@ -416,17 +432,17 @@ def _refuse_writing(*_: object) -> NoReturn:
     raise RuntimeError("a write within Store.read")
 
 
-def _lines(instance: str) -> Select[Any]:
-    """Journal lines with what `rows.entry` needs of their batch and campaign."""
-    j, b, c = schema.journal.c, schema.batches.c, schema.campaigns.c
+def _told(lines: Select[Any]) -> Select[Any]:
+    """These journal lines, newest first, with what `rows.entry` needs of their batch and campaign."""
+    j, b, c = lines.offset(0).subquery(), schema.batches.c, schema.campaigns.c  # found first, then looked up for
     return (
-        select(schema.journal, b.id, b.actor, b.at, c.name)
-        .join_from(schema.journal, schema.batches, b.number == j.batch)
-        .join(schema.campaigns, c.id == j.campaign)
-        .where(c.instance == instance)
+        select(j, b.id, b.actor, b.at, c.name)
+        .join_from(j, schema.batches, b.number == j.c.batch)
+        .join(schema.campaigns, c.id == j.c.campaign)
+        .order_by(j.c.revision.desc())
     )
 
 
-def _member(known: Known, row: MemberRow) -> Member:
+def _member(names: Mapping[int, str], row: MemberRow) -> Member:
     campaign, membername, interface, penalty, paused = row
-    return Member(known.names[campaign], membername, interface, penalty, paused == 1)
+    return Member(names[campaign], membername, interface, penalty, paused == 1)

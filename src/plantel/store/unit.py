@@ -9,13 +9,16 @@ when a unit is about to read, or to change, what may be among them.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sqlalchemy import Executable, Row
+
 from plantel import errors
 from plantel.batch import Batch, Change, Kind
 from plantel.ports import Like
 from plantel.roster import fold
 from plantel.store import rows
+from plantel.store.campaigns import Known, stamp
 from plantel.store.connection import Connection, LikeRow, MemberRow, PlacedRow
-from plantel.store.transaction import Known, SqlTransaction, like_rows
+from plantel.store.transaction import SqlTransaction, like_rows
 
 _LARGE = 500
 """A unit with more changes goes to the database by itself: telling which keys it touches would cost more."""
@@ -82,6 +85,8 @@ class Group:
         """How many times another process was seen to have committed."""
         self._version = connection.data_version()
         self._stale = True
+        self._stamp: bytes | None = None
+        """Of `known`, or of what it was before changes of our own; None: it may hold what was never stored."""
         self._waiting: list[Unit] = []
         self._touched: set[_Key] = set()
         self._asked: set[LikeRow] = set()
@@ -97,7 +102,10 @@ class Group:
             self.elsewhere += 1
             self._stale = True
         if self._stale:
-            self.known.clear()
+            found = stamp(self._ask)
+            if found != self._stamp:
+                self.known.clear()
+                self._stamp = found
             self.number, self.revision = self.connection.newest()
             self._stale = False
 
@@ -135,7 +143,11 @@ class Group:
         self._waiting.clear()
         self._touched.clear()
         self._stale = True
+        self._stamp = None
         self.connection.rollback()
+
+    def _ask(self, statement: Executable) -> Sequence[Row[Any]]:
+        return self.connection.core.execute(statement).all()
 
     def touches(self, keys: Sequence[_Key]) -> bool:
         """Whether rows not yet sent have to do with one of these agents or phones."""

@@ -40,6 +40,11 @@ class _State:
         """By id, in the order of commits."""
         self.journal: list[tuple[str, Entry]] = []
         """With the instance of each line."""
+        self.known_since: datetime | None = None
+        self.forgotten: set[str] = set()
+        """Batches of which lines may be missing."""
+        self.looked_at: set[str] = set()
+        """Batches that were old enough for `prune`."""
         self.tokens: list[Token] = []
         self.users: dict[_Pair, User] = {}
         self.claims: dict[_Pair, dict[_Pair, Claim]] = {}
@@ -55,6 +60,7 @@ class _State:
         other.reasons = self.reasons.copy()
         other.batches = self.batches.copy()
         other.journal = self.journal.copy()
+        other.forgotten = self.forgotten.copy()
         other.tokens = self.tokens.copy()
         other.users = self.users.copy()
         other.claims = {key: lines.copy() for key, lines in self.claims.items()}
@@ -237,6 +243,9 @@ class _MemoryTransaction:
         after: int = 0,
         limit: int = 1000,
     ) -> list[Entry]:
+        if batch in self.state.forgotten:
+            assert self.state.known_since is not None
+            raise errors.HistoryForgotten(since=self.state.known_since.isoformat())
         lines = [
             entry
             for owner, entry in self.state.journal
@@ -249,6 +258,8 @@ class _MemoryTransaction:
         return lines[max(len(lines) - limit, 0) :]
 
     def members_at(self, instance: str, moment: datetime, campaign: str | None = None) -> list[Member]:
+        if (since := self.state.known_since) is not None and moment < since:
+            raise errors.HistoryForgotten(since=since.isoformat())
         own = [batch for batch in self.state.batches.values() if batch.instance == instance]
         until = max((place for place, batch in enumerate(own, 1) if batch.at <= moment), default=0)
         passed = {batch.id for batch in own[:until]}
@@ -262,6 +273,38 @@ class _MemoryTransaction:
             for (folded, _), member in last.items()
             if member is not None and (campaign is None or folded == fold(campaign))
         )
+
+    def known_since(self) -> datetime | None:
+        return self.state.known_since
+
+    def prune(self, cutoff: datetime) -> bool:
+        """All in one step."""
+        state = self._writing()
+        old: dict[str, Batch] = {}
+        for batch in state.batches.values():
+            if batch.at > cutoff:
+                break
+            old[batch.id] = batch
+        if old.keys() <= state.looked_at:
+            return False
+        state.looked_at = set(old)
+        state.known_since = max(batch.at for batch in old.values())
+        histories: dict[tuple[str, str, str], list[Entry]] = {}
+        for owner, entry in state.journal:
+            if entry.batch in old:
+                member = entry.change.member
+                histories.setdefault((owner, fold(member.campaign), member.membername), []).append(entry)
+                state.forgotten.add(entry.batch)
+        kept = {state.revision} | {entry.revision for history in histories.values() for entry in _needed(history)}
+        state.journal = [
+            (owner, entry) for owner, entry in state.journal if entry.batch not in old or entry.revision in kept
+        ]
+        needed = {
+            *{batch.instance: batch.id for batch in old.values()}.values(),
+            *(line.batch for _, line in state.journal),
+        }
+        state.batches = {key: batch for key, batch in state.batches.items() if key not in old or key in needed}
+        return True
 
     # --- tokens and users --------------------------------------------------------------------------------------------
 
@@ -355,11 +398,24 @@ class _MemoryTransaction:
                 lines[key] = msgspec.structs.replace(lines[key], paused=None)
 
 
+def _needed(history: list[Entry]) -> list[Entry]:
+    """The newest line, and the newest that tells why there is a pause; none where the member is gone."""
+    if history[-1].change.after is None:
+        return []
+    return [history[-1], *[line for line in history if _tells(line.change)][-1:]]
+
+
+def _tells(change: Change) -> bool:
+    """Whether a pause begins with it, or is given another reason."""
+    before = change.before
+    return before is None or not before.paused or before == change.after or bool(change.reason)
+
+
 def _give_reason(reasons: dict[tuple[str, str, str], str], key: tuple[str, str, str], change: Change) -> None:
-    before, after = change.before, change.after
+    after = change.after
     if after is None or not after.paused:
         reasons.pop(key, None)
-    elif before is None or not before.paused or before == after or change.reason:
+    elif _tells(change):
         reasons[key] = change.reason
 
 

@@ -43,6 +43,12 @@ def _table(name: str, *columns: SchemaItem, **options: Any) -> Table:
     )
 
 
+def _index(name: str, table: str, *columns: str, by: str) -> None:
+    """In SQLite and MariaDB each index ends with the primary key by itself."""
+    last = [by] if op.get_bind().dialect.name == "postgresql" else []
+    op.create_index(name, table, [*columns, *last])
+
+
 def upgrade() -> None:
     keys = _table(
         "keys",
@@ -88,7 +94,7 @@ def upgrade() -> None:
         PrimaryKeyConstraint("number", name="batches_pk"),
         UniqueConstraint("id", name="batches_id_key"),
     )
-    op.create_index("batches_instance", "batches", ["instance"])
+    _index("batches_instance", "batches", "instance", by="number")
     _table(
         "journal",
         Column("revision", _Number, nullable=False, autoincrement=False),
@@ -105,7 +111,7 @@ def upgrade() -> None:
         Column("reason", _text(255)),
         PrimaryKeyConstraint("revision", name="journal_pk"),
     )
-    op.create_index("journal_member", "journal", ["campaign", "membername"])
+    _index("journal_member", "journal", "campaign", "membername", by="revision")
     _table(
         "tokens",
         Column("id", Integer, nullable=False),
@@ -176,4 +182,10 @@ def upgrade() -> None:
             mariadb_charset="utf8mb4",
         )
         op.bulk_insert(turn, [{"id": 1, "version": 0}])
-    op.bulk_insert(keys, [{"name": "token", "value": secrets.token_bytes(32)}])
+    op.bulk_insert(
+        keys,
+        [
+            {"name": "token", "value": secrets.token_bytes(32)},
+            {"name": "campaigns", "value": secrets.token_bytes(16)},
+        ],
+    )

@@ -1,0 +1,102 @@
+"""Questions about the past: by few steps, however long the journal is."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Executable, Row, Select, func, select
+
+from plantel.roster import fold
+from plantel.store import schema
+from plantel.store.connection import Connection, MemberRow
+
+_UNDONE_MOST = 1_000
+"""So many lines are undone at most where the roster is small."""
+
+_UNDONE_EACH = 4
+"""To undo so many lines takes no longer than to look for one member in the journal's index."""
+
+_SKEW = 3_600_000_000
+"""Microseconds by which a batch may be of an earlier time than one stored before it: nodes' clocks differ by less."""
+
+_PAGE = 4_096
+"""Batches among which it is quicker to look at each than to halve them again."""
+
+_NEAR = 100_000
+"""Lines at the end of the journal among which those of an instance, or a campaign, are looked for first."""
+
+Ask = Callable[[Executable], Sequence[Row[Any]]]
+
+
+def revision_at(ask: Ask, instance: str, moment: int) -> int | None:
+    """The revision after the last batch, by the order of commits, that is of `moment` (µs) or before; None: before all.
+
+    Batches are numbered in the order of commits, and nearly in that of their times. So halving finds the one after
+    which all are later even if clocks differ, and from there it is not far back. A clock that was wrong by more than
+    _SKEW may hide batches; what is found is a revision that there was all the same.
+    """
+    b = schema.batches.c
+    low, high = 0, ask(select(func.coalesce(func.max(b.number), 0)))[0][0]
+    while high - low > _PAGE:
+        middle = (low + high) // 2
+        found = ask(select(b.number, b.at).where(b.number <= middle).order_by(b.number.desc()).limit(1))
+        if not found or found[0].at <= moment + _SKEW:
+            low = middle
+        else:
+            high = found[0].number - 1
+    last = select(b.revision).where(b.instance == instance, b.number <= high, b.at <= moment)
+    rows = ask(last.order_by(b.number.desc()).limit(1))
+    return rows[0].revision if rows else None
+
+
+def members_at(ask: Ask, connection: Connection, those: Collection[int], revision: int) -> list[MemberRow]:
+    """The members of these campaigns after line `revision`, in no order.
+
+    By undoing the lines since then where these are few, else by a walk from member to member in the journal's index.
+    """
+    j, m = schema.journal.c, schema.members.c
+    since = ask(select(func.coalesce(func.max(j.revision), 0)))[0][0] - revision
+    present = ask(select(func.count()).select_from(schema.members).where(m.campaign.in_(those)))[0][0]
+    if since > max(_UNDONE_MOST, _UNDONE_EACH * present):
+        return connection.members_after(those, revision)
+    roster = {(row[0], row[1]): row for row in connection.members(those)}
+    for campaign, membername, interface, penalty, paused in connection.undone(those, revision):
+        if interface is None or penalty is None or paused is None:
+            roster.pop((campaign, membername), None)
+        else:
+            roster[campaign, membername] = (campaign, membername, interface, penalty, paused)
+    return list(roster.values())
+
+
+def campaigns(ask: Ask, instance: str, campaign: str | None = None) -> dict[int, str]:
+    """The names, by id, of all campaigns (that are called so) that there ever were."""
+    c = schema.campaigns.c
+    those = select(c.id, c.name).where(c.instance == instance)
+    if campaign is not None:
+        those = those.where(c.folded == fold(campaign))
+    return {row.id: row.name for row in ask(those)}
+
+
+def newest_lines(
+    ask: Ask, instance: str, campaign: str | None, membername: str | None, after: int, limit: int
+) -> list[int]:
+    """The revisions of the newest `limit` lines after line `after` (of this campaign, of this agent), newest first."""
+    j = schema.journal.c
+    ids = campaigns(ask, instance, campaign)
+    if membername is None:
+        newest = ask(select(func.coalesce(func.max(j.revision), 0)))[0][0]
+        # + 0: by their numbers, not by the index of campaigns
+        near = select(j.revision).where(j.revision > max(newest - _NEAR, after), (j.campaign + 0).in_(ids))
+        found = ask(near.order_by(j.revision.desc()).limit(limit))
+        if len(found) == limit or after >= newest - _NEAR:
+            return [row.revision for row in found]
+    lines = select(j.revision).where(j.campaign.in_(ids), j.revision > after)
+    if membername is not None:
+        lines = lines.where(j.membername == membername)
+    return [row.revision for row in ask(_newest(lines, limit))]
+
+
+def _newest(lines: Select[tuple[int]], limit: int) -> Select[tuple[int]]:
+    # all that match are taken from the index by themselves: a planner that knows of the order and the limit may go
+    # through the whole journal, newest first, until it has found so many
+    fenced = lines.with_hint(schema.journal, "FORCE INDEX (journal_member)", "mariadb").offset(0).subquery()
+    return select(fenced.c.revision).order_by(fenced.c.revision.desc()).limit(limit)
