@@ -15,7 +15,8 @@ from plantel.http import app, auth, integra, request
 from plantel.roster import Member
 from plantel.server import front_door, spare_collector
 from plantel.service import Service
-from plantel.store import sqlite, store, writer
+from plantel.store import store, writer
+from plantel.store.sqlite import connection as sqlite
 from plantel.wiring import assembled
 from tests.support.rsgi import Exchange, Scope
 

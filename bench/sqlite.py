@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 from bench.raw import BATCH, LINE, MEMBER, LineRow, MemberRow, Raw, batch_row
-from plantel.store.sqlite import CACHE_KIB
+from plantel.store.sqlite.connection import CACHE_KIB
 
 _TOGETHER = 500
 """Rows in one statement."""

@@ -12,8 +12,8 @@ from alembic.script import ScriptDirectory
 
 from plantel import errors
 from plantel.store import migrations, open_store, schema
-from plantel.store.postgresql_database import PostgresqlDatabase
-from plantel.store.sqlite import engine
+from plantel.store.postgresql.database import PostgresqlDatabase
+from plantel.store.sqlite.connection import engine
 from plantel.testing.postgresql import PrivatePostgresql
 
 pytestmark = pytest.mark.anyio

@@ -13,10 +13,11 @@ from plantel import errors
 from plantel.plan import Claim
 from plantel.ports import Transaction
 from plantel.roster import Member
-from plantel.store import mariadb as hot
-from plantel.store import mariadb_database, open_store, schema, shown
-from plantel.store.mariadb import translated
-from plantel.store.mariadb_database import MariadbDatabase
+from plantel.store import open_store, schema, shown
+from plantel.store.mariadb import connection as hot
+from plantel.store.mariadb import database as mariadb_database
+from plantel.store.mariadb.connection import translated
+from plantel.store.mariadb.database import MariadbDatabase
 from plantel.store.migrations import upgrade
 from plantel.store.store import SqlStore
 from plantel.testing.mariadb import PrivateMariadb

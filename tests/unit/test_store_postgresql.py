@@ -19,7 +19,9 @@ from plantel import errors
 from plantel.access import Role, User
 from plantel.ports import Lease, Transaction
 from plantel.roster import Member
-from plantel.store import open_store, postgresql, postgresql_database, session_lease, shown
+from plantel.store import open_store, session_lease, shown
+from plantel.store.postgresql import connection as postgresql
+from plantel.store.postgresql import database as postgresql_database
 from plantel.store.store import SqlStore
 from plantel.testing.postgresql import PrivatePostgresql
 from tests.support.rosters import NOON, added, declared, roster

@@ -13,7 +13,8 @@ import pytest
 from plantel import errors
 from plantel.ports import Transaction
 from plantel.roster import Member
-from plantel.store import open_store, sqlite, store, writer
+from plantel.store import open_store, store, writer
+from plantel.store.sqlite import connection as sqlite
 from plantel.store.store import SqlStore
 from tests.support.rosters import added, declared, roster
 

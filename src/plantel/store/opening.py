@@ -7,10 +7,10 @@ from sqlalchemy import Connection, inspect, select
 from plantel import errors
 from plantel.store import schema
 from plantel.store.connection import Database
-from plantel.store.mariadb_database import MariadbDatabase
-from plantel.store.postgresql_database import PostgresqlDatabase
+from plantel.store.mariadb.database import MariadbDatabase
+from plantel.store.postgresql.database import PostgresqlDatabase
 from plantel.store.realtime import RealtimeView
-from plantel.store.sqlite_file import SqliteFile
+from plantel.store.sqlite.file import SqliteFile
 from plantel.store.store import SqlStore
 from plantel.store.views import missing, provide
 

@@ -6,11 +6,13 @@ from sqlalchemy import Connection, inspect
 
 from plantel import errors
 from plantel.language import Text
-from plantel.store import realtime_mariadb, realtime_postgresql, schema
+from plantel.store import schema
 from plantel.store.connection import Database
+from plantel.store.mariadb import realtime as realtime_mariadb
+from plantel.store.mariadb.realtime import MariadbRealtime
+from plantel.store.postgresql import realtime as realtime_postgresql
+from plantel.store.postgresql.realtime import PostgresqlRealtime
 from plantel.store.realtime import RealtimeSql, RealtimeView
-from plantel.store.realtime_mariadb import MariadbRealtime
-from plantel.store.realtime_postgresql import PostgresqlRealtime
 
 
 def provide(database: Database, connection: Connection, views: Sequence[RealtimeView]) -> None:

@@ -16,10 +16,11 @@ from sqlalchemy.pool import NullPool
 from plantel import errors
 from plantel.language import Text
 from plantel.ports import Lease
-from plantel.store import mariadb, schema
+from plantel.store import schema
 from plantel.store.connection import Database
-from plantel.store.mariadb import Driver, MariadbConnection
-from plantel.store.mariadb_lease import MariadbLeaseSession
+from plantel.store.mariadb import connection as mariadb
+from plantel.store.mariadb.connection import Driver, MariadbConnection
+from plantel.store.mariadb.lease import MariadbLeaseSession
 from plantel.store.session_lease import VALID_SECONDS, SessionLeases
 
 NEEDED = (10, 11)
@@ -40,7 +41,7 @@ LOCK_SECONDS = 15
 _OPTIONS = ("ssl_ca", "ssl_cert", "ssl_key", "unix_socket")
 
 # Quotes are doubled in literals and backslashes stand for themselves; what does not fit is an error; a long list of
-# ids is looked up by key. @plantel is for the trigger of `realtime_mariadb`.
+# ids is looked up by key. @plantel is for the trigger of `mariadb.realtime`.
 _SESSION = """SET SESSION
     sql_mode = 'STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',
     idle_transaction_timeout = %s,

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from plantel.store.postgresql import CHANNEL
+from plantel.store.postgresql.connection import CHANNEL
 
 
 class PostgresqlNews:

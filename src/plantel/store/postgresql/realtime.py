@@ -1,6 +1,6 @@
 """The realtime view in PostgreSQL."""
 
-from plantel.store.postgresql import WRITE_LOCK
+from plantel.store.postgresql.connection import WRITE_LOCK
 from plantel.store.realtime import LOCK_SECONDS, MARK, RealtimeSql, RealtimeView, literal
 
 _UNIQUEID = (

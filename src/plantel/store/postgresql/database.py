@@ -12,11 +12,11 @@ from sqlalchemy.pool import NullPool
 from plantel import errors
 from plantel.language import Text
 from plantel.ports import Lease
-from plantel.store import postgresql
 from plantel.store.connection import Database
-from plantel.store.postgresql import PostgresqlConnection
-from plantel.store.postgresql_lease import PostgresqlLeaseSession
-from plantel.store.postgresql_news import PostgresqlNews
+from plantel.store.postgresql import connection as postgresql
+from plantel.store.postgresql.connection import PostgresqlConnection
+from plantel.store.postgresql.lease import PostgresqlLeaseSession
+from plantel.store.postgresql.news import PostgresqlNews
 from plantel.store.session_lease import SessionLeases
 
 OLDEST = 150000

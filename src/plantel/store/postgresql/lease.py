@@ -14,7 +14,7 @@ from typing import Any, Self
 import psycopg
 
 from plantel.store import session_lease
-from plantel.store.postgresql import translated
+from plantel.store.postgresql.connection import translated
 from plantel.store.session_lease import LeaseSession, now
 
 # What is another one after each start, after each crash of one of its processes (which takes all locks along), and on a

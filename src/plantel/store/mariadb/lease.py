@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
-from plantel.store.mariadb import Driver, translated
+from plantel.store.mariadb.connection import Driver, translated
 from plantel.store.session_lease import LEASE_SECONDS, LeaseSession, now
 
 T = TypeVar("T")

@@ -11,10 +11,10 @@ import sqlalchemy
 from plantel import errors
 from plantel.language import Text
 from plantel.ports import Lease
-from plantel.store import sqlite
 from plantel.store.connection import Database
-from plantel.store.lease import Leases
-from plantel.store.sqlite import SqliteConnection
+from plantel.store.sqlite import connection as sqlite
+from plantel.store.sqlite.connection import SqliteConnection
+from plantel.store.sqlite.lease import Leases
 
 _PREFIX = "sqlite:///"
 

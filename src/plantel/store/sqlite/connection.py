@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from plantel import errors
 from plantel.store.connection import ClaimRow, Connection, LikeRow, MemberRow, PlacedRow, UndoneRow
-from plantel.store.sqlite_insertion import Insertion
+from plantel.store.sqlite.insertion import Insertion
 
 BUSY_SECONDS = 5.0
 """How long to wait for the lock while another process writes."""

@@ -227,7 +227,7 @@ class MariadbConnection(Connection):
         return translated(error)
 
     def outrun(self, error: BaseException) -> bool:
-        # A write of Asterisk's locks its row, and then waits for its turn (`realtime_mariadb`): a batch that changes
+        # A write of Asterisk's locks its row, and then waits for its turn (`mariadb.realtime`): a batch that changes
         # the row meanwhile waits for it, and is who has to give way.
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, pymysql.MySQLError):
