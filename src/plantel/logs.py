@@ -1,5 +1,6 @@
 """The log: lines on standard error, for people or as JSON."""
 
+import logging
 import sys
 from typing import Literal
 
@@ -13,6 +14,8 @@ def configure(level: Literal["debug", "info", "warning", "error", "critical"], f
         last: list[Processor] = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
     else:
         last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    # what libraries say of a lost connection is raised as well, and then logged here in our own words
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
