@@ -42,8 +42,7 @@ async def test_killed_and_started_again(floor: Floor) -> None:
         await plantel.add(crew(40))
         await floor.agreement(plantel, SECONDS)
         await asyncio.to_thread(floor.asterisk.kill)
-        await plantel.reconciler.settled()
-        assert plantel.reconciler.status.state is State.AWAY
+        await until(plantel, State.AWAY)
         await plantel.add(crew(10, first=40))
         await plantel.remove(crew(10))
         await asyncio.to_thread(floor.asterisk.start)
