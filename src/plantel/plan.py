@@ -68,8 +68,9 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     """One line of a server's ledger: Plantel has to do with this interface in this queue.
 
     `added`: Plantel put it there, so Plantel may remove it. `paused` and `penalty`: what was last asserted and
-    confirmed, None when an attempt has not been confirmed; `reason` goes with `paused`. `queue` is spelled as the
-    roster spells it, `interface` is what the server calls the phone; they compare folded.
+    confirmed, None when an attempt has not been confirmed; `reason` goes with `paused`. `membername`: of whom that was
+    asserted, since the roster may give the phone to another; empty where nothing was. `queue` is spelled as the roster
+    spells it, `interface` is what the server calls the phone; they compare folded.
     """
 
     queue: str
@@ -78,6 +79,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     paused: bool | None = None
     penalty: int | None = None
     reason: str = ""
+    membername: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -400,11 +402,16 @@ class _Draft:
                     or not (there.penalty == member.penalty == line.penalty)
                     or not (there.paused is member.paused is line.paused is False)
                     or line.reason
-                    or there.membername != member.membername
+                    or not (there.membername == member.membername == line.membername)
                     or wanted.state_interface
                 ):
                     self._adjust(queue, wanted, there, line)
-            elif line is None or line.unconfirmed or self._drifted(DriftKind.REMOVED, wanted, None):
+            elif (
+                line is None
+                or line.unconfirmed
+                or line.membername != wanted.member.membername  # whom the roster had there before is gone
+                or self._drifted(DriftKind.REMOVED, wanted, None)
+            ):
                 self._add(self.additions, queue, wanted, line)
         if lines.keys() <= members.keys():
             return
@@ -437,7 +444,7 @@ class _Draft:
         to.append(Add(queue, interface, member.membername, member.penalty, member.paused, state, wanted.sent))
         if reason:
             to.append(Pause(queue, interface, True, reason, wanted.sent))
-        self.claims.append(Claim(queue, interface, True, member.paused, member.penalty, reason))
+        self.claims.append(Claim(queue, interface, True, member.paused, member.penalty, reason, member.membername))
         if line is not None and line.added:
             self.ours.add(line.key)
 
@@ -453,7 +460,9 @@ class _Draft:
                 return
             if renamed:
                 self.blocked.append(Blocked(member, MemberNotOurs, shown(member.interface, there.interface)))
-        claim = Claim(queue, interface, ours, member.paused, member.penalty, reason)
+        if line is not None and line.membername != member.membername:
+            line = None  # what was asserted of another says nothing of this one
+        claim = Claim(queue, interface, ours, member.paused, member.penalty, reason, member.membername)
         news = line is None or (line.penalty, line.paused, line.reason) != (member.penalty, member.paused, reason)
         agrees = True
         if there.penalty != member.penalty and (

@@ -134,5 +134,5 @@ class _Draft:
         elif row.paused is not member.paused:
             self._drifted(DriftKind.PAUSED, wanted, row)
         elif row.paused and not reason and (told := as_reason(row.paused_reason)):
-            claim = Claim(queue, interface, added=False, paused=True, penalty=member.penalty, reason=told)
+            claim = Claim(queue, interface, False, True, member.penalty, told, member.membername)
             self._observed.append(Observed(member, claim, told))

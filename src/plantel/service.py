@@ -266,7 +266,7 @@ class Service:
         them, and they count as Plantel's own. All or none. Raises BatchRefused, ActionForbidden, CampaignForbidden.
         """
         claims = [
-            Claim(one.campaign, one.interface, added=True, paused=one.paused, penalty=one.penalty)
+            Claim(one.campaign, one.interface, True, one.paused, one.penalty, membername=one.membername)
             for one in found
             if isinstance(one, Member)
         ]

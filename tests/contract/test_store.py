@@ -676,7 +676,7 @@ async def test_the_ledger(store: Store) -> None:
     claims = [
         Claim("Cobros", "SIP/1001", False, None),
         Claim("Ventas->", "SIP/1001", True, True),
-        Claim("Ventas->", "SIP/1002", True, False, 7),
+        Claim("Ventas->", "SIP/1002", True, False, 7, membername="eva"),
     ]
     await store.write(lambda t: t.put_claims("acme", "pbx1", iter(claims)))
     await store.write(lambda t: t.put_claims("acme", "pbx2", claims[:1]))
@@ -768,20 +768,23 @@ async def test_the_reason_of_a_pause_lasts_as_long_as_the_pause(store: Store) ->
     assert await store.read(lambda t: t.reasons("acme", [paused])) == {}
 
 
-async def test_the_ledger_keeps_the_reason_that_was_asserted(store: Store) -> None:
-    line = Claim("Ventas->", "SIP/1001", True, True, 2, "reunión")
-    for kept in (line, msgspec.structs.replace(line, reason="")):
+async def test_the_ledger_keeps_the_reason_that_was_asserted_and_of_whom(store: Store) -> None:
+    line = Claim("Ventas->", "SIP/1001", True, True, 2, "reunión", "José Ñandú")
+    for kept in (line, msgspec.structs.replace(line, reason="", membername="eva")):
         await store.write(lambda t, kept=kept: t.put_claims("acme", "pbx1", [kept]))  # type: ignore[misc]  # mypy
         assert await store.read(lambda t: t.claims("acme", "pbx1")) == [kept]
 
 
 async def test_a_pause_is_forgotten_on_every_server_of_the_instance(store: Store) -> None:
-    ana, eva = Claim("Ventas->", "SIP/1001", True, True, 3), Claim("Ventas->", "SIP/1002", False, False)
+    ana, eva = (
+        Claim("Ventas->", "SIP/1001", True, True, 3, membername="ana"),
+        Claim("Ventas->", "SIP/1002", False, False),
+    )
     for instance, server in (("acme", "pbx1"), ("acme", "pbx2"), ("acme", "pbx3"), ("globex", "pbx1")):
         await store.write(lambda t, i=instance, s=server: t.put_claims(i, s, [ana, eva]))  # type: ignore[misc]  # mypy
     named = [Member("VENTAS->", "ana", "sip/1001"), Member("Cobros", "eva", "SIP/1002")]
     await store.write(lambda t: t.forget_pauses("acme", named))
-    forgotten = Claim("Ventas->", "SIP/1001", True, None, 3)
+    forgotten = Claim("Ventas->", "SIP/1001", True, None, 3, membername="ana")
     for server in ("pbx1", "pbx2", "pbx3"):
         assert await store.read(lambda t, s=server: t.claims("acme", s)) == [forgotten, eva]  # type: ignore[misc]
     assert await store.read(lambda t: t.claims("globex", "pbx1")) == [ana, eva]

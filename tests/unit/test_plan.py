@@ -29,7 +29,7 @@ Agent = tuple[str, str]
 
 QUEUE = "Ventas->"
 ANA = Member(QUEUE, "ana", "SIP/1001")
-OURS = Claim(QUEUE, "SIP/1001", added=True, paused=False, penalty=0)
+OURS = Claim(QUEUE, "SIP/1001", added=True, paused=False, penalty=0, membername="ana")
 LIVE = LiveMember("SIP/1001", "ana")
 
 
@@ -60,7 +60,7 @@ def test_a_member_that_somebody_else_put_there_gets_our_penalty_and_pause_and_is
     wanted = msgspec.structs.replace(ANA, penalty=3, paused=True)
     found = one([wanted], [LIVE])
     assert found.actions == (Penalise(QUEUE, "SIP/1001", 3), Pause(QUEUE, "SIP/1001", paused=True))
-    assert found.claims == (Claim(QUEUE, "SIP/1001", added=False, paused=True, penalty=3),)
+    assert found.claims == (Claim(QUEUE, "SIP/1001", added=False, paused=True, penalty=3, membername="ana"),)
     assert one([], [LIVE], found.claims).actions == ()
 
 
@@ -85,7 +85,7 @@ def test_a_pause_made_on_the_server_is_observed_and_one_made_here_is_asserted() 
     found = one([ANA], [paused_there], [OURS])
     assert found.actions == ()
     assert [seen.member for seen in found.observed] == [msgspec.structs.replace(ANA, paused=True)]
-    assert found.observed[0].claim == Claim(QUEUE, "SIP/1001", added=True, paused=True, penalty=0)
+    assert found.observed[0].claim == Claim(QUEUE, "SIP/1001", added=True, paused=True, penalty=0, membername="ana")
     wanted = msgspec.structs.replace(ANA, paused=True)
     assert one([wanted], [LIVE], [OURS]).actions == (Pause(QUEUE, "SIP/1001", paused=True),)
 
@@ -141,6 +141,17 @@ def test_a_pause_declared_for_a_member_that_is_gone_does_not_make_its_addition_u
     assert isinstance(add, Add)
 
 
+def test_what_was_asserted_of_another_agent_says_nothing_of_the_one_who_has_the_phone_now() -> None:
+    eva = msgspec.structs.replace(ANA, membername="eva")
+    found = plan([eva], Snapshot({QUEUE: ()}), [OURS], repair=False)
+    assert (found.drifts, found.actions) == ((), (Add(QUEUE, "SIP/1001", "eva", 0, paused=False),))
+    assert found.ours == {OURS.key}
+    there = LiveMember("SIP/1001", "eva", penalty=3, paused=True)
+    found = plan([eva], Snapshot({QUEUE: (there,)}), [OURS], repair=False)
+    assert (found.drifts, found.observed) == ((), ())
+    assert found.actions == (Penalise(QUEUE, "SIP/1001", 0), Pause(QUEUE, "SIP/1001", paused=False))
+
+
 def test_without_repair_drifts_are_told_and_the_rosters_changes_are_made() -> None:
     def observing(desired: Member, live: list[LiveMember]) -> Plan:
         return plan([desired], Snapshot({QUEUE: tuple(live)}), [OURS], repair=False)
@@ -163,7 +174,7 @@ def test_without_repair_drifts_are_told_and_the_rosters_changes_are_made() -> No
 def test_a_mapped_phone_is_added_and_claimed_as_the_server_calls_it_and_tells_what_was_sent() -> None:
     found = one([ANA], phones=RULES)
     assert found.actions == (Add(QUEUE, "PJSIP/1001", "ana", 0, paused=False, sent="SIP/1001"),)
-    assert found.claims == (Claim(QUEUE, "PJSIP/1001", added=True, paused=False, penalty=0),)
+    assert found.claims == (Claim(QUEUE, "PJSIP/1001", added=True, paused=False, penalty=0, membername="ana"),)
     there = LiveMember("PJSIP/1001", "ana", paused=True)
     (observed,) = one([ANA], [there], found.claims, RULES).observed
     assert observed.member == msgspec.structs.replace(ANA, paused=True)
@@ -171,7 +182,7 @@ def test_a_mapped_phone_is_added_and_claimed_as_the_server_calls_it_and_tells_wh
 
 
 def test_every_change_of_a_mapped_phone_tells_what_was_sent() -> None:
-    line = Claim(QUEUE, "PJSIP/1001", added=True, paused=False, penalty=0)
+    line = Claim(QUEUE, "PJSIP/1001", added=True, paused=False, penalty=0, membername="ana")
     wanted = msgspec.structs.replace(ANA, penalty=3, paused=True)
     assert one([wanted], [LiveMember("PJSIP/1001", "ana")], [line], RULES).actions == (
         Penalise(QUEUE, "PJSIP/1001", 3, sent="SIP/1001"),

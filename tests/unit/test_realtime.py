@@ -22,7 +22,7 @@ QUEUE = "Ventas->"
 ANA = Member(QUEUE, "ana", "SIP/1001")
 ROW = LiveMember("SIP/1001", "ana", membership=Membership.STATIC)
 DYNAMIC = LiveMember("SIP/1001", "ana")
-OURS = Claim(QUEUE, "SIP/1001", added=True, paused=False, penalty=0)
+OURS = Claim(QUEUE, "SIP/1001", added=True, paused=False, penalty=0, membername="ana")
 
 
 def seen(*live: LiveMember, claims: tuple[Claim, ...] = (), queue: str = QUEUE) -> Plan:

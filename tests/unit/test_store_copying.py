@@ -57,7 +57,7 @@ async def fill(store: Store) -> None:
         transaction.add_token(Token("acme", "robot", b"\x00\xff'", Role.READER, (), NOON))
         expiring = Token("acme", "eva", b"d", Role.INTEGRATOR, ("Ñ?",), NOON, NOON + timedelta(days=1), "eva")
         transaction.add_token(expiring)
-        claims = [Claim("A+B", "SIP/1", True, None), Claim("A+B", "sip/2", False, True, 3)]
+        claims = [Claim("A+B", "SIP/1", True, None), Claim("A+B", "sip/2", False, True, 3, "", "eva")]
         transaction.put_claims("acme", "pbx1", claims)
         kind = DriftKind.PENALTY
         drift = DriftRecord(NOON, "pbx1", "A+B", "Ana", "SIP/1", kind, "0", "7", Route.EVENT, Done.REPAIRED)

@@ -28,8 +28,8 @@ UndoneRow = tuple[int, str, str | None, int | None, int | None]
 PlacedRow = tuple[int, str, str, str, int, bool]
 """campaign id, membername, folded interface, interface, penalty, paused"""
 
-ClaimRow = tuple[str, str, int, int | None, int | None, str]
-"""queue, interface, added, paused, penalty, reason"""
+ClaimRow = tuple[str, str, int, int | None, int | None, str, str]
+"""queue, interface, added, paused, penalty, reason, membername"""
 
 
 class Translator(Protocol):
@@ -201,7 +201,7 @@ class Connection(Translator, Protocol):
     @abstractmethod
     def claim(self, rows: Sequence[Sequence[Any]]) -> None:
         """Insert or replace (instance, server, folded queue, folded interface, queue, interface, added, paused,
-        penalty, reason)."""
+        penalty, reason, membername)."""
         ...
 
     @abstractmethod

@@ -115,8 +115,8 @@ def user(row: Row[Any]) -> User:
 
 
 def claim(row: ClaimRow) -> Claim:
-    queue, interface, added, paused, penalty, reason = row
-    return Claim(queue, interface, added == 1, None if paused is None else paused == 1, penalty, reason)
+    queue, interface, added, paused, penalty, reason, membername = row
+    return Claim(queue, interface, added == 1, None if paused is None else paused == 1, penalty, reason, membername)
 
 
 def drift_row(instance: str, record: DriftRecord) -> dict[str, object]:

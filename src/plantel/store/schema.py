@@ -183,6 +183,7 @@ claims = Table(
     Column("paused", Boolean),
     Column("penalty", Integer),
     Column("reason", _Name, nullable=False),
+    Column("membername", _Name, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -336,7 +336,10 @@ class SqlTransaction(ABC):
     def put_claims(self, instance: str, server: str, claims: Iterable[Claim]) -> None:
         self._before_writing()
         lines = [
-            (instance, server, *one.key, one.queue, one.interface, one.added, one.paused, one.penalty, one.reason)
+            (
+                *(instance, server, *one.key, one.queue, one.interface),
+                *(one.added, one.paused, one.penalty, one.reason, one.membername),
+            )
             for one in claims
         ]
         with self._connection.translating():

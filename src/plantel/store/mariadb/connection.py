@@ -92,7 +92,7 @@ _UNDONE = _statement("""SELECT j.campaign, j.membername, j.before_interface, j.b
     STRAIGHT_JOIN journal AS j FORCE INDEX (PRIMARY) ON j.revision = oldest.revision""")
 
 _CLAIMS = _statement("""SELECT JSON_ARRAYAGG(JSON_ARRAY(c.queue, c.interface, c.added, c.paused, c.penalty,
-    c.reason) ORDER BY c.folded_queue, c.phone) FROM (
+    c.reason, c.membername) ORDER BY c.folded_queue, c.phone) FROM (
     SELECT * FROM claims FORCE INDEX (PRIMARY) WHERE instance = %(instance)s AND server = %(server)s%(more)s
     AND (folded_queue > %(queue)s OR folded_queue = %(queue)s AND phone > %(phone)s)
     ORDER BY folded_queue, phone LIMIT %(most)d) AS c""")
@@ -108,9 +108,10 @@ _PLACE = _insertion("members", "campaign membername phone interface penalty paus
 _BATCHES = _insertion("batches", "number id instance actor source at items problems revision changes")
 _CLAIM = _insertion(
     "claims",
-    "instance server folded_queue phone queue interface added paused penalty reason",
+    "instance server folded_queue phone queue interface added paused penalty reason membername",
     "ON DUPLICATE KEY UPDATE queue = VALUES(queue), interface = VALUES(interface), added = VALUES(added),"
-    " paused = VALUES(paused), penalty = VALUES(penalty), reason = VALUES(reason)",
+    " paused = VALUES(paused), penalty = VALUES(penalty), reason = VALUES(reason),"
+    " membername = VALUES(membername)",
 )
 _DISCLAIM = _statement("""DELETE c FROM ITEMS(phone) STRAIGHT_JOIN claims AS c FORCE INDEX (PRIMARY)
     ON c.instance = %(instance)s AND c.server = %(server)s AND c.folded_queue = %(queue)s AND c.phone = item.phone""")

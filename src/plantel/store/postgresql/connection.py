@@ -95,7 +95,8 @@ _UNDONE = """SELECT DISTINCT ON (campaign, membername)
     SELECT * FROM journal WHERE revision > %s ORDER BY revision OFFSET 0) AS line
     WHERE campaign = ANY(%s::int[]) ORDER BY campaign, membername, revision"""
 
-_CLAIMS = "SELECT queue, interface, added, paused, penalty, reason FROM claims WHERE instance = %s AND server = %s"
+_CLAIMS = """SELECT queue, interface, added, paused, penalty, reason, membername
+    FROM claims WHERE instance = %s AND server = %s"""
 _OF_QUEUES = " AND folded_queue = ANY(%s)"
 _OF_PHONES = " AND phone = ANY(%s)"
 _IN_ORDER = " ORDER BY folded_queue, phone"
@@ -170,11 +171,11 @@ _NEW, _PAST, _REASON = 8, 11, 12
 _JOURNAL = {width: _table("journal", _LINE, _LINE_TYPES, first=width) for width in (_NEW, _PAST, _REASON)}
 _CLAIM = _table(
     "claims",
-    "instance server folded_queue phone queue interface added paused penalty reason",
-    "text text text text text text bool bool int text",
+    "instance server folded_queue phone queue interface added paused penalty reason membername",
+    "text text text text text text bool bool int text text",
     "ON CONFLICT (instance, server, folded_queue, phone) DO UPDATE SET queue = excluded.queue,"
     " interface = excluded.interface, added = excluded.added, paused = excluded.paused, penalty = excluded.penalty,"
-    " reason = excluded.reason",
+    " reason = excluded.reason, membername = excluded.membername",
 )
 
 _encode = msgspec.json.Encoder().encode

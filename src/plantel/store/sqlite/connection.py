@@ -65,7 +65,7 @@ FROM (SELECT campaign, membername, before_interface, before_penalty, before_paus
     FROM journal NOT INDEXED WHERE revision > ?2 AND campaign IN (SELECT value FROM json_each(?1))
     GROUP BY campaign, membername)"""
 
-_CLAIMS = """SELECT json_group_array(json_array(queue, interface, added, paused, penalty, reason)) FROM (
+_CLAIMS = """SELECT json_group_array(json_array(queue, interface, added, paused, penalty, reason, membername)) FROM (
     SELECT * FROM claims WHERE instance = ? AND server = ?{} ORDER BY folded_queue, phone)"""
 _OF_QUEUES = " AND folded_queue IN (SELECT value FROM json_each(?))"
 _OF_PHONES = " AND phone IN (SELECT value FROM json_each(?))"
@@ -86,9 +86,10 @@ _JOURNAL = Insertion(
 )
 _CLAIM = Insertion(
     "claims",
-    "instance server folded_queue phone queue interface added paused penalty reason",
+    "instance server folded_queue phone queue interface added paused penalty reason membername",
     "ON CONFLICT DO UPDATE SET queue = excluded.queue, interface = excluded.interface, added = excluded.added,"
-    " paused = excluded.paused, penalty = excluded.penalty, reason = excluded.reason",
+    " paused = excluded.paused, penalty = excluded.penalty, reason = excluded.reason,"
+    " membername = excluded.membername",
 )
 _DISCLAIM = """DELETE FROM claims WHERE instance = ? AND server = ? AND folded_queue = ?
     AND phone IN (SELECT value FROM json_each(?))"""

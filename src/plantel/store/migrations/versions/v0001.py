@@ -149,6 +149,7 @@ def upgrade() -> None:
         Column("paused", Boolean),
         Column("penalty", Integer),
         Column("reason", _text(79), nullable=False),
+        Column("membername", _text(79), nullable=False),
         PrimaryKeyConstraint("instance", "server", "folded_queue", "phone", name="claims_pk"),
         sqlite_with_rowid=False,
     )
