@@ -277,8 +277,8 @@ class Reconciler:
                     break
                 elif found.actions == tried and refusals:
                     break  # nothing got through: what was refused will be refused again
-                due, contested = self._due(found.actions)
-                refusals = contested | await self._apply(lease, msgspec.structs.replace(found, actions=due))
+                due, contested = self._due(found)
+                refusals = contested | await self._apply(lease, due)
                 tried = found.actions
             repaired = self._repair and not self._realtime
             refused = {at for at, why in refusals.items() if not isinstance(why, errors.MemberContested)}
@@ -311,9 +311,9 @@ class Reconciler:
                     return self._conclude_glance(glances, revision)
                 if any(self._strange(action) for action in found.actions):
                     return set(glances)
-                due, contested = self._due(found.actions)
-                self._echoes.expect(due)
-                if contested or await self._apply(lease, msgspec.structs.replace(found, actions=due)):
+                due, contested = self._due(found)
+                self._echoes.expect(due.actions)
+                if contested or await self._apply(lease, due):
                     return set(glances)
             return set(glances)
 
@@ -482,17 +482,24 @@ class Reconciler:
     def _shares(self, queue: str) -> bool:
         return not self._campaigns or covers(self._campaigns, queue)
 
-    def _due(self, actions: Sequence[Action]) -> tuple[tuple[Action, ...], dict[Key, errors.PlantelError]]:
-        """The actions for now, and the reason for each of the others, which have to wait, by folded queue and phone."""
-        due, held, wait = self._contests.part(actions)
-        if held:
-            asyncio.get_running_loop().call_later(wait, self._mark, {fold(one.queue) for one in held})
-        return due, {
+    def _due(self, found: Plan) -> tuple[Plan, dict[Key, errors.PlantelError]]:
+        """The part of the plan that is for now, and the reason for each of the other actions, which have to wait, by
+        folded queue and phone."""
+        actions, held, wait = self._contests.part(found.actions)
+        if not held:
+            return found, {}
+        asyncio.get_running_loop().call_later(wait, self._mark, {fold(one.queue) for one in held})
+        contested: dict[Key, errors.PlantelError] = {
             key(one): errors.MemberContested(
                 server=self.name, queue=one.queue, interface=shown(one.sent or one.interface, one.interface)
             )
             for one in held
         }
+        # such a member may be given another change now: that does not assert the penalty
+        claims = (
+            msgspec.structs.replace(claim, penalty=None) if claim.key in contested else claim for claim in found.claims
+        )
+        return msgspec.structs.replace(found, actions=actions, claims=tuple(claims)), contested
 
     async def _apply(self, lease: Lease, found: Plan) -> dict[Key, errors.PlantelError]:
         """Carry out the actions, chunk by chunk; returns what was refused, by folded queue and interface.

@@ -8,6 +8,7 @@ import pytest
 
 from plantel import doubt, errors, reconcile
 from plantel.batch import Source
+from plantel.contest import FREE
 from plantel.delivery import Delivery
 from plantel.neighbours import Neighbours
 from plantel.phones import AS_SENT, PhoneRules
@@ -1043,3 +1044,21 @@ async def test_what_asterisk_does_not_let_be_put_right_is_refused_and_not_contes
     pbx.pbx.penalise(VENTAS, "SIP/1001", 9)
     await site.only.run_once()
     assert kept(site) == [("ana", "penalty", "2", "9", "event", "refused", 1)]
+
+
+async def test_a_penalty_that_is_held_back_is_not_taken_for_asserted_when_the_pause_beside_it_is() -> None:
+    pbx = FakeSwitch(queues=[VENTAS])
+    site = Site(pbx, repair=False)
+    await site.only.run_once()
+    await site.add(member(penalty=2))
+    await site.only.run_once()
+    pbx.privileged = False
+    await site.add(member(penalty=7, paused=True))
+    for _ in range(FREE):
+        await site.only.run_once()
+    pbx.privileged = True
+    await site.only.run_once()  # makes the pause; the penalty has to wait
+    assert shown(pbx) == [("ana", "SIP/1001", 2, True)]
+    async with site.running():
+        await site.until(lambda: shown(pbx) == [("ana", "SIP/1001", 7, True)])
+    assert kept(site) == []
