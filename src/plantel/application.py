@@ -50,14 +50,20 @@ class Application:
                         drop[at] = Claim(action.queue, action.interface, added=True)
                 case Add():
                     if outcome is None:
-                        # without the pause, where its reason is still to be given
-                        confirm[at] = self._changing.get(at, self._wanted[at])
+                        confirm[at] = self._added(at)
                     elif at not in self._found.ours:
                         drop[at] = self._not_ours(at, action)
                 case Penalise() | Pause():
                     if outcome is None and at in self._changing:
                         confirm[at] = self._changed(at, action)
         return list(confirm.values()), list(drop.values())
+
+    def _added(self, at: Key) -> Claim:
+        """The ledger line of a phone that is there now: without the pause, where its reason is still to be given."""
+        line = self._wanted[at]
+        if at in self._changing:
+            line = self._changing[at] = msgspec.structs.replace(line, paused=None, reason="")
+        return line
 
     def _not_ours(self, at: Key, action: Add) -> Claim:
         """The line to end: somebody else put this phone there between the look and the action."""
@@ -67,7 +73,7 @@ class Application:
 
     def _changed(self, at: Key, action: Penalise | Pause) -> Claim:
         """The ledger line after that change. A member's other change is confirmed by its own answer."""
-        line = self._changing[at]
+        line = msgspec.structs.replace(self._changing[at], membername=self._wanted[at].membername)
         if isinstance(action, Penalise):
             line = msgspec.structs.replace(line, penalty=action.penalty)
         else:
@@ -89,8 +95,14 @@ class Application:
     def _changing(self) -> dict[Key, Claim]:
         """The ledger lines that pauses and penalties give, as far as they are confirmed by now."""
         lines: dict[Key, Claim] = {}
+        before: Action | None = None
         for action in self._found.actions:
             if isinstance(action, Penalise | Pause) and (at := key(action)) in self._wanted:
-                part = {"penalty": None} if isinstance(action, Penalise) else {"paused": None}
-                lines[at] = msgspec.structs.replace(lines.get(at, self._wanted[at]), **part)
+                if isinstance(before, Add) and key(before) == at:
+                    # the reason for a pause; it may be in the next chunk, when nobody knows yet how the addition ended
+                    lines[at] = Claim(action.queue, action.interface, added=True)
+                else:
+                    part = {"penalty": None} if isinstance(action, Penalise) else {"paused": None}
+                    lines[at] = msgspec.structs.replace(lines.get(at, self._wanted[at]), **part)
+            before = action
         return lines

@@ -1022,6 +1022,25 @@ async def test_an_addition_that_comes_too_late_does_not_become_ours_by_the_reaso
     assert not await site.only.owns(VENTAS, "SIP/1001")
 
 
+async def test_an_addition_that_is_refused_is_not_taken_for_made_by_the_reason_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reconcile, "CHUNK", 1)
+    pbx = FakeSwitch(queues=[VENTAS])
+    site = Site(pbx, repair=False)
+    await site.only.run_once()
+    await site.add(member())
+    await site.service.pause(OPERATOR, VENTAS, ["ana"], Source.CLI, paused=True, reason="lunch")
+    pbx.cut_after = 0
+    with pytest.raises(errors.SwitchUnreachable):
+        await site.only.run_once()
+    pbx.privileged = False
+    await site.only.run_once()
+    pbx.privileged = True
+    assert (await site.only.run_once()).agreed
+    assert (shown(pbx), told(pbx)) == ([("ana", "SIP/1001", 0, True)], "lunch")
+
+
 @pytest.mark.parametrize(("paused", "text"), [(True, "a|b"), (True, " "), (True, "ñ" * 40), (False, "lunch")])
 async def test_a_reason_that_asterisk_could_not_keep_is_refused(paused: bool, text: str) -> None:
     site = Site(FakeSwitch(queues=[VENTAS]))
