@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -147,24 +148,50 @@ async def test_the_database_is_killed_and_started(
         await site.check(url)
 
 
-async def test_a_node_is_cut_off_from_the_database(postgresql: PrivatePostgresql, tmp_path: Path) -> None:
-    """It takes no requests meanwhile, and does nothing; when the network is mended it goes on."""
-    url = postgresql.database("cut_off")
-    async with Link(postgresql.port) as link:
-        way = url.replace(f":{postgresql.port}/", f":{link.port}/")
-        async with ward(tmp_path, [way, url], store=url) as site:
-            loop = asyncio.get_running_loop()
-            cut, other = site.nodes
-            await site.clients.more(20)
-            link.cut()
-            begun = loop.time()
-            await first_deed(site, other.name, begun + LEASE_SECONDS, TAKE_OVER_SECONDS + LEASE_SECONDS)
-            late = [deed for deed in site.record if deed.node == cut.name and deed.change and deed.at > begun + 1]
-            assert not late, "it acts though it is cut off"
-            link.mend()
-            await first_deed(site, cut.name, loop.time(), 30)
-            await site.agreement(url)
-            await site.check(url)
+@asynccontextmanager
+async def linked(url: str, folder: Path) -> AsyncIterator[tuple[Link, Ward]]:
+    """Two nodes, of which the first has this link between itself and the database."""
+    port = urlsplit(url).port
+    assert port is not None
+    async with Link(port) as link:
+        way = url.replace(f":{port}/", f":{link.port}/")
+        async with ward(folder, [way, url], store=url) as site:
+            yield link, site
+
+
+async def test_a_node_is_cut_off_from_the_database(shared_url: str, tmp_path: Path) -> None:
+    """Its lines are half-open. It takes no requests meanwhile, and does nothing; when they are mended it goes on."""
+    async with linked(shared_url, tmp_path) as (link, site):
+        loop = asyncio.get_running_loop()
+        cut, other = site.nodes
+        await site.clients.more(20)
+        link.cut()
+        begun = loop.time()
+        await first_deed(site, other.name, begun + LEASE_SECONDS, TAKE_OVER_SECONDS + LEASE_SECONDS)
+        late = [deed for deed in site.record if deed.node == cut.name and deed.change and deed.at > begun + 1]
+        assert not late, "it acts though it is cut off"
+        link.mend()
+        await first_deed(site, cut.name, loop.time(), 30)
+        await site.agreement(shared_url)
+        await site.check(shared_url)
+
+
+async def test_the_lines_between_a_node_and_the_database_end(mariadb_url: str, tmp_path: Path) -> None:
+    """And every new one, too: at once the node knows nothing, and the database has its leases back."""
+    async with linked(mariadb_url, tmp_path) as (link, site):
+        loop = asyncio.get_running_loop()
+        cut, other = site.nodes
+        await site.clients.more(20)
+        link.break_off()
+        begun = loop.time()
+        await first_deed(site, other.name, begun, KILLED_SECONDS)
+        await site.clients.more(10)
+        late = [deed for deed in site.record if deed.node == cut.name and deed.change and deed.at > begun + 1]
+        assert not late, "it acts though it is cut off"
+        link.mend()
+        await first_deed(site, cut.name, loop.time(), 30)
+        await site.agreement(mariadb_url)
+        await site.check(mariadb_url)
 
 
 async def test_the_primary_is_lost_and_the_standby_promoted(tmp_path: Path) -> None:
