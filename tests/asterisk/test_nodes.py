@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from plantel.reconcile import CHUNK
 from plantel.roster import Member
 from plantel.store import open_store
 from tests.asterisk.conftest import USERS
@@ -21,7 +22,7 @@ from tests.support.ami_proxy import AmiProxy
 from tests.support.asterisks import server_table
 from tests.support.door import ADD, item
 from tests.support.floor import FOREIGN, VENTAS, Floor, shown
-from tests.support.nodes.node import Node
+from tests.support.nodes.node import Node, strike
 from tests.support.nodes.ward import prepared
 from tests.support.nodes.witness import Witness
 
@@ -34,17 +35,14 @@ pytestmark = [
 SECONDS = 25.0
 """Within which another node has completed what one left: its lease has run out, a look, and the changes."""
 
-CREW = 1500
+CREW = 3 * CHUNK
 """Three blocks of changes, of which two are on their way at a time."""
 
 MIDST = 100
-"""Changes that have reached Asterisk when a node is struck: the last block has not even been written down by then."""
+"""Changes that have reached Asterisk when a node is struck: two blocks have left it by then."""
 
-
-@pytest.fixture(params=["postgresql", "mariadb"])
-def shared_url(request: pytest.FixtureRequest) -> str:
-    url: str = request.getfixturevalue(f"{request.param}_url")
-    return url
+LEFT = CREW - 2 * CHUNK
+"""What is left for the other at least."""
 
 
 class Pair:
@@ -60,7 +58,7 @@ class Pair:
         self._http = http
 
     async def add(self, node: Node, members: Sequence[Member], wait: int = 0) -> str:
-        """The published call, answered with `1`; how the delivery stood then. `wait`: so many seconds at most for it."""
+        """The published call, answered with `1`; how the delivery stood then. It is waited for for `wait` seconds."""
         items = [item(one.membername, one.campaign, one.interface, penalty=one.penalty, paused=0) for one in members]
         answer = await self._http.post(
             node.url + ADD,
@@ -113,63 +111,55 @@ def crew(penalty: int, first: int = 0, count: int = CREW) -> list[Member]:
     return [Member(VENTAS, f"agent {one:04}", f"SIP/{20_000 + one}", penalty) for one in range(first, first + count)]
 
 
-def names(members: Sequence[Member]) -> list[str]:
-    return [one.membername for one in members]
+KEPT, GONE = crew(2, 0, 2 * CHUNK), crew(1, 2 * CHUNK, CHUNK)
+"""The newer intent, once all of `crew(1)` is there: the last block has to go, and the others' penalty is another."""
+
+(NEW,) = crew(3, CREW, 1)
+
+STORIES = {
+    **{one.membername: ["added 1", "penalty 2"] for one in KEPT},
+    **{one.membername: ["added 1", "removed 1"] for one in GONE},
+    NEW.membername: ["added 3"],
+}
 
 
-async def test_a_node_is_killed_in_the_midst_of_a_batch(floor: Floor, shared_url: str, tmp_path: Path) -> None:
-    async with paired(floor, shared_url, tmp_path) as pair:
-        killed, other = pair.nodes
-        struck = asyncio.create_task(killed.at_its_next_change(signal.SIGKILL, MIDST))
-        adding = asyncio.create_task(pair.add(killed, crew(1)))
-        await struck
+async def test_a_node_is_killed_in_the_midst_of_a_batch(floor: Floor, postgresql_url: str, tmp_path: Path) -> None:
+    async with paired(floor, postgresql_url, tmp_path) as pair:
+        striking = asyncio.create_task(strike(pair.nodes, signal.SIGKILL, MIDST))
+        adding = asyncio.create_task(pair.add(pair.nodes[0], crew(1)))
+        killed = await striking
+        (other,) = {*pair.nodes} - {killed}
         await asyncio.wait({adding})  # it may have been killed before it answered, but not before it stored
         assert isinstance(adding.exception(), httpx.TransportError | None)
         await pair.live(crew(1))
-        assert len(other.line.changes) >= CREW - 2 * 500 - MIDST, "it was in the midst of it"
+        assert len(other.line.changes) >= LEFT, "the other completed it"
 
-        kept, gone = crew(2, 0, 1000), crew(1, 1000, 500)
-        await pair.add(other, kept)
-        await pair.remove(other, gone)
-        await pair.live(kept)
-        await killed.down()
-        await killed.up()
-        (new,) = crew(3, CREW, 1)
-        assert await pair.add(killed, [new], wait=20) == "live"
-        await pair.live([*kept, new])
-
-        assert await pair.witness.stories() == {
-            **dict.fromkeys(names(kept), ["added 1", "penalty 2"]),
-            **dict.fromkeys(names(gone), ["added 1", "removed 1"]),
-            new.membername: ["added 3"],
-        }
+        await pair.add(other, KEPT)
+        await pair.remove(other, GONE)
+        await pair.live(KEPT)
+        assert await pair.add(other, [NEW], wait=20) == "live"
+        await pair.live([*KEPT, NEW])
+        assert await pair.witness.stories() == STORIES
 
 
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"])
 async def test_a_node_stands_still_in_the_midst_of_a_batch_and_wakes_up(
-    floor: Floor, shared_url: str, tmp_path: Path
+    floor: Floor, database: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """While it stood, the other has taken over, and the roster has changed: it must not go on where it was."""
-    async with paired(floor, shared_url, tmp_path) as pair:
-        stopped, other = pair.nodes
-        struck = asyncio.create_task(stopped.at_its_next_change(signal.SIGSTOP, MIDST))
-        adding = asyncio.create_task(pair.add(stopped, crew(1)))
-        await struck
-        sent = len(stopped.line.changes)
+    """While it stood, the other took over, and the roster changed: it must not go on where it was."""
+    async with paired(floor, request.getfixturevalue(f"{database}_url"), tmp_path) as pair:
+        striking = asyncio.create_task(strike(pair.nodes, signal.SIGSTOP, MIDST))
+        adding = asyncio.create_task(pair.add(pair.nodes[0], crew(1)))
+        stopped = await striking
+        (other,) = {*pair.nodes} - {stopped}
         await pair.live(crew(1))
+        assert len(other.line.changes) >= LEFT, "the other completed it"
 
-        kept, gone = crew(2, 0, 1000), crew(1, 1000, 500)
-        await pair.add(other, kept)
-        await pair.remove(other, gone)
-        await pair.live(kept)
+        await pair.add(other, KEPT)
+        await pair.remove(other, GONE)
+        await pair.live(KEPT)
         stopped.thaw()
         await adding
-        (new,) = crew(3, CREW, 1)
-        assert await pair.add(stopped, [new], wait=20) == "live"
-        await pair.live([*kept, new])
-
-        assert await pair.witness.stories() == {
-            **dict.fromkeys(names(kept), ["added 1", "penalty 2"]),
-            **dict.fromkeys(names(gone), ["added 1", "removed 1"]),
-            new.membername: ["added 3"],
-        }
-        assert sent
+        assert await pair.add(stopped, [NEW], wait=20) == "live"
+        await pair.live([*KEPT, NEW])
+        assert await pair.witness.stories() == STORIES

@@ -19,7 +19,7 @@ from plantel.testing.mariadb import PrivateMariadb
 from plantel.testing.postgresql import PrivatePostgresql
 from tests.conftest import MEMORY
 from tests.support.nodes.link import Link
-from tests.support.nodes.node import Node
+from tests.support.nodes.node import Node, strike
 from tests.support.nodes.record import Deed
 from tests.support.nodes.standby import Standby
 from tests.support.nodes.ward import Ward, until, ward
@@ -109,7 +109,7 @@ async def test_a_node_is_killed_in_the_midst_of_its_work(shared_url: str, tmp_pa
     async with ward(tmp_path, [shared_url, shared_url]) as site:
         killed, other = site.nodes
         await site.clients.more(20)
-        await killed.at_its_next_change(signal.SIGKILL, 5)
+        await strike([killed], signal.SIGKILL, 5)
         await first_deed(site, other.name, asyncio.get_running_loop().time(), KILLED_SECONDS)
         await killed.down()
         await site.clients.more(20)
@@ -124,7 +124,7 @@ async def test_a_node_stands_still_past_its_lease_and_wakes_up_again(shared_url:
         loop = asyncio.get_running_loop()
         stopped, other = site.nodes
         await site.clients.more(20)
-        await stopped.at_its_next_change(signal.SIGSTOP, 5)
+        await strike([stopped], signal.SIGSTOP, 5)
         await first_deed(site, other.name, loop.time(), TAKE_OVER_SECONDS)
         await site.clients.more(5)
         woken = loop.time()
