@@ -358,8 +358,9 @@ class ServerBusy(StoreError):
 
 
 class LeaseLost(StoreError):
-    """This process stopped, or was cut off, for so long that another may have taken over what it was at; or the database
-    ended the session that had the lease.
+    """This process stopped, or was cut off, for so long that another may have taken over what it was at.
+
+    Or the database has ended the session that had the lease.
     """
 
     code = "lease_lost"

@@ -23,7 +23,7 @@ from tests.support.asterisks import server_table
 from tests.support.door import ADD, item
 from tests.support.floor import FOREIGN, VENTAS, Floor, shown
 from tests.support.nodes.node import Node, strike
-from tests.support.nodes.ward import prepared
+from tests.support.nodes.ward import note, prepared
 from tests.support.nodes.witness import Witness
 
 pytestmark = [
@@ -128,10 +128,12 @@ async def test_a_node_is_killed_in_the_midst_of_a_batch(floor: Floor, postgresql
         striking = asyncio.create_task(strike(pair.nodes, signal.SIGKILL, MIDST))
         adding = asyncio.create_task(pair.add(pair.nodes[0], crew(1)))
         killed = await striking
+        begun = asyncio.get_running_loop().time()
         (other,) = {*pair.nodes} - {killed}
         await asyncio.wait({adding})  # it may have been killed before it answered, but not before it stored
         assert isinstance(adding.exception(), httpx.TransportError | None)
         await pair.live(crew(1))
+        note("completed after", asyncio.get_running_loop().time() - begun)
         assert len(other.line.changes) >= LEFT, "the other completed it"
 
         await pair.add(other, KEPT)
@@ -151,8 +153,10 @@ async def test_a_node_stands_still_in_the_midst_of_a_batch_and_wakes_up(
         striking = asyncio.create_task(strike(pair.nodes, signal.SIGSTOP, MIDST))
         adding = asyncio.create_task(pair.add(pair.nodes[0], crew(1)))
         stopped = await striking
+        begun = asyncio.get_running_loop().time()
         (other,) = {*pair.nodes} - {stopped}
         await pair.live(crew(1))
+        note("completed after", asyncio.get_running_loop().time() - begun)
         assert len(other.line.changes) >= LEFT, "the other completed it"
 
         await pair.add(other, KEPT)

@@ -8,6 +8,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +23,7 @@ from tests.support.nodes.link import Link
 from tests.support.nodes.node import Node, strike
 from tests.support.nodes.record import Deed
 from tests.support.nodes.standby import Standby
-from tests.support.nodes.ward import Ward, until, ward
+from tests.support.nodes.ward import Ward, note, until, ward
 
 pytestmark = pytest.mark.anyio
 
@@ -59,6 +60,12 @@ async def first_deed(site: Ward, node: str, after: float, seconds: float) -> flo
 
     await until(lambda: bool(found()), seconds)
     return found()[0].at - after
+
+
+def longest_pause(site: Ward, node: str, since: float) -> float:
+    """How long at most the node changed nothing on the server, from that moment to its newest change."""
+    times = [since, *(deed.at for deed in site.record if deed.node == node and deed.change and deed.at > since)]
+    return max(after - before for before, after in pairwise(times))
 
 
 async def test_any_node_takes_any_request_and_makes_it_true(store_url: str, tmp_path: Path) -> None:
@@ -110,7 +117,8 @@ async def test_a_node_is_killed_in_the_midst_of_its_work(shared_url: str, tmp_pa
         killed, other = site.nodes
         await site.clients.more(20)
         await strike([killed], signal.SIGKILL, 5)
-        await first_deed(site, other.name, asyncio.get_running_loop().time(), KILLED_SECONDS)
+        took = await first_deed(site, other.name, asyncio.get_running_loop().time(), KILLED_SECONDS)
+        note("taken over after", took)
         await killed.down()
         await site.clients.more(20)
         await killed.up()
@@ -125,7 +133,7 @@ async def test_a_node_stands_still_past_its_lease_and_wakes_up_again(shared_url:
         stopped, other = site.nodes
         await site.clients.more(20)
         await strike([stopped], signal.SIGSTOP, 5)
-        await first_deed(site, other.name, loop.time(), TAKE_OVER_SECONDS)
+        note("taken over after", await first_deed(site, other.name, loop.time(), TAKE_OVER_SECONDS))
         await site.clients.more(5)
         woken = loop.time()
         stopped.thaw()
@@ -168,6 +176,7 @@ async def test_a_node_is_cut_off_from_the_database(shared_url: str, tmp_path: Pa
         link.cut()
         begun = loop.time()
         await first_deed(site, other.name, begun + LEASE_SECONDS, TAKE_OVER_SECONDS + LEASE_SECONDS)
+        note("taken over after", longest_pause(site, other.name, begun))
         late = [deed for deed in site.record if deed.node == cut.name and deed.change and deed.at > begun + 1]
         assert not late, "it acts though it is cut off"
         link.mend()
@@ -184,7 +193,7 @@ async def test_the_lines_between_a_node_and_the_database_end(mariadb_url: str, t
         await site.clients.more(20)
         link.break_off()
         begun = loop.time()
-        await first_deed(site, other.name, begun, KILLED_SECONDS)
+        note("taken over after", await first_deed(site, other.name, begun, KILLED_SECONDS))
         await site.clients.more(10)
         late = [deed for deed in site.record if deed.node == cut.name and deed.change and deed.at > begun + 1]
         assert not late, "it acts though it is cut off"

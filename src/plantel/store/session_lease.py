@@ -50,7 +50,7 @@ class LeaseSession(ABC):
         """From when on locks may be asked for: a server that was started anew forgets those there were."""
         self.ended = False
         self._until = 0.0
-        self._asked = 0
+        self._asked = self._answered = 0
         self._over = asyncio.Event()
 
     @property
@@ -65,10 +65,16 @@ class LeaseSession(ABC):
         descriptor = self._descriptor
         if descriptor < 0:
             return True
+        answered, asked = self._answered, self._asked
         poll = select.poll()
-        # what there is to read while an answer is due may be the answer
-        poll.register(descriptor, select.POLLRDHUP if self._asked else select.POLLRDHUP | select.POLLIN)
-        return bool(poll.poll(0))
+        poll.register(descriptor, select.POLLIN | select.POLLRDHUP)
+        found = poll.poll(0)
+        if not found:
+            return False
+        if found[0][1] != select.POLLIN:
+            return True
+        # there is something to read, which is an answer where one was due, or is by now, as other threads go on
+        return answered == asked == self._asked
 
     async def ask(self, query: str, *values: object) -> Any:
         """The first row. Raises StoreError; StoreUnavailable where no answer comes in time. Not to be cancelled."""
@@ -84,7 +90,7 @@ class LeaseSession(ABC):
         except errors.StoreError:
             self.end()
             raise
-        self._asked -= 1
+        self._answered += 1
         self._until = asked + VALID_SECONDS
         return row
 

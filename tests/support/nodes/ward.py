@@ -129,3 +129,8 @@ async def until(fulfilled: Callable[[], bool], seconds: float) -> None:
         if loop.time() > end:
             raise TimeoutError
         await asyncio.sleep(0.01)
+
+
+def note(what: str, seconds: float) -> None:
+    """Print what was measured, such as docs/nodes.md states it: `pytest -rP` shows it."""
+    print(f"{what} {seconds:.2f} s")  # noqa: T201 - pytest keeps it until it is asked for
