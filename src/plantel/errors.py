@@ -358,7 +358,10 @@ class ServerBusy(StoreError):
 
 
 class LeaseLost(StoreError):
-    """This process stopped, or was cut off, for so long that another may have taken over what it was at."""
+    """This process stopped, or was cut off, for so long that another may have taken over what it was at.
+
+    Or the database has ended the session that had the lease.
+    """
 
     code = "lease_lost"
     text = Text(

@@ -8,7 +8,9 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -18,10 +20,10 @@ from plantel.testing.mariadb import PrivateMariadb
 from plantel.testing.postgresql import PrivatePostgresql
 from tests.conftest import MEMORY
 from tests.support.nodes.link import Link
-from tests.support.nodes.node import Node
+from tests.support.nodes.node import Node, strike
 from tests.support.nodes.record import Deed
 from tests.support.nodes.standby import Standby
-from tests.support.nodes.ward import Ward, until, ward
+from tests.support.nodes.ward import Ward, note, until, ward
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +60,12 @@ async def first_deed(site: Ward, node: str, after: float, seconds: float) -> flo
 
     await until(lambda: bool(found()), seconds)
     return found()[0].at - after
+
+
+def longest_pause(site: Ward, node: str, since: float) -> float:
+    """How long at most the node changed nothing on the server, from that moment to its newest change."""
+    times = [since, *(deed.at for deed in site.record if deed.node == node and deed.change and deed.at > since)]
+    return max(after - before for before, after in pairwise(times))
 
 
 async def test_any_node_takes_any_request_and_makes_it_true(store_url: str, tmp_path: Path) -> None:
@@ -108,8 +116,9 @@ async def test_a_node_is_killed_in_the_midst_of_its_work(shared_url: str, tmp_pa
     async with ward(tmp_path, [shared_url, shared_url]) as site:
         killed, other = site.nodes
         await site.clients.more(20)
-        await killed.at_its_next_change(signal.SIGKILL, 5)
-        await first_deed(site, other.name, asyncio.get_running_loop().time(), KILLED_SECONDS)
+        await strike([killed], signal.SIGKILL, 5)
+        took = await first_deed(site, other.name, asyncio.get_running_loop().time(), KILLED_SECONDS)
+        note("taken over after", took)
         await killed.down()
         await site.clients.more(20)
         await killed.up()
@@ -123,8 +132,8 @@ async def test_a_node_stands_still_past_its_lease_and_wakes_up_again(shared_url:
         loop = asyncio.get_running_loop()
         stopped, other = site.nodes
         await site.clients.more(20)
-        await stopped.at_its_next_change(signal.SIGSTOP, 5)
-        await first_deed(site, other.name, loop.time(), TAKE_OVER_SECONDS)
+        await strike([stopped], signal.SIGSTOP, 5)
+        note("taken over after", await first_deed(site, other.name, loop.time(), TAKE_OVER_SECONDS))
         await site.clients.more(5)
         woken = loop.time()
         stopped.thaw()
@@ -147,24 +156,51 @@ async def test_the_database_is_killed_and_started(
         await site.check(url)
 
 
-async def test_a_node_is_cut_off_from_the_database(postgresql: PrivatePostgresql, tmp_path: Path) -> None:
-    """It takes no requests meanwhile, and does nothing; when the network is mended it goes on."""
-    url = postgresql.database("cut_off")
-    async with Link(postgresql.port) as link:
-        way = url.replace(f":{postgresql.port}/", f":{link.port}/")
-        async with ward(tmp_path, [way, url], store=url) as site:
-            loop = asyncio.get_running_loop()
-            cut, other = site.nodes
-            await site.clients.more(20)
-            link.cut()
-            begun = loop.time()
-            await first_deed(site, other.name, begun + LEASE_SECONDS, TAKE_OVER_SECONDS + LEASE_SECONDS)
-            late = [deed for deed in site.record if deed.node == cut.name and deed.change and deed.at > begun + 1]
-            assert not late, "it acts though it is cut off"
-            link.mend()
-            await first_deed(site, cut.name, loop.time(), 30)
-            await site.agreement(url)
-            await site.check(url)
+@asynccontextmanager
+async def linked(url: str, folder: Path) -> AsyncIterator[tuple[Link, Ward]]:
+    """Two nodes, of which the first has this link between itself and the database."""
+    port = urlsplit(url).port
+    assert port is not None
+    async with Link(port) as link:
+        way = url.replace(f":{port}/", f":{link.port}/")
+        async with ward(folder, [way, url], store=url) as site:
+            yield link, site
+
+
+async def test_a_node_is_cut_off_from_the_database(shared_url: str, tmp_path: Path) -> None:
+    """Its lines are half-open. It takes no requests meanwhile, and does nothing; when they are mended it goes on."""
+    async with linked(shared_url, tmp_path) as (link, site):
+        loop = asyncio.get_running_loop()
+        cut, other = site.nodes
+        await site.clients.more(20)
+        link.cut()
+        begun = loop.time()
+        await first_deed(site, other.name, begun + LEASE_SECONDS, TAKE_OVER_SECONDS + LEASE_SECONDS)
+        note("taken over after", longest_pause(site, other.name, begun))
+        late = [deed for deed in site.record if deed.node == cut.name and deed.change and deed.at > begun + 1]
+        assert not late, "it acts though it is cut off"
+        link.mend()
+        await first_deed(site, cut.name, loop.time(), 30)
+        await site.agreement(shared_url)
+        await site.check(shared_url)
+
+
+async def test_the_lines_between_a_node_and_the_database_end(mariadb_url: str, tmp_path: Path) -> None:
+    """And every new one, too: at once the node knows nothing, and the database has its leases back."""
+    async with linked(mariadb_url, tmp_path) as (link, site):
+        loop = asyncio.get_running_loop()
+        cut, other = site.nodes
+        await site.clients.more(20)
+        link.break_off()
+        begun = loop.time()
+        note("taken over after", await first_deed(site, other.name, begun, KILLED_SECONDS))
+        await site.clients.more(10)
+        late = [deed for deed in site.record if deed.node == cut.name and deed.change and deed.at > begun + 1]
+        assert not late, "it acts though it is cut off"
+        link.mend()
+        await first_deed(site, cut.name, loop.time(), 30)
+        await site.agreement(mariadb_url)
+        await site.check(mariadb_url)
 
 
 async def test_the_primary_is_lost_and_the_standby_promoted(tmp_path: Path) -> None:

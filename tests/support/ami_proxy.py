@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Callable, Iterable
-from types import TracebackType
-from typing import Self
 
 from plantel.testing.ami_server import Headers, read_action
+from tests.support.relay import Relay, both_ways
 
 CHANGES = frozenset({"QueueAdd", "QueueRemove", "QueuePenalty", "QueuePause"})
 
@@ -17,10 +15,10 @@ _END = b"\r\n\r\n"
 class Line:
     """One connection. `actions`: what reached Asterisk over it, in order."""
 
-    def __init__(self, client: asyncio.StreamWriter) -> None:
+    def __init__(self, client: asyncio.StreamWriter, asterisk: asyncio.StreamWriter) -> None:
         self.actions: list[Headers] = []
         self.client = client
-        self.asterisk: asyncio.StreamWriter | None = None
+        self.asterisk = asterisk
         self.dark = False
         self.held: list[bytes] = []
         self.gone = asyncio.Event()
@@ -38,12 +36,11 @@ class Line:
 
     def abort(self) -> None:
         for end in (self.client, self.asterisk):
-            if end is not None:
-                end.transport.abort()
+            end.transport.abort()
 
 
-class AmiProxy:
-    """Listens on loopback while entered and hands everything on to `port`, until it is told otherwise.
+class AmiProxy(Relay):
+    """Hands everything on to the port of an Asterisk, until it is told otherwise.
 
     `lines`      every connection there was, the refused ones aside
     `cut_after`  (bytes, from Asterisk or not): after so many more bytes that way the connection is cut, in the middle
@@ -52,36 +49,17 @@ class AmiProxy:
     `heard`      called with every action that has reached Asterisk
     """
 
-    def __init__(self, port: int) -> None:
-        self.port = 0
+    def __init__(self, upstream: int) -> None:
+        super().__init__(upstream)
         self.lines: list[Line] = []
         self.cut_after: tuple[int, bool] | None = None
         self.watch: Callable[[int], None] = lambda _count: None
         self.heard: Callable[[Headers], None] = lambda _action: None
-        self._upstream = port
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         self._arrival = asyncio.Event()
         self._dark = self._holding = False
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._changes = 0
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._server.wait_closed()
 
     # --- what goes wrong ---
 
@@ -142,42 +120,19 @@ class AmiProxy:
 
     # --- how ---
 
-    async def _accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        line = Line(client)
-        try:
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await self._serve(line, reader)
-        finally:
-            self._tasks.discard(task)
-            line.abort()
-
-    async def _serve(self, line: Line, reader: asyncio.StreamReader) -> None:
-        end = socket.socket()
-        end.setblocking(False)
+    async def serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         # what Asterisk may write before somebody reads is then little, as it is where a network is between
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
-        try:
-            await asyncio.get_running_loop().sock_connect(end, ("127.0.0.1", self._upstream))
-        except OSError:
-            end.close()
-            raise
-        answers, line.asterisk = await asyncio.open_connection(sock=end, limit=16384)
+        answers, asterisk = await self.dial(16384)
+        line = Line(client, asterisk)
         line.dark = self._dark
         self.lines.append(line)
         self._arrival.set()
-        down = asyncio.create_task(self._down(line, answers))
-        up = asyncio.create_task(self._up(line, reader))
         try:
-            await asyncio.wait((down, up), return_when=asyncio.FIRST_COMPLETED)
-            if line.dark or line.held:
-                await asyncio.Event().wait()  # Asterisk never learns that the other end has gone
+            async with both_ways(self._up(line, reader), self._down(line, answers)):
+                if line.dark or line.held:
+                    await asyncio.Event().wait()  # Asterisk never learns that the other end has gone
         finally:
-            down.cancel()
-            up.cancel()
-            await asyncio.gather(down, up, return_exceptions=True)
+            line.abort()
             line.gone.set()
 
     async def _up(self, line: Line, reader: asyncio.StreamReader) -> None:
@@ -201,7 +156,6 @@ class AmiProxy:
             await line.client.drain()
 
     def _pass(self, line: Line, block: bytes) -> None:
-        assert line.asterisk is not None
         line.asterisk.write(block)
         if block.endswith(_END):
             line.actions.append(read_action(block))

@@ -450,6 +450,22 @@ async def test_a_node_that_stops_in_the_midst_of_a_unit_keeps_others_waiting_for
     await stopped.close()
 
 
+async def test_a_node_that_falls_silent_within_a_statement_keeps_others_waiting_for_a_while_only(
+    opened: SqlStore, mariadb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the server it is at work then, as it may be with a large statement that the network has cut in two."""
+    monkeypatch.setattr(mariadb_database, "IDLE_SECONDS", 1)
+    silent = MariadbDatabase(mariadb_url)._dial(5)
+    with silent.cursor() as cursor:
+        cursor.execute("START TRANSACTION; SELECT version FROM turn FOR UPDATE")
+        cursor.nextset()
+    assert silent._sock is not None
+    silent._sock.sendall((1000).to_bytes(3, "little") + b"\x00\x03SELECT")  # the first of 1,000 bytes
+    async with asyncio.timeout(mariadb_database.LOCK_SECONDS):
+        await opened.write(added(BEA))
+    silent.close()
+
+
 async def test_a_node_that_is_silent_loses_its_lease_and_knows(
     opened: SqlStore, mariadb: PrivateMariadb, mariadb_url: str
 ) -> None:

@@ -4,10 +4,16 @@ The server ends a session from which it hears nothing for LEASE_SECONDS, and wit
 died (at once), is stopped or is cut off. The node counts as well: VALID_SECONDS after it last asked and was answered it
 no longer trusts its leases. As that is sooner, two nodes never hold one lease, whichever of them is stopped and wakes
 up again.
+
+A session may also be ended sooner, as by an administrator; its locks are then free at once. But the server says so, or
+hangs up, before it gives them to others: PostgreSQL sends its FATAL, MariaDB shuts the connection down, and only then
+do they let go of locks. So the node looks at the connection, too, each time that it makes sure of a lease. That asks
+nobody and takes a microsecond: an idle session has nothing to read unless it has ended.
 """
 
 import asyncio
 import contextlib
+import select
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -44,18 +50,38 @@ class LeaseSession(ABC):
         """From when on locks may be asked for: a server that was started anew forgets those there were."""
         self.ended = False
         self._until = 0.0
+        self._asked = self._answered = 0
         self._over = asyncio.Event()
 
     @property
     def trusted(self) -> bool:
-        """Whether its locks are there for certain."""
-        return not self.ended and now() < self._until
+        """Whether its locks are there for certain. From any thread."""
+        # the descriptor is another's once the connection is closed, which `ended` tells: so that is looked at last
+        return now() < self._until and not self._hung_up and not self.ended
+
+    @property
+    def _hung_up(self) -> bool:
+        """Whether the server has ended the connection, as far as that has reached this machine."""
+        descriptor = self._descriptor
+        if descriptor < 0:
+            return True
+        answered, asked = self._answered, self._asked
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN | select.POLLRDHUP)
+        found = poll.poll(0)
+        if not found:
+            return False
+        if found[0][1] != select.POLLIN:
+            return True
+        # there is something to read, which is an answer where one was due, or is by now, as other threads go on
+        return answered == asked == self._asked
 
     async def ask(self, query: str, *values: object) -> Any:
         """The first row. Raises StoreError; StoreUnavailable where no answer comes in time. Not to be cancelled."""
         if self.ended:
             raise errors.StoreUnavailable(detail="the connection has ended")
         asked = now()
+        self._asked += 1
         answer = asyncio.ensure_future(self._answer(query, values))
         if not (await asyncio.wait({answer}, timeout=VALID_SECONDS))[0]:
             self.end()
@@ -64,6 +90,7 @@ class LeaseSession(ABC):
         except errors.StoreError:
             self.end()
             raise
+        self._answered += 1
         self._until = asked + VALID_SECONDS
         return row
 
@@ -93,6 +120,11 @@ class LeaseSession(ABC):
     @abstractmethod
     async def _answer(self, query: str, values: tuple[object, ...]) -> Any:
         """The first row. Raises StoreError. Ends soon after `end`."""
+
+    @property
+    @abstractmethod
+    def _descriptor(self) -> int:
+        """The connection's; -1 where there is none any more. From any thread."""
 
     @abstractmethod
     async def _close(self) -> None: ...

@@ -1,74 +1,55 @@
-"""The network between a node and its database: TCP that is handed on, until it is cut."""
+"""The network between a node and its database: TCP that is handed on, until it is cut or broken off."""
 
 import asyncio
-import contextlib
-from types import TracebackType
-from typing import Self
+
+from tests.support.relay import Relay, both_ways
 
 
-class Link:
-    """Listens on loopback while entered and hands everything on to `port`.
+class Link(Relay):
+    """Hands everything on to the database's port.
 
     What is cut stays open and says nothing, as where packets are lost; new connections are accepted and never served.
+    What is broken off ends at once, as where a router refuses; new connections end at once, too.
     """
 
-    def __init__(self, port: int) -> None:
-        self.port = 0
-        self._upstream = port
+    def __init__(self, upstream: int) -> None:
+        super().__init__(upstream)
         self._whole = asyncio.Event()
         self._whole.set()
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._server.wait_closed()
+        self._broken = False
+        self._ends: set[asyncio.StreamWriter] = set()
 
     def cut(self) -> None:
         """Hand nothing on any more, either way."""
         self._whole.clear()
 
+    def break_off(self) -> None:
+        """End every connection, and each new one."""
+        self._broken = True
+        for end in self._ends:
+            end.transport.abort()
+
     def mend(self) -> None:
-        """Go on, also with what was sent meanwhile."""
+        """Go on, also with what was sent while it was cut."""
+        self._broken = False
         self._whole.set()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    async def serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        if self._broken:
+            return
+        ends = {client}
         try:
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await self._whole.wait()
-                upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._upstream)
-                try:
-                    ways = (
-                        asyncio.create_task(self._hand_on(reader, upstream)),
-                        asyncio.create_task(self._hand_on(upstream_reader, writer)),
-                    )
-                    try:
-                        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-                        await self._whole.wait()  # nobody learns that the other end has gone while the network is cut
-                    finally:
-                        for way in ways:
-                            way.cancel()
-                        await asyncio.gather(*ways, return_exceptions=True)
-                finally:
-                    upstream.close()
+            self._ends.add(client)
+            await self._whole.wait()
+            answers, database = await self.dial()
+            ends.add(database)
+            self._ends.add(database)
+            async with both_ways(self._hand_on(reader, database), self._hand_on(answers, client)):
+                await self._whole.wait()  # nobody learns that the other end has gone while the network is cut
         finally:
-            self._tasks.discard(task)
-            writer.close()
+            self._ends -= ends
+            for end in ends:
+                end.close()
 
     async def _hand_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):

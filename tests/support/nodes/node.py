@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.support.ami_proxy import AmiProxy
@@ -31,21 +32,31 @@ class Node(PlantelServer):
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
-    async def at_its_next_change(self, number: signal.Signals, changes: int = 1, seconds: float = 30) -> None:
-        """Send this signal in the midst of its work: as soon as so many more changes have come over its line."""
-        struck = asyncio.Event()
+
+async def strike(nodes: Sequence[Node], number: signal.Signals, changes: int = 1, seconds: float = 30) -> Node:
+    """Send this signal to one of them in the midst of its work: to whose line so many more changes come over first.
+
+    Returns which it was. Raises TimeoutError.
+    """
+    struck: asyncio.Future[Node] = asyncio.get_running_loop().create_future()
+
+    def watching(node: Node) -> Callable[[int], None]:
         left = changes
 
         def watch(_count: int) -> None:
             nonlocal left
             left -= 1
-            if left == 0 and self.process is not None:
-                self.process.send_signal(number)
-                struck.set()
+            if left == 0 and node.process is not None and not struck.done():
+                node.process.send_signal(number)
+                struck.set_result(node)
 
-        self.line.watch = watch
-        try:
-            async with asyncio.timeout(seconds):
-                await struck.wait()
-        finally:
-            self.line.watch = lambda _count: None
+        return watch
+
+    for node in nodes:
+        node.line.watch = watching(node)
+    try:
+        async with asyncio.timeout(seconds):
+            return await struck
+    finally:
+        for node in nodes:
+            node.line.watch = lambda _count: None

@@ -74,7 +74,7 @@ async def ward(
 ) -> AsyncIterator[Ward]:
     """A node on each of `urls`, which lead to one database (`store`: the way of the test to it), running."""
     draw = random.Random(0)
-    token = await _prepared(store or urls[0])
+    token = await prepared(store or urls[0])
     loop = asyncio.get_running_loop()
     record: list[Deed] = []
     async with AsyncExitStack() as stack:
@@ -105,8 +105,8 @@ async def _ended(nodes: Sequence[Node]) -> None:
             await node.down()
 
 
-async def _prepared(url: str) -> str:
-    """Declare the campaign; a token's text."""
+async def prepared(url: str) -> str:
+    """Make the store, and declare the campaign in it; a token's text."""
 
     def work(transaction: Transaction) -> None:
         transaction.add_campaign(Campaign("default", CAMPAIGN))
@@ -129,3 +129,8 @@ async def until(fulfilled: Callable[[], bool], seconds: float) -> None:
         if loop.time() > end:
             raise TimeoutError
         await asyncio.sleep(0.01)
+
+
+def note(what: str, seconds: float) -> None:
+    """Print what was measured, such as docs/nodes.md states it: `pytest -rP` shows it."""
+    print(f"{what} {seconds:.2f} s")  # noqa: T201 - pytest keeps it until it is asked for

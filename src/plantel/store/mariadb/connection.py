@@ -7,6 +7,7 @@ nothing wait until an answer is needed, and then go in one packet: a group of ad
 
 import functools
 import re
+import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -160,6 +161,9 @@ class Driver(pymysql.connections.Connection):
     server_version: str
     """Both are PyMySQL's; the types that there are for it leave them out."""
 
+    _sock: socket.socket | None
+    """The same."""
+
     _doubtful = False
 
     def query(self, sql: str | bytes, unbuffered: bool = False) -> int:
@@ -181,6 +185,12 @@ class Driver(pymysql.connections.Connection):
     def wait_for_answers(self, seconds: float) -> None:
         """Give up each statement after so long, in place of the time that was allowed for connecting."""
         self._read_timeout = self._write_timeout = seconds
+
+    @property
+    def descriptor(self) -> int:
+        """The socket's; -1 where there is none any more."""
+        # of one moment: another thread may close the connection
+        return -1 if (sock := self._sock) is None else sock.fileno()
 
     @property
     def in_transaction(self) -> bool:

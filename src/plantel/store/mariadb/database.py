@@ -32,8 +32,9 @@ SILENCE_SECONDS = 15
 STATEMENT_SECONDS = 60.0
 """How long to wait for the answer to one statement."""
 
-IDLE_SECONDS = 10
-"""After so long without a statement the server gives up a transaction: its node has stopped, and others wait."""
+IDLE_SECONDS = 5
+"""After so long without a word the server gives up a transaction, between two statements or in the midst of one: its
+node has stopped, or is cut off, and others wait. For 100,000 members the longest silence is one of a second."""
 
 LOCK_SECONDS = 15
 """How long to wait while another node writes: longer than a stopped node may keep others waiting."""

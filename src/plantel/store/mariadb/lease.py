@@ -70,6 +70,10 @@ class MariadbLeaseSession(LeaseSession):
 
         return await self._in_thread(answer)
 
+    @property
+    def _descriptor(self) -> int:
+        return -1 if self._driver is None else self._driver.descriptor
+
     async def _close(self) -> None:
         self.end()
         if self._driver is not None and self._driver.open:

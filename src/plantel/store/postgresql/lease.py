@@ -87,6 +87,13 @@ class PostgresqlLeaseSession(LeaseSession):
         except psycopg.Error as error:
             raise translated(error) or error from error
 
+    @property
+    def _descriptor(self) -> int:
+        try:
+            return self._connection.fileno()
+        except psycopg.OperationalError:
+            return -1
+
     async def _close(self) -> None:
         self.end()
         await self._connection.close()
