@@ -3,10 +3,15 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 
+import pytest
+
 from plantel.testing.asterisk import AmiUser, PrivateAsterisk
 from plantel.testing.installation import Installation, asterisk_22, own_installation
 
 VERSIONS: Mapping[str, Callable[[], Installation]] = {"16": own_installation, "22": asterisk_22}
+
+on_one_version = pytest.mark.parametrize("version", ["16"], indirect=True)
+"""For what is about Plantel alone: one Asterisk is then as good as two."""
 
 
 def server_table(
