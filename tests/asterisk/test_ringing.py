@@ -12,7 +12,7 @@ import pytest
 from plantel.testing import sipp
 from plantel.testing.asterisk import AmiUser, PrivateAsterisk
 from plantel.testing.installation import Installation
-from tests.support.asterisks import on_one_version, server_table
+from tests.support.asterisks import on_one_version, server_table, until_shown
 from tests.support.server import PlantelServer, served
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asterisk]
@@ -83,6 +83,8 @@ class Site:
             if there:
                 agents = [one["membername"] for one in there]
                 self.http.post("/api/v1/members/remove", json={"campaign": campaign, "agents": agents})
+        for campaign in (VENTAS, POWER):
+            until_shown(self.asterisk, campaign, "No Members")
         self.http.close()
 
     def live(self, campaign: str) -> str:
