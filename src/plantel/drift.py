@@ -1,5 +1,7 @@
 """What was changed on a server behind Plantel's back, as it is kept: what, when, by which route, what was done."""
 
+import asyncio
+import contextlib
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from enum import StrEnum
@@ -9,6 +11,10 @@ import msgspec
 from plantel.plan import Claim, Drift, DriftKind
 from plantel.roster import fold
 
+EVENT_SECONDS = 0.5
+"""How long the event may take that tells of a change which a look has shown: Asterisk makes the change first, and
+leaves telling of it to another of its threads."""
+
 
 class Route(StrEnum):
     """How a drift came to be, as far as it shows. Asterisk never tells who it was."""
@@ -16,7 +22,7 @@ class Route(StrEnum):
     EVENT = "event"
     """Asterisk announced the change as it was made: by AMI, its command line, the dialplan, a phone's feature code."""
     LOOK = "look"
-    """Found by a look, without a word from Asterisk."""
+    """Found by a look, without a word from Asterisk before it nor within EVENT_SECONDS after it."""
     RESTART = "restart"
     """Asterisk was started anew, which takes every dynamic member."""
     AWAY = "away"
@@ -76,7 +82,12 @@ class DriftWatch:
         """Not recorded yet: in the round under way, or in those before it that failed."""
         self._standing: dict[_Key, Drift] = {}
         """Recorded, and left as they are."""
-        self._announced: set[str] = set()
+        self._announced: dict[Place, int] = {}
+        """Of which looks each was the last to begin before an event told of it."""
+        self._looks = 0
+        self._unheard: set[_Key] = set()
+        """Just seen, and not told of by any event so far."""
+        self._all_heard = asyncio.Event()
         self._away = True
         self._presumed = False
         self._restarts = 0
@@ -100,14 +111,39 @@ class DriftWatch:
         """The server cannot be watched."""
         self._away = True
 
-    def announced(self, queue: str) -> None:
-        """An event told that this queue's members change."""
-        self._announced.add(fold(queue))
+    def announced(self, queue: str, interface: str) -> None:
+        """An event told that this member changes."""
+        place = fold(queue), fold(interface)
+        self._announced[place] = self._looks
+        for key in self._unheard.intersection((*place, kind) for kind in DriftKind):
+            self._unheard.remove(key)
+            self._seen[key] = self._seen[key][0], Route.EVENT
+        if not self._unheard:
+            self._all_heard.set()
 
-    def saw(self, drifts: Iterable[Drift]) -> None:
-        """Take the drifts of one look."""
+    def looks(self) -> None:
+        """A look begins: it shows whatever was announced so far, and perhaps what is announced from now on."""
+        self._looks += 1
+
+    async def saw(self, drifts: Iterable[Drift]) -> None:
+        """Take the drifts of the last look, and wait until Asterisk has had its time to tell of each."""
         for drift in drifts:
-            self._seen.setdefault(_key(drift), (drift, self._route(drift)))
+            key = _key(drift)
+            if key in self._seen:
+                continue
+            self._seen[key] = drift, (route := self._route(key))
+            before = self._standing.get(key)
+            if route is Route.LOOK and (before is None or before.found != drift.found):
+                self._unheard.add(key)
+        if not self._unheard:
+            return
+        self._all_heard.clear()
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EVENT_SECONDS):
+                    await self._all_heard.wait()
+        finally:
+            self._unheard.clear()
 
     def concluded(
         self,
@@ -140,17 +176,20 @@ class DriftWatch:
             self._standing = standing
             self._restarts = self.restarts
             self._away = self._presumed = False
-            self._announced.clear()
         else:
             kept = {key: drift for key, drift in self._standing.items() if key[0] not in looked_at}
             self._standing = kept | standing
-            self._announced -= looked_at
+        self._announced = {
+            place: look
+            for place, look in self._announced.items()
+            if look == self._looks or (looked_at is not None and place[0] not in looked_at)
+        }
         return _condensed(records)
 
-    def _route(self, drift: Drift) -> Route:
+    def _route(self, key: _Key) -> Route:
         if self.restarted:
             return Route.RESTART
-        if fold(drift.member.campaign) in self._announced:
+        if key[:2] in self._announced:
             return Route.EVENT
         return Route.AWAY if self._away else Route.LOOK
 

@@ -253,6 +253,7 @@ class Reconciler:
         To see that there is nothing to do takes no lease: so that whoever cannot reach the server keeps nobody waiting.
         """
         if not self._awaited or self.status.state is State.AWAY:
+            self._watch.looks()
             revision, found = await self.look(queues)
             if _at_rest(found):
                 await self._discover()
@@ -263,8 +264,9 @@ class Reconciler:
             refusals: dict[Key, errors.PlantelError] = {}
             tried: tuple[Action, ...] = ()
             for _ in range(ROUNDS):
+                self._watch.looks()
                 revision, found = await self.look(queues)
-                self._watch.saw(found.drifts)
+                await self._watch.saw(found.drifts)
                 await self._discover()
                 settled, released = self._doubt.settled(found.settled), self._doubt.released(found.released)
                 await self._write_ledger(lease, settled, released)
@@ -617,10 +619,10 @@ class Reconciler:
         if queue is not None:
             if self._echoes.heard(queue, interface):
                 return
+            self._watch.announced(queue, interface)
             if (member := self._neighbours.heard(queue, interface)) is not None:
                 self._glance_at(member)
                 return
-            self._watch.announced(queue)
         self._mark(None if queue is None else {fold(queue)})
 
     def _mark(self, campaigns: Collection[str] | None) -> None:

@@ -163,7 +163,7 @@ async def until(plantel: Plantel, state: State, reason: type[Exception] = Except
     async with asyncio.timeout(SECONDS):
         while True:
             status = plantel.reconciler.status
-            if status.state is state and isinstance(status.reasons[0], reason):
+            if status.state is state and any(isinstance(one, reason) for one in status.reasons):
                 return
             await plantel.reconciler.settled()
 

@@ -18,15 +18,13 @@ from plantel.batch import Source
 from plantel.errors import MemberContested, SwitchTimeout
 from plantel.reconcile import State
 from plantel.roster import Member
-from tests.support.asterisks import server_table
+from tests.support.asterisks import on_one_version, server_table
 from tests.support.door import ADD, FORM, OPERATOR, item
 from tests.support.floor import FOREIGN, IMPATIENT, VENTAS, Floor, crew, shown
 from tests.support.server import PlantelServer
 from tests.support.wire import form
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asterisk]
-on_one_version = pytest.mark.parametrize("version", ["16"], indirect=True)
-"""For what is about Plantel alone: one Asterisk is then as good as two."""
 
 SECONDS = 20.0
 """Within which there must be agreement once Plantel runs again: its start, a look and the changes."""

@@ -16,6 +16,7 @@ from plantel.testing.asterisk import AmiUser, PrivateAsterisk
 from plantel.testing.installation import Installation
 from plantel.testing.mariadb import PrivateMariadb
 from plantel.testing.postgresql import PrivatePostgresql
+from tests.support.asterisks import on_one_version
 from tests.support.realtime_bases import Base, MariadbBase, PostgresqlBase
 from tests.support.server import PlantelServer, served
 
@@ -72,12 +73,13 @@ def asterisk(
         phones=["1001", "1002"],
         users=[OPERATOR],
         installation=installation,
+        ring_seconds=1,
         realtime=base.realtime,
     )
     try:
         yield made
     finally:
-        made.stop()
+        made.kill()
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +226,7 @@ async def test_members_are_gone_while_the_database_is(site: Site, base: Base) ->
     assert "agrees" in site.plantel.run("plan")
 
 
+@on_one_version
 def test_a_server_is_switched_over_and_back(
     tmp_path: Path, installation: Installation, make_base: Callable[[], Base]
 ) -> None:

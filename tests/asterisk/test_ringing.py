@@ -12,7 +12,7 @@ import pytest
 from plantel.testing import sipp
 from plantel.testing.asterisk import AmiUser, PrivateAsterisk
 from plantel.testing.installation import Installation
-from tests.support.asterisks import server_table
+from tests.support.asterisks import on_one_version, server_table, until_shown
 from tests.support.server import PlantelServer, served
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asterisk]
@@ -31,6 +31,7 @@ def asterisk(tmp_path_factory: pytest.TempPathFactory, installation: Installatio
         queues={VENTAS: (), POWER: ()},
         phones=[PHONE, "1002"],
         installation=installation,
+        ring_seconds=1,
     ) as running:
         yield running
 
@@ -82,6 +83,8 @@ class Site:
             if there:
                 agents = [one["membername"] for one in there]
                 self.http.post("/api/v1/members/remove", json={"campaign": campaign, "agents": agents})
+        for campaign in (VENTAS, POWER):
+            until_shown(self.asterisk, campaign, "No Members")
         self.http.close()
 
     def live(self, campaign: str) -> str:
@@ -170,6 +173,7 @@ def _line(site: Site, member: str) -> str:
     return line.replace("with penalty ", "penalty: ")
 
 
+@on_one_version
 async def test_check_plan_and_sync_tell_the_truth(site: Site, tmp_path: Path) -> None:
     site.add(site.item("ana"))
     assert "2 queues, 1 members" in site.plantel.run("check")

@@ -88,7 +88,7 @@ async def test_frozen_it_is_given_up_and_thawed_it_serves_again(asterisk: Privat
         asterisk.ami_port,
         asterisk.user.name,
         asterisk.user.secret,
-        deadlines=Deadlines(login=0.3, answer=0.5, idle=0.1),
+        deadlines=Deadlines(login=1, answer=1, idle=0.5),
     )
     heard: asyncio.Queue[str | None] = asyncio.Queue()
     await switch.snapshot()

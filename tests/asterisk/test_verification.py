@@ -27,7 +27,8 @@ def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateAsteri
 
 
 def plantel(folder: Path, asterisk: PrivateAsterisk, verify: str, user: AmiUser = REPORTER) -> PlantelServer:
-    config = f'[delivery]\nverify_interface = "{verify}"\n{server_table(asterisk, user=user)}'
+    # Asterisk has to have answered by the deadline, or nobody is refused
+    config = f'[delivery]\nverify_interface = "{verify}"\ndeadline = "20s"\n{server_table(asterisk, user=user)}'
     return PlantelServer(folder, config=config)
 
 

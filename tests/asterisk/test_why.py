@@ -338,12 +338,18 @@ async def test_the_command_line_and_the_api_tell_the_same_beside_a_running_servi
 ) -> None:
     def ask() -> tuple[list[dict[str, Any]], list[dict[str, Any]], str]:
         server = PlantelServer(tmp_path, config=server_table(asterisk, user=REPORTER))
+        item = {"membername": "ana", "queueName": VENTAS, "interface1": "SIP/7777", "penalty": "0", "paused": "0"}
         with served(server):
-            server.run("member", "add", VENTAS, "ana", "SIP/7777")
-            server.run("sync")
+            headers = {"authorization": f"Basic {server.token}"}
+            added = httpx.post(
+                f"{server.url}/Integra/resources/queues/addqueuemember",
+                data={"queuemember": json.dumps([item])},
+                headers=headers | {"prefer": "wait=20"},
+                timeout=40,
+            )
+            assert (added.text, added.headers["plantel-delivery"]) == ("1", "live")
             words = server.run("why", "ana", VENTAS, lang="es")
             by_cli = json.loads(server.run("why", "ana", "--json"))
-            headers = {"authorization": f"Basic {server.token}"}
             by_api = httpx.get(f"{server.url}/api/v1/why", params={"agent": "ana"}, headers=headers, timeout=20)
             server.run("member", "remove", VENTAS, "ana")
             server.run("sync")

@@ -20,6 +20,7 @@ PROGRAM = """
 import os, signal, subprocess, sys, time
 from plantel.testing.guard import Guard, children
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has its background commands ignore
 server = subprocess.Popen(["sh", "-c", "sleep 300 & echo; wait"], stdout=subprocess.PIPE, start_new_session=True)
 server.stdout.readline()
 family = [server.pid, *children(server.pid)]

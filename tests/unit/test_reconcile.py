@@ -620,6 +620,71 @@ async def test_what_changed_without_a_word_or_while_nobody_watched_says_so() -> 
     assert [(one[0], one[4]) for one in kept(site)] == [("ana", "look"), ("bea", "away")]
 
 
+class Outrun(FakeSwitch):
+    """Something happens on it just after a look, before what it showed is dealt with."""
+
+    after_look: Callable[[], object] = staticmethod(lambda: None)
+
+    async def snapshot(
+        self, queues: Collection[str] | None = None, interfaces: Collection[str] | None = None
+    ) -> Snapshot:
+        found = await super().snapshot(queues, interfaces)
+        self.after_look()
+        await asyncio.sleep(0)  # and is heard of
+        return found
+
+
+async def test_a_look_that_was_quicker_than_the_event_leaves_the_route_to_the_event() -> None:
+    switch, site = await manned(member(penalty=2), member("bea", "SIP/1002"))
+    switch.lag = lambda: 0.01
+    switch.pbx.penalise(VENTAS, "SIP/1001", 7)
+    switch.pbx.remove(VENTAS, "SIP/1002")
+    await site.only.run_once()
+    assert sorted((one[0], one[4]) for one in kept(site)) == [("ana", "event"), ("bea", "event")]
+
+
+async def test_an_event_during_a_look_that_does_not_show_its_change_counts_for_the_next_look() -> None:
+    switch = Outrun(queues=[VENTAS])
+    site = Site(switch)
+    await site.only.run_once()
+    await site.add(member(penalty=2))
+    await site.only.run_once()
+    switch.after_look = lambda: switch.pbx.penalise(VENTAS, "SIP/1001", 7)
+    assert (await site.only.run_once()).agreed
+    switch.after_look = lambda: None
+    await site.only.run_once()
+    assert [(one[0], one[4]) for one in kept(site)] == [("ana", "event")]
+
+
+async def test_an_event_tells_of_one_member_and_only_once() -> None:
+    switch, site = await manned(member(penalty=2), member("bea", "SIP/1002"))
+    switch.pbx.penalise(VENTAS, "SIP/1001", 7)
+    await asyncio.sleep(0)  # it is heard
+    switch.deaf = True
+    switch.pbx.remove(VENTAS, "SIP/1002")
+    await site.only.run_once()
+    await site.only.run_once()
+    switch.pbx.penalise(VENTAS, "SIP/1001", 7)
+    await site.only.run_once()
+    assert sorted((one[0], one[4]) for one in kept(site)) == [("ana", "event"), ("ana", "look"), ("bea", "look")]
+
+
+async def test_an_event_that_could_be_of_another_processs_change_is_still_an_event() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    data = MemoryData()
+    here, other = Site(switch, data=data), Site(FakeSwitch(pbx=switch.pbx), data=data)
+    neighbours = Neighbours(here.store, {"default": here.delivery}, [])
+    async with here.running():
+        await here.until(lambda: here.only.status.state is State.AGREED)
+        await neighbours.catch_up()
+        await other.add(member(penalty=2))
+        await neighbours.catch_up()
+        await here.until(lambda: here.delivery.behind(other.whole(VENTAS)) is None)
+        switch.pbx.penalise(VENTAS, "SIP/1001", 7)
+        await here.until(lambda: len(kept(here)) == 1)
+    assert [(one[0], one[4], one[5]) for one in kept(here)] == [("ana", "event", "repaired")]
+
+
 async def test_a_server_that_is_observed_keeps_what_somebody_changed_there_and_is_reported_once() -> None:
     switch = FakeSwitch(queues=[VENTAS])
     site = Site(switch, repair=False)

@@ -1,18 +1,24 @@
-"""From `store.url` to a store whose schema is the present one."""
+"""From `store.url` to a store whose schema is the present one.
+
+What belongs to one kind of database is imported where one of that kind is opened: drivers take a while to import, which
+every command of the command line would wait for.
+"""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, select
 
 from plantel import errors
 from plantel.store import schema
 from plantel.store.connection import Database
-from plantel.store.mariadb.database import MariadbDatabase
-from plantel.store.postgresql.database import PostgresqlDatabase
 from plantel.store.realtime import RealtimeView
 from plantel.store.sqlite.file import SqliteFile
 from plantel.store.store import SqlStore
-from plantel.store.views import missing, provide
+
+if TYPE_CHECKING:
+    from plantel.store.mariadb.database import MariadbDatabase
+    from plantel.store.postgresql.database import PostgresqlDatabase
 
 POSTGRESQL = ("postgresql", "postgres")
 MARIADB = ("mariadb", "mysql")
@@ -29,6 +35,8 @@ def open_store(url: str, *, migrate: bool = True, views: Sequence[RealtimeView] 
     """
     database = open_database(url, migrate=migrate)
     if views:
+        from plantel.store.views import provide  # noqa: PLC0415 - see above
+
         with database.translating(), database.engine.connect() as connection:
             provide(database, connection, views)
     return SqlStore(database)
@@ -47,6 +55,8 @@ def open_database(url: str, *, migrate: bool = True, make: bool = True) -> Datab
 
 def missing_views(url: str, views: Sequence[RealtimeView]) -> list[str]:
     """The names of those that the database at `url` does not show, or not so. Blocks; raises StoreError."""
+    from plantel.store.views import missing  # noqa: PLC0415 - see above
+
     database = _database(url, make=False)
     with database.translating(), database.engine.connect() as connection:
         return [view.name for view in missing(connection, views)]
@@ -54,22 +64,27 @@ def missing_views(url: str, views: Sequence[RealtimeView]) -> list[str]:
 
 def shown(url: str) -> str:
     """`url` as people may read it: without a password."""
-    if _scheme(url) in MARIADB:
-        return MariadbDatabase.shown(url)
-    return PostgresqlDatabase.shown(url) if _scheme(url) in POSTGRESQL else url
-
-
-def _scheme(url: str) -> str:
-    return url.split(":", 1)[0]
+    server = _server(url)
+    return url if server is None else server.shown(url)
 
 
 def _database(url: str, *, make: bool) -> Database:
-    scheme = _scheme(url)
+    server = _server(url)
+    return SqliteFile(url, make=make) if server is None else server(url)
+
+
+def _server(url: str) -> "type[PostgresqlDatabase | MariadbDatabase] | None":
+    """The kind of database server that the URL names; None for a file."""
+    scheme = url.split(":", 1)[0]
     if scheme in POSTGRESQL:
-        return PostgresqlDatabase(url)
+        from plantel.store.postgresql.database import PostgresqlDatabase  # noqa: PLC0415 - see above
+
+        return PostgresqlDatabase
     if scheme in MARIADB:
-        return MariadbDatabase(url)
-    return SqliteFile(url, make=make)
+        from plantel.store.mariadb.database import MariadbDatabase  # noqa: PLC0415 - see above
+
+        return MariadbDatabase
+    return None
 
 
 def _agree_on_schema(database: Database, connection: Connection, *, migrate: bool, make: bool) -> None:
