@@ -194,7 +194,8 @@ class Plan(msgspec.Struct, frozen=True):
     blocked    what cannot be done, and why
     ours       of the additions, the keys (folded) of those that Plantel had put there before, as far as the ledger
                knows: where such a one is there after all, it is Plantel's
-    strangers  the phones (folded) on the server that neither the roster nor the ledger has, by folded queue
+    strangers  the phones (folded) on the server that Plantel did not put there, by folded queue; left empty where
+               nothing is added without a look at the whole queue
     """
 
     actions: tuple[Action, ...] = ()
@@ -389,7 +390,7 @@ class _Draft:
     ) -> None:
         """Compare one queue that the server has."""
         live = self._live(members, found)
-        if not live.keys() <= members.keys() and (strangers := live.keys() - members.keys() - lines.keys()):
+        if strangers := live.keys() - {phone for phone, line in lines.items() if line.added}:
             self.strangers[fold(queue)] = strangers
         for phone, wanted in members.items():
             there = live.get(phone)

@@ -7,7 +7,7 @@ there, before the server was switched to realtime, goes once its row is read, so
 A pause made on Asterisk comes into the roster by itself, but without the reason: Asterisk does not write it, it tells.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -84,7 +84,6 @@ class _Draft:
         self._released: list[Claim] = []
         self._observed: list[Observed] = []
         self._drifts: list[Drift] = []
-        self._strangers: dict[str, Collection[str]] = {}
         self.blocked: list[Blocked] = []
 
     def plan(self) -> Plan:
@@ -94,7 +93,6 @@ class _Draft:
             observed=tuple(self._observed),
             drifts=tuple(self._drifts),
             blocked=tuple(self.blocked),
-            strangers=self._strangers,
         )
 
     def queue(
@@ -103,8 +101,6 @@ class _Draft:
         """Compare one queue that the server has. The mappings go by folded interface."""
         rows = {fold(one.interface): one for one in live if one.membership is not Membership.DYNAMIC}
         dynamic = {fold(one.interface): one for one in live if one.membership is Membership.DYNAMIC}
-        if strangers := (rows.keys() | dynamic.keys()) - members.keys() - lines.keys():
-            self._strangers[fold(queue)] = strangers
         for phone, wanted in members.items():
             row, line = rows.get(phone), lines.get(phone)
             if row is None:

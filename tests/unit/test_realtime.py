@@ -63,7 +63,7 @@ def test_a_strangers_dynamic_member_stays() -> None:
     found = seen(DYNAMIC, ROW)
     assert found.actions == ()
     assert [one.kind for one in found.drifts] == [DriftKind.DUPLICATED]
-    assert realtime.compare(Demand([]), Snapshot({QUEUE: (DYNAMIC,)}), []) == Plan(strangers={"ventas->": {"sip/1001"}})
+    assert realtime.compare(Demand([]), Snapshot({QUEUE: (DYNAMIC,)}), []) == Plan()
 
 
 def test_only_what_two_looks_saw_counts() -> None:

@@ -454,6 +454,21 @@ async def test_an_addition_over_a_strangers_other_spelling_never_makes_the_stran
         assert not await site.only.owns(VENTAS, "SIP/ANA")
 
 
+async def test_nor_does_it_where_another_agent_had_that_phone_in_vain() -> None:
+    switch = FakeSwitch(queues=[VENTAS])
+    switch.pbx.add(VENTAS, "SIP/ANA", "stranger", 0, paused=False)
+    site = Site(switch)
+    async with site.running():
+        await site.until(lambda: site.only.status.state is State.AGREED)
+        await site.add(member("leo", "sip/ana"))
+        await site.until(lambda: isinstance(site.delivery.behind(site.whole(VENTAS)), errors.MemberNotOurs))
+        switch.cut_after = 0
+        await site.add(member("ana", "sip/ana"))
+        await site.until(lambda: not site.only._awaited)
+        assert shown(switch) == [("stranger", "SIP/ANA", 0, False)]
+        assert not await site.only.owns(VENTAS, "SIP/ANA")
+
+
 async def test_a_queue_that_a_look_at_some_comes_upon_is_waited_for_from_then_on() -> None:
     one, two = FakeSwitch("one", [VENTAS]), FakeSwitch("two", ["Cobros"])
     site = Site(one, two)
