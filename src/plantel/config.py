@@ -497,14 +497,6 @@ def _check_realtime(settings: Settings, server: AsteriskSettings, where: str, wr
             '"realtime" necesita store.url = "postgresql://..." o "mariadb://...": en un archivo de SQLite no'
             " podría Asterisk, en la misma máquina o en otra, leer y escribir junto a Plantel",
         )
-    if server.map:
-        wrong(
-            f"{where}.delivery, {where}.map",
-            "do not go together: two phones that map makes one would be two rows of the view. Send the interfaces that"
-            ' this server dials, or use delivery = "dynamic"',
-            "no van juntas: dos teléfonos que map convierte en uno serían dos filas de la vista. Envíe las interfaces"
-            ' que este servidor marca, o use delivery = "dynamic"',
-        )
     if sum(one.delivery == "realtime" and one.view == server.view for one in settings.asterisk) > 1:
         wrong(
             f"{where}.view",

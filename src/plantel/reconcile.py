@@ -381,7 +381,7 @@ class Reconciler:
         found = foreign(snapshot, claims)
         if self._realtime:
             members = await self._store.read(lambda tx: tx.members(instance, [campaign]))
-            ours = {member.phone for member in members}
+            ours = {fold(self.phones.called(member.interface)) for member in members}
             found = [one for one in found if one.membership is Membership.DYNAMIC or fold(one.interface) not in ours]
         return found
 

@@ -69,7 +69,7 @@ def make_switch(settings: AsteriskSettings) -> AmiSwitch:
 def realtime_views(settings: Settings) -> tuple[RealtimeView, ...]:
     """What the servers that read the roster themselves read."""
     return tuple(
-        RealtimeView(one.view, one.instance, one.name, one.campaigns, one.state)
+        RealtimeView(one.view, one.instance, one.name, one.campaigns, one.map, one.state)
         for one in settings.asterisk
         if one.delivery == "realtime"
     )

@@ -207,10 +207,6 @@ def test_all_mistakes_are_named_at_once_in_both_languages(file: Path) -> None:
         (PBX + PBX, "asterisk: two servers of one instance have the same name"),
         (PBX + 'instance = "acme"\n', "asterisk[1].instance: there is no [[instance]] of this name"),
         (PBX + 'delivery = "realtime"\n', 'asterisk[1].delivery: "realtime" needs store.url'),
-        (
-            '[store]\nurl = "postgresql://db/plantel"\n' + PBX + 'delivery = "realtime"\nmap = { "SIP/" = "PJSIP/" }\n',
-            "asterisk[1].delivery, asterisk[1].map: do not go together",
-        ),
         (PBX + 'view = "Miembros"\n', "asterisk[1].view: must be a name of a-z 0-9 _"),
         (PBX + 'username = "a\\r\\nAction: x"\n', "asterisk[1].username: must be text, not empty, in one line"),
         (PBX + 'tls_ca = "/no/such/file"\n', "asterisk[1].tls_ca: is not a readable PEM file"),
