@@ -127,11 +127,13 @@ class RealtimeSql(ABC):
         return self._called(f"{member}phone", f"{member}phone", fold)
 
     def _called(self, column: str, folded: str, spelled: Callable[[str], str]) -> str:
-        cases = (
-            f"WHEN {_begins(folded, old)} THEN {self._joined(literal(spelled(new)), f'substr({column}, {len(old) + 1})')}"
-            for old, new in self.view.mapping.items()
-        )
-        return f"(CASE {' '.join(cases)} ELSE {column} END)" if self.view.mapping else column
+        if not self.view.mapping:
+            return column
+        cases = []
+        for old, new in self.view.mapping.items():
+            there = self._joined(literal(spelled(new)), f"substr({column}, {len(old) + 1})")
+            cases.append(f"WHEN {_begins(folded, old)} THEN {there}")
+        return f"(CASE {' '.join(cases)} ELSE {column} END)"
 
     @property
     def _state(self) -> str:
