@@ -19,8 +19,8 @@ from plantel.plan import Demand
 from plantel.ports import Store, Transaction
 from plantel.roster import Interfaces, Member, fold
 from plantel.service import Service
-from plantel.store import missing_views, open_store
-from plantel.store.realtime import RealtimeView
+from plantel.store import leftover_parts, missing_views, open_store
+from plantel.store.realtime import Part, RealtimeView
 from plantel.testing.mariadb import PrivateMariadb
 from plantel.testing.postgresql import PrivatePostgresql
 from plantel.wiring import SystemClock
@@ -332,6 +332,29 @@ async def test_a_roster_from_before_is_in_it(base: Base) -> None:
     await store.close()
     async with roster(base) as made:
         assert len(made.rows()) == 1
+
+
+async def test_what_other_servers_read_is_left_over_and_goes_when_asked(base: Base) -> None:
+    mapped = msgspec.structs.replace(VIEW, name="members_of_pbx2", mapping={"SIP/": "PJSIP/"})
+    async with roster(base, VIEW, mapped) as made:
+        await made.declare(VENTAS)
+        await made.add(ANA, Member(VENTAS, "eva", "PJSIP/1001"))
+        rows, entries = made.rows(), await made.service.journal(OPERATOR)
+        assert leftover_parts(base.url, [VIEW, mapped]) == []
+        left = leftover_parts(base.url, [VIEW])
+        assert left[0] == Part("view", mapped.name)
+        assert leftover_parts(base.url, [VIEW]) == left, "a look removes nothing"
+        assert leftover_parts(base.url, [VIEW], remove=True) == left
+        assert leftover_parts(base.url, [VIEW], remove=True) == []
+        assert made.rows() == rows
+        made.base.execute(f"UPDATE queue_members SET paused = '1' WHERE uniqueid = '{rows[0][6]}'")
+        assert len(leftover_parts(base.url, [], remove=True)) > 2
+        assert leftover_parts(base.url, []) == []
+        await made.add(msgspec.structs.replace(ANA, penalty=9))
+        assert (await made.service.journal(OPERATOR))[: len(entries)] == entries
+    async with roster(base, VIEW, mapped) as made:
+        assert len(made.rows()) == 2
+        assert len(base.administer(f"SELECT * FROM {mapped.name}")) == 1, "it is made again as it was"
 
 
 @pytest.mark.parametrize("name", ["members", "mine"])

@@ -9,10 +9,10 @@ from plantel.store import schema
 from plantel.store.connection import Database
 from plantel.store.mariadb.database import MariadbDatabase
 from plantel.store.postgresql.database import PostgresqlDatabase
-from plantel.store.realtime import RealtimeView
+from plantel.store.realtime import Part, RealtimeView
 from plantel.store.sqlite.file import SqliteFile
 from plantel.store.store import SqlStore
-from plantel.store.views import missing, provide
+from plantel.store.views import leftover, missing, provide, remove_leftover
 
 POSTGRESQL = ("postgresql", "postgres")
 MARIADB = ("mariadb", "mysql")
@@ -50,6 +50,18 @@ def missing_views(url: str, views: Sequence[RealtimeView]) -> list[str]:
     database = _database(url, make=False)
     with database.translating(), database.engine.connect() as connection:
         return [view.name for view in missing(connection, views)]
+
+
+def leftover_parts(url: str, views: Sequence[RealtimeView], *, remove: bool = False) -> list[Part]:
+    """What the database at `url` has for other realtime views than these; with `remove`, it has it no more then.
+
+    An Asterisk that still reads such a view has no members afterwards. Blocks; raises InvalidSetting, StoreError.
+    """
+    database = open_database(url, migrate=False, make=False)
+    with database.translating(), database.engine.connect() as connection:
+        if remove:
+            return remove_leftover(database, connection, views)
+        return leftover(connection, views)
 
 
 def shown(url: str) -> str:

@@ -45,6 +45,16 @@ class RealtimeView(msgspec.Struct, frozen=True):
     state: Mapping[str, str] = {}
 
 
+class Part(msgspec.Struct, frozen=True):
+    """Something that is in the database for views only.
+
+    `kind`: as `DROP` has it (`view`, `trigger`, ...), or `column`, which is one of `members`.
+    """
+
+    kind: str
+    name: str
+
+
 class RealtimeSql(ABC):
     """One view in the SQL of one database."""
 
@@ -63,6 +73,11 @@ class RealtimeSql(ABC):
     def statements(self) -> list[str]:
         """What makes the view, or makes it anew and leaves the rights to it as they are, and marks it with `state`."""
         return self._statements(MARK + self.state)
+
+    @property
+    @abstractmethod
+    def parts(self) -> set[Part]:
+        """All that `statements` makes, or needs of what they find."""
 
     @abstractmethod
     def _statements(self, mark: str) -> list[str]: ...

@@ -1,10 +1,22 @@
 """The realtime view in MariaDB."""
 
-from plantel.store.realtime import MARK, RealtimeSql, literal
+from plantel.store.realtime import MARK, Part, RealtimeSql, literal
 
 FOUND = f"""SELECT table_name, REGEXP_SUBSTR(view_definition, '(?<={MARK})[0-9a-f]+') FROM information_schema.views
     WHERE table_schema = DATABASE() AND view_definition LIKE '%{MARK}%'"""  # noqa: S608 - a constant
 """The views that are Plantel's, and the state of each."""
+
+PRESENT = f"""SELECT 'view', table_name FROM information_schema.views
+        WHERE table_schema = DATABASE() AND view_definition LIKE '%{MARK}%'
+    UNION ALL SELECT 'trigger', trigger_name FROM information_schema.triggers
+        WHERE trigger_schema = DATABASE() AND event_object_table = 'members'
+        AND trigger_name LIKE 'members!_%' ESCAPE '!'
+    UNION ALL SELECT 'table', table_name FROM information_schema.tables
+        WHERE table_schema = DATABASE() AND table_name = 'member_phones' AND table_comment = '{MARK}'
+    UNION ALL SELECT 'column', column_name FROM information_schema.columns
+        WHERE table_schema = DATABASE() AND table_name = 'members'
+        AND (column_name = 'queue_name' OR column_name LIKE 'uniqueid%')"""  # noqa: S608 - a constant
+"""All parts of views, of whatever configuration: kind and name."""
 
 OWN = "@plantel"
 """Set in every session of Plantel's, whose changes are in the journal already."""
@@ -60,10 +72,10 @@ END"""  # noqa: S608 - constants
 
 # No row of a view can be written whose conditions look at the table that is written, not even from a function.
 _PHONES = [
-    """CREATE TABLE IF NOT EXISTS member_phones (
+    f"""CREATE TABLE IF NOT EXISTS member_phones (
         campaign integer NOT NULL, phone varchar(79) NOT NULL, membername varchar(79) NOT NULL,
         PRIMARY KEY (campaign, phone)
-    ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin""",
+    ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin COMMENT = '{MARK}'""",
     """CREATE OR REPLACE TRIGGER members_phone_added AFTER INSERT ON members FOR EACH ROW
     INSERT INTO member_phones (campaign, phone, membername) VALUES (NEW.campaign, NEW.phone, NEW.membername)""",
     """CREATE OR REPLACE TRIGGER members_phone_changed AFTER UPDATE ON members FOR EACH ROW
@@ -93,11 +105,23 @@ class MariadbRealtime(RealtimeSql):
 
     phones = "member_phones"
 
+    @property
+    def parts(self) -> set[Part]:
+        triggers = ["members_placed", "members_written"]
+        parts = {Part("view", self.view.name), Part("column", "queue_name"), Part("column", self._uniqueid)}
+        if self.view.mapping:
+            triggers += ["members_phone_added", "members_phone_changed", "members_phone_removed"]
+            parts.add(Part("table", self.phones))
+        return parts | {Part("trigger", name) for name in triggers}
+
+    @property
+    def _uniqueid(self) -> str:
+        return f"uniqueid{self._suffix}"
+
     def _statements(self, mark: str) -> list[str]:
-        uniqueid = f"uniqueid{self._suffix}"
         return [
             _QUEUE_NAME,
-            _UNIQUEID.format(column=uniqueid, interface=self._interface()),
+            _UNIQUEID.format(column=self._uniqueid, interface=self._interface()),
             *(_PHONES if self.view.mapping else ()),
             _PLACED,
             _NAMED,
@@ -109,7 +133,7 @@ class MariadbRealtime(RealtimeSql):
     {self._state} AS state_interface,
     m.penalty AS penalty,
     m.paused AS paused,
-    m.{uniqueid} AS uniqueid,
+    m.{self._uniqueid} AS uniqueid,
     CAST(NULL AS integer) AS wrapuptime,
     CAST(NULL AS char(3)) AS ringinuse,
     CAST(NULL AS char(80)) AS reason_paused

@@ -1,7 +1,7 @@
 """The realtime view in PostgreSQL."""
 
 from plantel.store.postgresql.connection import WRITE_LOCK
-from plantel.store.realtime import LOCK_SECONDS, MARK, RealtimeSql, RealtimeView, literal
+from plantel.store.realtime import LOCK_SECONDS, MARK, Part, RealtimeSql, RealtimeView, literal
 
 # As `SqlTransaction.reasons` has it; ordered by a sum, so that it is not looked for from the end of the whole journal.
 _REASON = """CASE WHEN m.paused THEN (SELECT j.reason FROM journal AS j
@@ -13,6 +13,16 @@ FOUND = f"""SELECT c.relname, substr(obj_description(c.oid, 'pg_class'), {len(MA
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = current_schema() AND c.relkind = 'v' AND obj_description(c.oid, 'pg_class') LIKE '{MARK}%'"""  # noqa: S608 - a constant
 """The views that are Plantel's, and the state of each."""
+
+_REFUSAL = "members are added and removed by Plantel"
+
+PRESENT = f"""SELECT 'view', relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace
+        AND relkind = 'v' AND obj_description(oid, 'pg_class') LIKE '{MARK}%'
+    UNION ALL SELECT 'function', proname FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
+        AND proname LIKE '%!_written' ESCAPE '!' AND strpos(prosrc, '{_REFUSAL}') > 0
+    UNION ALL SELECT 'index', indexname FROM pg_indexes WHERE schemaname = current_schema() AND tablename = 'members'
+        AND indexname LIKE 'members!_uniqueid%' ESCAPE '!'"""  # noqa: S608 - constants
+"""All parts of views, of whatever configuration: kind and name."""
 
 
 class PostgresqlRealtime(RealtimeSql):
@@ -37,10 +47,18 @@ class PostgresqlRealtime(RealtimeSql):
     def _matches(self, column: str, pattern: str) -> str:
         return f"{column} ~* {literal(pattern)}"
 
+    @property
+    def parts(self) -> set[Part]:
+        return {Part("view", self.view.name), Part("function", f"{self.view.name}_written"), Part("index", self._index)}
+
+    @property
+    def _index(self) -> str:
+        return f"members_uniqueid{self._suffix}"
+
     def _statements(self, mark: str) -> list[str]:
         name = self.view.name
         return [
-            f"CREATE INDEX IF NOT EXISTS members_uniqueid{self._suffix} ON members (({self._uniqueid()}))",
+            f"CREATE INDEX IF NOT EXISTS {self._index} ON members (({self._uniqueid()}))",
             f"""CREATE OR REPLACE VIEW {name} AS SELECT
     c.name::varchar(80) AS queue_name,
     {self._interface("m.")}::varchar(80) AS interface,
@@ -72,7 +90,7 @@ DECLARE
     new_revision bigint;
 BEGIN
     IF TG_OP <> 'UPDATE' THEN
-        RAISE EXCEPTION 'members are added and removed by Plantel, not in %', TG_TABLE_NAME
+        RAISE EXCEPTION '{_REFUSAL}, not in %', TG_TABLE_NAME
         USING ERRCODE = 'insufficient_privilege';
     END IF;
     IF (NEW.queue_name, NEW.interface, NEW.membername, NEW.state_interface, NEW.uniqueid, NEW.wrapuptime, NEW.ringinuse)
