@@ -9,6 +9,7 @@ import os
 import re
 import ssl
 import tomllib
+import types
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -186,9 +187,9 @@ class InstanceSettings(msgspec.Struct, frozen=True):
 
 
 class JournalSettings(msgspec.Struct, frozen=True):
-    """`[journal]`. `keep`: how far back everything is known; LONGEST, as it is by default, for ever."""
+    """`[journal]`. `keep`: how far back everything is known; None for ever."""
 
-    keep: Duration = Duration(LONGEST)
+    keep: Duration | None = None
 
 
 class LogSettings(msgspec.Struct, frozen=True):
@@ -360,6 +361,8 @@ def _read(kind: type[Any], raw: object, path: str, mistakes: list[errors.ConfigE
 
 def _value(kind: Any, value: object, where: str, mistakes: list[errors.ConfigError]) -> Any:
     """A `kind` made from `value`, or None after adding to `mistakes`."""
+    if isinstance(kind, types.UnionType):
+        kind = typing.get_args(kind)[0]  # `... | None`: None is what is not in the file
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return _read(kind, value, where, mistakes)
     inner = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else None

@@ -79,6 +79,14 @@ def test_the_environment_counts_for_more_than_the_file(file: Path) -> None:
     assert (settings.asterisk[0].port, settings.asterisk[0].tls) == (5039, True)
 
 
+def test_the_history_is_kept_for_ever_unless_it_is_said_for_how_long(file: Path) -> None:
+    assert read(file, "[journal]\n").journal.keep is None
+    assert read(file, '[journal]\nkeep = "90d"\n').journal.keep == 90 * 86400.0
+    assert read(file, "", PLANTEL_JOURNAL_KEEP="5y").journal.keep == 5 * 365 * 86400.0
+    (said,) = mistakes(file, '[journal]\nkeep = "for ever"\n')
+    assert said.startswith("journal.keep: must be a duration")
+
+
 def test_environment_names_reach_the_server_that_they_name(file: Path) -> None:
     text = "".join(f'[[asterisk]]\nname = "{name}"\nsecret = "x"\n' for name in ("pbx", "pbx-2", "pbx_tls"))
     settings = read(
