@@ -232,6 +232,28 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     return settings
 
 
+def referred(text: str, name: str, environ: Mapping[str, str] = os.environ) -> str:
+    """The secret that `text` leads to, `file:PATH` or `env:NAME`; else `text` itself.
+
+    For arguments of a command line, which everybody on the machine can read in the list of processes. `name`: what the
+    argument is called. Raises Mistakes.
+    """
+    mistakes: list[errors.ConfigError] = []
+
+    def wrong(setting: str, en: str, es: str) -> None:
+        mistakes.append(errors.InvalidSetting(setting=setting, detail=Text(en, es)))
+
+    scheme, _, place = text.partition(":")
+    if scheme not in ("file", "env"):
+        return text
+    found = environ.get(place, "") if scheme == "env" else _kept(place, name, wrong)
+    if found == "":
+        wrong(name, "leads to nothing: it is empty", "no lleva a nada: está vacío")
+    if mistakes or found is None:
+        raise errors.Mistakes(mistakes)
+    return found
+
+
 def check_certificate(http: HttpSettings) -> None:
     """Raise InvalidSetting unless `tls_cert` and `tls_key` are readable PEM files that belong together.
 

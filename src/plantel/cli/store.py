@@ -10,6 +10,7 @@ from rich.progress import Progress, TaskID
 from plantel.cli.context import settings
 from plantel.cli.options import AsJson
 from plantel.cli.output import json, note, table, tell
+from plantel.config import referred
 from plantel.language import Text, current
 from plantel.store import leftover_parts
 from plantel.store.copying import copy_store
@@ -21,8 +22,10 @@ _Url = Annotated[
     str,
     Parameter(
         help=tell(
-            "As store.url: sqlite:///FILE, postgresql://..., mariadb://...",
-            "Como store.url: sqlite:///ARCHIVO, postgresql://..., mariadb://...",
+            "As store.url: sqlite:///FILE, postgresql://..., mariadb://...; or, so that no password shows in the list"
+            " of processes, file:PATH or env:NAME of what holds it.",
+            "Como store.url: sqlite:///ARCHIVO, postgresql://..., mariadb://...; o, para que no se vea una clave en la"
+            " lista de procesos, file:RUTA o env:NOMBRE de lo que la contiene.",
         )
     ),
 ]
@@ -44,7 +47,7 @@ def copy(source: _Url, target: _Url, *, as_json: AsJson = False) -> None:
                 tasks[name] = progress.add_task(name)
             progress.update(tasks[name], completed=done, total=total)
 
-        copied = copy_store(source, target, report)
+        copied = copy_store(referred(source, "SOURCE"), referred(target, "TARGET"), report)
     if as_json:
         json({"tables": [msgspec.to_builtins(one) for one in copied]})
         return
