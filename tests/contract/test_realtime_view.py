@@ -153,8 +153,9 @@ async def test_what_asterisk_writes_is_a_batch_of_its_own_among_the_others(base:
         assert batch.at <= (await made.service.batch(OPERATOR, entries[3].batch))[0].at
 
 
-async def test_both_write_at_once_and_one_order_explains_it(base: Base) -> None:
-    async with roster(base) as made:
+@pytest.mark.parametrize("mapping", [{}, {"SIP/": "PJSIP/"}])
+async def test_both_write_at_once_and_one_order_explains_it(base: Base, mapping: dict[str, str]) -> None:
+    async with roster(base, msgspec.structs.replace(VIEW, mapping=mapping)) as made:
         await made.declare(VENTAS)
         await made.add(ANA)
         uniqueid = made.uniqueid()
