@@ -9,6 +9,7 @@ import os
 import re
 import ssl
 import tomllib
+import types
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -186,9 +187,9 @@ class InstanceSettings(msgspec.Struct, frozen=True):
 
 
 class JournalSettings(msgspec.Struct, frozen=True):
-    """`[journal]`. `keep`: how far back everything is known; LONGEST, as it is by default, for ever."""
+    """`[journal]`. `keep`: how far back everything is known; None for ever."""
 
-    keep: Duration = Duration(LONGEST)
+    keep: Duration | None = None
 
 
 class LogSettings(msgspec.Struct, frozen=True):
@@ -229,6 +230,28 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     if mistakes or settings is None:
         raise errors.Mistakes(mistakes)
     return settings
+
+
+def referred(text: str, name: str, environ: Mapping[str, str] = os.environ) -> str:
+    """The secret that `text` leads to, `file:PATH` or `env:NAME`; else `text` itself.
+
+    For arguments of a command line, which everybody on the machine can read in the list of processes. `name`: what the
+    argument is called. Raises Mistakes.
+    """
+    mistakes: list[errors.ConfigError] = []
+
+    def wrong(setting: str, en: str, es: str) -> None:
+        mistakes.append(errors.InvalidSetting(setting=setting, detail=Text(en, es)))
+
+    scheme, _, place = text.partition(":")
+    if scheme not in ("file", "env"):
+        return text
+    found = environ.get(place, "") if scheme == "env" else _kept(place, name, wrong)
+    if found == "":
+        wrong(name, "leads to nothing: it is empty", "no lleva a nada: está vacío")
+    if mistakes or found is None:
+        raise errors.Mistakes(mistakes)
+    return found
 
 
 def check_certificate(http: HttpSettings) -> None:
@@ -360,6 +383,8 @@ def _read(kind: type[Any], raw: object, path: str, mistakes: list[errors.ConfigE
 
 def _value(kind: Any, value: object, where: str, mistakes: list[errors.ConfigError]) -> Any:
     """A `kind` made from `value`, or None after adding to `mistakes`."""
+    if isinstance(kind, types.UnionType):
+        kind = typing.get_args(kind)[0]  # `... | None`: None is what is not in the file
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return _read(kind, value, where, mistakes)
     inner = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else None
@@ -496,14 +521,6 @@ def _check_realtime(settings: Settings, server: AsteriskSettings, where: str, wr
             " Asterisk, on its own or another machine, could read and write beside Plantel",
             '"realtime" necesita store.url = "postgresql://..." o "mariadb://...": en un archivo de SQLite no'
             " podría Asterisk, en la misma máquina o en otra, leer y escribir junto a Plantel",
-        )
-    if server.map:
-        wrong(
-            f"{where}.delivery, {where}.map",
-            "do not go together: two phones that map makes one would be two rows of the view. Send the interfaces that"
-            ' this server dials, or use delivery = "dynamic"',
-            "no van juntas: dos teléfonos que map convierte en uno serían dos filas de la vista. Envíe las interfaces"
-            ' que este servidor marca, o use delivery = "dynamic"',
         )
     if sum(one.delivery == "realtime" and one.view == server.view for one in settings.asterisk) > 1:
         wrong(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from plantel.errors import MemberNotOurs, MemberUnread, QueueMissing, QueueSpelled
+from plantel.phones import shown
 from plantel.plan import (
     Action,
     Blocked,
@@ -40,7 +41,7 @@ def compare(
     """As `plan.compare`, for a server that reads the roster itself: its actions remove dynamic members of Plantel's
     only, and `observed` are reasons for pauses that have none in the roster.
 
-    `snapshot` has to be of queues that Asterisk has just read anew. The phones of `demand` are as they were sent.
+    `snapshot` has to be of queues that Asterisk has just read anew.
     """
     ledger: dict[str, dict[str, Claim]] = {}
     for claim in claims:
@@ -51,8 +52,9 @@ def compare(
     for folded, share in demand.shares.items():
         if folded in present:
             draft.blocked += share.blocked
-        elif (snapshot.asked is None or folded in snapshot.asked) and share.members:
-            members = [wanted.member for wanted in share.members.values()]
+        elif snapshot.asked is None or folded in snapshot.asked:
+            members = [each.member for each in share.members.values()]
+            members += [each.member for each in share.blocked]
             draft.blocked += [Blocked(one, QueueMissing, one.interface) for one in members if obliged(one.campaign)]
     for folded, queue in present.items():
         members_there = demand.shares[folded].members if folded in demand.shares else {}
@@ -105,7 +107,7 @@ class _Draft:
             row, line = rows.get(phone), lines.get(phone)
             if row is None:
                 why = MemberUnread if queue == wanted.member.campaign else QueueSpelled
-                self.blocked.append(Blocked(wanted.member, why, wanted.interface))
+                self.blocked.append(Blocked(wanted.member, why, shown(wanted.member.interface, wanted.interface)))
                 self._drifted(DriftKind.REMOVED, wanted, None)
                 continue
             self._read(queue, wanted, row)
@@ -124,7 +126,7 @@ class _Draft:
         """Compare a member that Asterisk shows."""
         member, interface, state, reason = wanted
         if row.membername != member.membername or (state and fold(state) != fold(row.state_interface)):
-            self.blocked.append(Blocked(member, MemberNotOurs, interface))
+            self.blocked.append(Blocked(member, MemberNotOurs, shown(member.interface, interface)))
         elif row.penalty != member.penalty:
             self._drifted(DriftKind.PENALTY, wanted, row)
         elif row.paused is not member.paused:

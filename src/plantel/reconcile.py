@@ -24,6 +24,7 @@ from plantel.contest import Contests
 from plantel.doubt import Doubt, Key, key
 from plantel.drift import DriftRecord, DriftWatch
 from plantel.echo import Echoes, Expected
+from plantel.lasting import Lasting
 from plantel.phones import AS_SENT, PhoneRules, shown
 from plantel.plan import (
     Action,
@@ -149,6 +150,7 @@ class Reconciler:
         self._watch = DriftWatch(switch.name)
         self._settled: set[asyncio.Future[None]] = set()
         self.status = Status(switch.name, State.STARTING)
+        self._news = Lasting(_gist(self.status), self._log_status)
         switch.listen(self._heard)
 
     @property
@@ -383,7 +385,7 @@ class Reconciler:
         found = foreign(snapshot, claims)
         if self._realtime:
             members = await self._store.read(lambda tx: tx.members(instance, [campaign]))
-            ours = {member.phone for member in members}
+            ours = {fold(self.phones.called(member.interface)) for member in members}
             found = [one for one in found if one.membership is Membership.DYNAMIC or fold(one.interface) not in ours]
         return found
 
@@ -573,12 +575,17 @@ class Reconciler:
 
     def _become(self, state: State, reasons: tuple[errors.PlantelError, ...]) -> None:
         """Note how it stands, log it where that is news, and tell who waits for it."""
-        before = self.status
-        self.status = msgspec.structs.replace(before, state=state, reasons=reasons)
-        if (before.state, [one.code for one in before.reasons]) != (state, [one.code for one in reasons]):
-            level = log.info if state is State.AGREED else log.warning
-            level("server", server=self.name, state=str(state), reasons=[str(one) for one in reasons])
+        before = self.status.state
+        self.status = msgspec.structs.replace(self.status, state=state, reasons=reasons)
+        # under load it lags and agrees by turns; that a server is away, or back, is news by itself
+        reached = (State.AGREED, State.LAGGING)
+        self._news.see(_gist(self.status), at_once=before not in reached or state not in reached)
         self._announce()
+
+    def _log_status(self) -> None:
+        state = self.status.state
+        level = log.info if state is State.AGREED else log.warning
+        level("server", server=self.name, state=str(state), reasons=[str(one) for one in self.status.reasons])
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -636,6 +643,11 @@ class Reconciler:
         for future in self._settled:
             if not future.done():
                 future.set_result(None)
+
+
+def _gist(status: Status) -> tuple[State, tuple[str, ...]]:
+    """What has to change for a new status to be news."""
+    return status.state, tuple(one.code for one in status.reasons)
 
 
 def _at_rest(found: Plan) -> bool:

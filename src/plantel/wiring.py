@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from plantel.access import Actor, Role
 from plantel.ami.switch import AmiSwitch
-from plantel.config import LONGEST, AsteriskSettings, Settings
+from plantel.config import AsteriskSettings, Settings
 from plantel.delivery import Delivery
 from plantel.http import ops
 from plantel.http.auth import Authenticator
@@ -69,7 +69,7 @@ def make_switch(settings: AsteriskSettings) -> AmiSwitch:
 def realtime_views(settings: Settings) -> tuple[RealtimeView, ...]:
     """What the servers that read the roster themselves read."""
     return tuple(
-        RealtimeView(one.view, one.instance, one.name, one.campaigns, one.state)
+        RealtimeView(one.view, one.instance, one.name, one.campaigns, one.map, one.state)
         for one in settings.asterisk
         if one.delivery == "realtime"
     )
@@ -132,7 +132,7 @@ async def assembled(settings: Settings, *, serving: bool = False) -> AsyncIterat
             served.delivery.catch_up = neighbours.catch_up
         keep = settings.journal.keep
         retention = None
-        if keep < LONGEST:
+        if keep is not None:
             retention = Retention(store, clock, timedelta(seconds=keep), ops.known_since)
         yield Plantel(settings, store, instances, neighbours, retention)
     finally:

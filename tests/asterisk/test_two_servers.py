@@ -1,11 +1,8 @@
 """One Plantel, an Asterisk 16 and an Asterisk 22 at once: each with a campaign of its own, and one that both carry."""
 
 import asyncio
-import json
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-import httpx
 import pytest
 
 from plantel.ami import AmiSwitch
@@ -13,14 +10,12 @@ from plantel.testing import sipp
 from plantel.testing.asterisk import PrivateAsterisk
 from tests.support.asterisks import VERSIONS, server_table, until_shown
 from tests.support.server import PlantelServer, served
+from tests.support.site import LIVE, Site, item
 
 pytestmark = [pytest.mark.anyio, pytest.mark.asterisk]
 
 SHARED, OWN = "Ventas->", {"16": "Vieja<-", "22": "Nueva<-"}
 PHONE = "SIP/1001"
-LIVE = 20
-"""Seconds within which a change has to be live, back-off after a restart included."""
-
 Pair = Mapping[str, PrivateAsterisk]
 
 
@@ -58,48 +53,26 @@ def plantel(tmp_path_factory: pytest.TempPathFactory, pair: Pair) -> Iterator[Pl
 
 @pytest.fixture
 def office(plantel: PlantelServer, pair: Pair) -> Iterator["Office"]:
-    made = Office(plantel, pair)
-    yield made
-    made.tidy()
+    with Office(plantel, pair).tidied() as made:
+        yield made
 
 
-class Office:
-    """What an old client and an operator do with the three of them."""
+class Office(Site):
+    """With the two Asterisks."""
 
     def __init__(self, plantel: PlantelServer, pair: Pair) -> None:
+        super().__init__(plantel, (SHARED, *OWN.values()))
         self.pair = pair
-        self.http = httpx.Client(
-            base_url=plantel.url, headers={"authorization": f"Basic {plantel.token}"}, timeout=2 * LIVE
-        )
 
     def add(self, *members: tuple[str, str, str], prefer: str = f"wait={LIVE}") -> str:
         """The published call for (agent, campaign, phone); how the delivery stood when the answer left."""
-        items = [
-            {"membername": agent, "queueName": campaign, "interface1": phone, "penalty": 0, "paused": 0}
-            for agent, campaign, phone in members
-        ]
-        answer = self.http.post(
-            "/Integra/resources/queues/addqueuemember",
-            data={"queuemember": json.dumps(items)},
-            headers={"prefer": prefer},
-        )
+        answer = self.call(*(item(*member) for member in members), prefer=prefer)
         assert answer.text == "1"
         return answer.headers["plantel-delivery"]
-
-    def members(self, campaign: str) -> list[dict[str, Any]]:
-        listed: list[dict[str, Any]] = self.http.get("/api/v1/members", params={"campaign": campaign}).json()
-        return listed
 
     def show(self, version: str, campaign: str = "") -> str:
         """What Asterisk itself shows."""
         return self.pair[version].cli(f'queue show "{campaign}"' if campaign else "queue show")
-
-    def tidy(self) -> None:
-        for campaign in (SHARED, *OWN.values()):
-            agents = [one["membername"] for one in self.members(campaign)]
-            if agents:
-                self.http.post("/api/v1/members/remove", json={"campaign": campaign, "agents": agents})
-        self.http.close()
 
 
 async def test_what_an_old_client_sends_rings_at_both_under_each_ones_name(office: Office) -> None:

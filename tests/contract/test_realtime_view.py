@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,11 +14,13 @@ import pytest
 from plantel import errors
 from plantel.access import Actor, Role
 from plantel.batch import Source
+from plantel.phones import PhoneRules
+from plantel.plan import Demand
 from plantel.ports import Store, Transaction
-from plantel.roster import Interfaces, Member
+from plantel.roster import Interfaces, Member, fold
 from plantel.service import Service
-from plantel.store import missing_views, open_store
-from plantel.store.realtime import RealtimeView
+from plantel.store import leftover_parts, missing_views, open_store
+from plantel.store.realtime import Part, RealtimeView
 from plantel.testing.mariadb import PrivateMariadb
 from plantel.testing.postgresql import PrivatePostgresql
 from plantel.wiring import SystemClock
@@ -53,7 +56,7 @@ class Roster:
     def __init__(self, base: Base, store: Store) -> None:
         self.base = base
         self.store = store
-        self.service = Service(store, "default", SystemClock(), Interfaces(), lambda *_: None)
+        self.service = Service(store, "default", SystemClock(), Interfaces((".+",)), lambda *_: None)
 
     async def declare(self, *names: str) -> None:
         for name in names:
@@ -150,8 +153,9 @@ async def test_what_asterisk_writes_is_a_batch_of_its_own_among_the_others(base:
         assert batch.at <= (await made.service.batch(OPERATOR, entries[3].batch))[0].at
 
 
-async def test_both_write_at_once_and_one_order_explains_it(base: Base) -> None:
-    async with roster(base) as made:
+@pytest.mark.parametrize("mapping", [{}, {"SIP/": "PJSIP/"}])
+async def test_both_write_at_once_and_one_order_explains_it(base: Base, mapping: dict[str, str]) -> None:
+    async with roster(base, msgspec.structs.replace(VIEW, mapping=mapping)) as made:
         await made.declare(VENTAS)
         await made.add(ANA)
         uniqueid = made.uniqueid()
@@ -233,6 +237,81 @@ async def test_the_state_that_counts_is_that_of_the_rules(base: Base) -> None:
         }, "what Asterisk would cut is left out"
 
 
+MAP = {"SIP/1": "Local/", "SIP/": "PJSIP/", "IAX2/": "PJSIP/", "Agent/": "SIP/"}
+
+
+@pytest.mark.parametrize("mapping", [MAP, {"SIP/": "PJSIP/", "PJSIP/": "SIP/"}, dict(reversed(MAP.items()))])
+async def test_it_shows_what_is_delivered_to_a_server_of_the_same_rules(base: Base, mapping: dict[str, str]) -> None:
+    state = {"Local/{phone}@agents": "PJSIP/{phone}", "PJSIP/{phone}": f"hint:{{phone}}@{'h' * 40}"}
+    phones = (
+        "SIP/2001",
+        "sip/2002",
+        "PJSIP/2001",
+        "pjsip/2002",
+        "IAX2/2001",
+        "iax2/2003",
+        "SIP/2003",
+        "Agent/2001",
+        "SIP/1",
+        "SIP/1a@agents",
+        "Local/a@agents",
+        f"SIP/{'2' * 73}",
+        f"SIP/{'2' * 74}",
+        f"PJSIP/{'2' * 35}",
+        f"SIP/{'2' * 34}",
+    )
+    rules = PhoneRules(mapping, state)
+    async with roster(base, msgspec.structs.replace(VIEW, mapping=mapping, state=state)) as made:
+        await made.declare(VENTAS, "POWER<-")
+        await made.add(Member("POWER<-", "ana", "PJSIP/2001"))
+        for seed in range(5):
+            names = [f"Ñ {place}" for place in range(len(phones))]
+            random.Random(seed).shuffle(names)
+            members = [Member(VENTAS, name, phone) for name, phone in zip(names, phones, strict=True)]
+            await made.add(*members)
+            share = Demand(members, rules).shares[fold(VENTAS)]
+            assert len(share.members) < len(members)
+            assert {row[1:4] for row in made.rows()} == {
+                (one.interface, one.member.membername, one.state_interface) for one in share.members.values()
+            }
+            gone = sorted(one.member.membername for one in share.members.values())[::2]
+            await made.service.remove(OPERATOR, VENTAS, gone, Source.API)
+            share = Demand((one for one in members if one.membername not in gone), rules).shares[fold(VENTAS)]
+            assert {row[1:4] for row in made.rows()} == {
+                (one.interface, one.member.membername, one.state_interface) for one in share.members.values()
+            }
+
+
+async def test_what_asterisk_writes_lands_on_who_has_the_phone(base: Base) -> None:
+    async with roster(base, msgspec.structs.replace(VIEW, mapping={"SIP/": "PJSIP/"})) as made:
+        await made.declare(VENTAS)
+        other = Member(VENTAS, "eva", "PJSIP/1001", penalty=1)
+        await made.add(ANA, other)
+        made.write("paused", 1)
+        made.write("penalty", 8)
+        other = msgspec.structs.replace(other, paused=True, penalty=8)
+        assert await made.service.members(OPERATOR, VENTAS) == [ANA, other]
+        await made.service.remove(OPERATOR, VENTAS, ["eva"], Source.API)
+        made.write("paused", 1)
+        assert await made.service.members(OPERATOR, VENTAS) == [msgspec.structs.replace(ANA, paused=True)]
+
+
+async def test_each_server_has_a_view_of_its_own_and_another_row_for_another_name_of_a_phone(base: Base) -> None:
+    mapped = msgspec.structs.replace(VIEW, name="members_of_pbx2", mapping={"SIP/": "PJSIP/"})
+    show = "SELECT interface, uniqueid FROM {} WHERE queue_name = 'Ventas->'"
+    async with roster(base, VIEW, mapped) as made:
+        await made.declare(VENTAS)
+        await made.add(ANA)
+        uniqueid = made.uniqueid()
+        ((interface, there),) = base.administer(show.format(mapped.name))
+        assert interface == "PJSIP/1001"
+        assert there != uniqueid
+    other = msgspec.structs.replace(mapped, mapping={"SIP/1": "PJSIP/1", "IAX2/": "SIP/"})
+    async with roster(base, VIEW, other) as made:
+        assert made.uniqueid() == uniqueid
+        assert base.administer(show.format(other.name)) == [(interface, there)], "it is called the same"
+
+
 async def test_it_is_made_anew_where_it_has_to_be_another_and_keeps_its_rights(base: Base) -> None:
     async with roster(base) as made:
         await made.declare(VENTAS)
@@ -254,6 +333,29 @@ async def test_a_roster_from_before_is_in_it(base: Base) -> None:
     await store.close()
     async with roster(base) as made:
         assert len(made.rows()) == 1
+
+
+async def test_what_other_servers_read_is_left_over_and_goes_when_asked(base: Base) -> None:
+    mapped = msgspec.structs.replace(VIEW, name="members_of_pbx2", mapping={"SIP/": "PJSIP/"})
+    async with roster(base, VIEW, mapped) as made:
+        await made.declare(VENTAS)
+        await made.add(ANA, Member(VENTAS, "eva", "PJSIP/1001"))
+        rows, entries = made.rows(), await made.service.journal(OPERATOR)
+        assert leftover_parts(base.url, [VIEW, mapped]) == []
+        left = leftover_parts(base.url, [VIEW])
+        assert left[0] == Part("view", mapped.name)
+        assert leftover_parts(base.url, [VIEW]) == left, "a look removes nothing"
+        assert leftover_parts(base.url, [VIEW], remove=True) == left
+        assert leftover_parts(base.url, [VIEW], remove=True) == []
+        assert made.rows() == rows
+        made.base.execute(f"UPDATE queue_members SET paused = '1' WHERE uniqueid = '{rows[0][6]}'")
+        assert len(leftover_parts(base.url, [], remove=True)) > 2
+        assert leftover_parts(base.url, []) == []
+        await made.add(msgspec.structs.replace(ANA, penalty=9))
+        assert (await made.service.journal(OPERATOR))[: len(entries)] == entries
+    async with roster(base, VIEW, mapped) as made:
+        assert len(made.rows()) == 2
+        assert len(base.administer(f"SELECT * FROM {mapped.name}")) == 1, "it is made again as it was"
 
 
 @pytest.mark.parametrize("name", ["members", "mine"])

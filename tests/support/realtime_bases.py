@@ -21,8 +21,9 @@ class Base(Protocol):
     def grant(self) -> None:
         """What an administrator does once the view is there."""
 
-    def administer(self, statement: str) -> None:
-        """Run it as who may do everything."""
+    def administer(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run it as who may do everything; its rows, if it gives any."""
+        ...
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """Run it as Asterisk's user; its rows, if it gives any. Raises RefusedToAsterisk."""
@@ -47,8 +48,8 @@ class PostgresqlBase(Base):
     def grant(self) -> None:
         self.administer(f"GRANT SELECT, UPDATE ON queue_members TO {self._user}")
 
-    def administer(self, statement: str) -> None:
-        self._server.execute(statement, database=self._name)
+    def administer(self, statement: str) -> list[tuple[Any, ...]]:
+        return self._server.execute(statement, database=self._name)
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         try:
@@ -76,8 +77,8 @@ class MariadbBase(Base):
     def grant(self) -> None:
         self.administer("GRANT SELECT, UPDATE ON queue_members TO pbx1@'127.0.0.1'")
 
-    def administer(self, statement: str) -> None:
-        self._server.sql(f"USE {self._name}", statement)
+    def administer(self, statement: str) -> list[tuple[Any, ...]]:
+        return self._server.sql(f"USE {self._name}", statement)
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         connection = pymysql.connect(

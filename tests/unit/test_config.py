@@ -79,6 +79,14 @@ def test_the_environment_counts_for_more_than_the_file(file: Path) -> None:
     assert (settings.asterisk[0].port, settings.asterisk[0].tls) == (5039, True)
 
 
+def test_the_history_is_kept_for_ever_unless_it_is_said_for_how_long(file: Path) -> None:
+    assert read(file, "[journal]\n").journal.keep is None
+    assert read(file, '[journal]\nkeep = "90d"\n').journal.keep == 90 * 86400.0
+    assert read(file, "", PLANTEL_JOURNAL_KEEP="5y").journal.keep == 5 * 365 * 86400.0
+    (said,) = mistakes(file, '[journal]\nkeep = "for ever"\n')
+    assert said.startswith("journal.keep: must be a duration")
+
+
 def test_environment_names_reach_the_server_that_they_name(file: Path) -> None:
     text = "".join(f'[[asterisk]]\nname = "{name}"\nsecret = "x"\n' for name in ("pbx", "pbx-2", "pbx_tls"))
     settings = read(
@@ -207,10 +215,6 @@ def test_all_mistakes_are_named_at_once_in_both_languages(file: Path) -> None:
         (PBX + PBX, "asterisk: two servers of one instance have the same name"),
         (PBX + 'instance = "acme"\n', "asterisk[1].instance: there is no [[instance]] of this name"),
         (PBX + 'delivery = "realtime"\n', 'asterisk[1].delivery: "realtime" needs store.url'),
-        (
-            '[store]\nurl = "postgresql://db/plantel"\n' + PBX + 'delivery = "realtime"\nmap = { "SIP/" = "PJSIP/" }\n',
-            "asterisk[1].delivery, asterisk[1].map: do not go together",
-        ),
         (PBX + 'view = "Miembros"\n', "asterisk[1].view: must be a name of a-z 0-9 _"),
         (PBX + 'username = "a\\r\\nAction: x"\n', "asterisk[1].username: must be text, not empty, in one line"),
         (PBX + 'tls_ca = "/no/such/file"\n', "asterisk[1].tls_ca: is not a readable PEM file"),

@@ -7,7 +7,8 @@ from plantel import realtime
 from plantel.batch import Source
 from plantel.delivery import Delivery
 from plantel.drift import Done
-from plantel.errors import MemberNotOurs, MemberUnread, QueueMissing, QueueSpelled
+from plantel.errors import MemberNotOurs, MemberUnread, PhoneShared, QueueMissing, QueueSpelled
+from plantel.phones import PhoneRules
 from plantel.plan import Claim, Demand, DriftKind, LiveMember, Membership, Plan, Remove, Snapshot
 from plantel.reconcile import Reconciler, State
 from plantel.roster import Interfaces, Member
@@ -37,6 +38,18 @@ def test_a_member_that_was_read_agrees_and_one_that_was_not_is_told() -> None:
     assert [one.kind for one in found.drifts] == [DriftKind.REMOVED]
     assert [one.error for one in seen(queue="VENTAS->").blocked] == [QueueSpelled]
     assert [one.error for one in realtime.compare(Demand([ANA]), Snapshot({}), ()).blocked] == [QueueMissing]
+
+
+def test_a_mapped_member_is_looked_for_under_its_name_there_and_told_under_both() -> None:
+    rules = PhoneRules({"SIP/": "PJSIP/"})
+    demand = Demand([ANA, Member(QUEUE, "eva", "pjsip/1001")], rules)
+    row = LiveMember("PJSIP/1001", "eva", membership=Membership.STATIC)
+    (shared,) = realtime.compare(demand, Snapshot({QUEUE: (row,)}), ()).blocked
+    assert (shared.member, shared.error, shared.interface) == (ANA, PhoneShared, "SIP/1001 -> PJSIP/1001")
+    (unread,) = realtime.compare(Demand([ANA], rules), Snapshot({QUEUE: ()}), ()).blocked
+    assert (unread.error, unread.interface) == (MemberUnread, "SIP/1001 -> PJSIP/1001")
+    missing = realtime.compare(demand, Snapshot({}), ()).blocked
+    assert [one.error for one in missing] == [QueueMissing, QueueMissing]
 
 
 def test_what_differs_is_told_and_left() -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from plantel import doubt, errors, reconcile
 from plantel.batch import Source
@@ -122,6 +123,19 @@ async def manned(*members: Member) -> tuple[FakeSwitch, Site]:
         await site.add(*members)
         await site.only.run_once()
     return switch, site
+
+
+async def test_what_is_over_at_once_is_not_logged() -> None:
+    with capture_logs() as logs:
+        switch, site = await manned()
+        await site.service.declare(OPERATOR, "POWER<-")
+        await site.add(Member("POWER<-", "eva", "SIP/1002"))
+        await site.only.run_once()
+        before = site.only.status.state
+        switch.pbx.configure("POWER<-")
+        await site.only.run_once()
+    assert (before, site.only.status.state) == (State.LAGGING, State.AGREED)
+    assert [line["state"] for line in logs if line["event"] == "server"] == ["agreed"]
 
 
 async def test_a_round_discovers_the_servers_queues_and_brings_the_members() -> None:

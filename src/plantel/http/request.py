@@ -15,7 +15,8 @@ _ENDS = {"1": 1, "1.1": 1, "2": 2}
 
 Granian has no other sign for a body that broke off: of HTTP/1 it is a second empty piece, of HTTP/2 empty pieces
 without end. Where all went well one says that nothing follows; an HTTP/2 client may have ended with an empty frame or
-with trailers, which is one more. Trailers of HTTP/1 cannot be told from a body that broke off, and pass for one.
+with trailers, which is one more. Trailers of HTTP/1 cannot be told from a body that broke off, and pass for one: that
+the client is still there says nothing, since it is so, too, where a chunk is none or only the sending side was closed.
 """
 
 _watch = Watch()

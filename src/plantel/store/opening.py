@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, select
 from plantel import errors
 from plantel.store import schema
 from plantel.store.connection import Database
-from plantel.store.realtime import RealtimeView
+from plantel.store.realtime import Part, RealtimeView
 from plantel.store.sqlite.file import SqliteFile
 from plantel.store.store import SqlStore
 
@@ -60,6 +60,20 @@ def missing_views(url: str, views: Sequence[RealtimeView]) -> list[str]:
     database = _database(url, make=False)
     with database.translating(), database.engine.connect() as connection:
         return [view.name for view in missing(connection, views)]
+
+
+def leftover_parts(url: str, views: Sequence[RealtimeView], *, remove: bool = False) -> list[Part]:
+    """What the database at `url` has for other realtime views than these; with `remove`, it has it no more then.
+
+    An Asterisk that still reads such a view has no members afterwards. Blocks; raises InvalidSetting, StoreError.
+    """
+    from plantel.store.views import leftover, remove_leftover  # noqa: PLC0415 - see above
+
+    database = open_database(url, migrate=False, make=False)
+    with database.translating(), database.engine.connect() as connection:
+        if remove:
+            return remove_leftover(database, connection, views)
+        return leftover(connection, views)
 
 
 def shown(url: str) -> str:

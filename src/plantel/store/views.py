@@ -12,14 +12,15 @@ from plantel.store.mariadb import realtime as realtime_mariadb
 from plantel.store.mariadb.realtime import MariadbRealtime
 from plantel.store.postgresql import realtime as realtime_postgresql
 from plantel.store.postgresql.realtime import PostgresqlRealtime
-from plantel.store.realtime import RealtimeSql, RealtimeView
+from plantel.store.realtime import Part, RealtimeSql, RealtimeView
 
 
 def provide(database: Database, connection: Connection, views: Sequence[RealtimeView]) -> None:
     """Have the database show these, where it does not yet, or not so; others stay.
 
-    A view of a server that is configured no more stays until somebody drops it: another node may be configured
-    otherwise, and an Asterisk that finds no view drops its members. Raises InvalidSetting, and errors of the database.
+    A view of a server that is configured no more stays until somebody has it removed (`remove_leftover`): another node
+    may be configured otherwise, and an Asterisk that finds no view drops its members. Raises InvalidSetting, and errors
+    of the database.
     """
     late = missing(connection, views)
     connection.rollback()  # a read alone has begun a transaction, as SQLAlchemy sees it
@@ -40,6 +41,38 @@ def missing(connection: Connection, views: Sequence[RealtimeView]) -> list[Realt
     """Those that the database does not show, or not so."""
     found = _found(connection)
     return [view for view in views if found.get(view.name) != _sql(connection, view).state]
+
+
+def leftover(connection: Connection, views: Sequence[RealtimeView]) -> list[Part]:
+    """What the database has for other views than these, in the order in which it can go."""
+    if connection.dialect.name == "sqlite":
+        return []
+    postgresql = connection.dialect.name == "postgresql"
+    present = realtime_postgresql.PRESENT if postgresql else realtime_mariadb.PRESENT
+    there = {Part(str(kind), str(name)) for kind, name in connection.exec_driver_sql(_raw(present)).all()}
+    needed = {part for view in views for part in _sql(connection, view).parts}
+    return sorted(there - needed, key=lambda part: (list(_DROP).index(part.kind), part.name))
+
+
+def remove_leftover(database: Database, connection: Connection, views: Sequence[RealtimeView]) -> list[Part]:
+    """Drop what `leftover` gives, and return it. What is cut off can be done again. Raises errors of the database."""
+    with connection.begin():
+        database.lock_schema(connection)
+        parts = leftover(connection, views)
+        for part in parts:
+            connection.exec_driver_sql(_DROP[part.kind].format(part.name))
+    return parts
+
+
+_DROP = {
+    "view": "DROP VIEW IF EXISTS {}",
+    "trigger": "DROP TRIGGER IF EXISTS {}",
+    "function": "DROP FUNCTION IF EXISTS {}()",
+    "index": "DROP INDEX IF EXISTS {}",
+    "table": "DROP TABLE IF EXISTS {}",
+    "column": "ALTER TABLE members DROP COLUMN IF EXISTS {}",
+}
+"""Each after what needs it."""
 
 
 def _found(connection: Connection) -> dict[str, str]:

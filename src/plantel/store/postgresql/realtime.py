@@ -1,12 +1,7 @@
 """The realtime view in PostgreSQL."""
 
 from plantel.store.postgresql.connection import WRITE_LOCK
-from plantel.store.realtime import LOCK_SECONDS, MARK, RealtimeSql, RealtimeView, literal
-
-_UNIQUEID = (
-    "('x' || substr(md5({0}.campaign::text || chr(10) || {0}.membername || chr(10) || {0}.interface), 1, 15))"
-    "::bit(60)::bigint"
-)
+from plantel.store.realtime import LOCK_SECONDS, MARK, Part, RealtimeSql, RealtimeView, literal
 
 # As `SqlTransaction.reasons` has it; ordered by a sum, so that it is not looked for from the end of the whole journal.
 _REASON = """CASE WHEN m.paused THEN (SELECT j.reason FROM journal AS j
@@ -19,30 +14,59 @@ FOUND = f"""SELECT c.relname, substr(obj_description(c.oid, 'pg_class'), {len(MA
     WHERE n.nspname = current_schema() AND c.relkind = 'v' AND obj_description(c.oid, 'pg_class') LIKE '{MARK}%'"""  # noqa: S608 - a constant
 """The views that are Plantel's, and the state of each."""
 
+_REFUSAL = "members are added and removed by Plantel"
+
+PRESENT = f"""SELECT 'view', relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace
+        AND relkind = 'v' AND obj_description(oid, 'pg_class') LIKE '{MARK}%'
+    UNION ALL SELECT 'function', proname FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
+        AND proname LIKE '%!_written' ESCAPE '!' AND strpos(prosrc, '{_REFUSAL}') > 0
+    UNION ALL SELECT 'index', indexname FROM pg_indexes WHERE schemaname = current_schema() AND tablename = 'members'
+        AND indexname LIKE 'members!_uniqueid%' ESCAPE '!'"""  # noqa: S608 - constants
+"""All parts of views, of whatever configuration: kind and name."""
+
 
 class PostgresqlRealtime(RealtimeSql):
     """An INSTEAD OF trigger takes what Asterisk writes. It runs with the rights of the view's owner, so that Asterisk's
     user needs none but to the view, and finds its tables in `schema` alone."""
 
+    phones = "members"
+
     def __init__(self, view: RealtimeView, schema: str) -> None:
         super().__init__(view)
         self._schema = '"' + schema.replace('"', '""') + '"'
 
+    def _joined(self, *texts: str) -> str:
+        return f"({' || '.join(texts)})"
+
+    def _uniqueid(self, member: str = "") -> str:
+        """Immutable, for an index."""
+        interface = self._interface(member)
+        text = f"{member}campaign::text || chr(10) || {member}membername || chr(10) || {interface}"
+        return f"('x' || substr(md5({text}), 1, 15))::bit(60)::bigint"
+
     def _matches(self, column: str, pattern: str) -> str:
         return f"{column} ~* {literal(pattern)}"
+
+    @property
+    def parts(self) -> set[Part]:
+        return {Part("view", self.view.name), Part("function", f"{self.view.name}_written"), Part("index", self._index)}
+
+    @property
+    def _index(self) -> str:
+        return f"members_uniqueid{self._suffix}"
 
     def _statements(self, mark: str) -> list[str]:
         name = self.view.name
         return [
-            f"CREATE INDEX IF NOT EXISTS members_uniqueid ON members (({_UNIQUEID.format('members')}))",
+            f"CREATE INDEX IF NOT EXISTS {self._index} ON members (({self._uniqueid()}))",
             f"""CREATE OR REPLACE VIEW {name} AS SELECT
     c.name::varchar(80) AS queue_name,
-    m.interface::varchar(80) AS interface,
+    {self._interface("m.")}::varchar(80) AS interface,
     m.membername::varchar(80) AS membername,
     ({self._state})::varchar(80) AS state_interface,
     m.penalty::integer AS penalty,
     m.paused::integer AS paused,
-    {_UNIQUEID.format("m")} AS uniqueid,
+    {self._uniqueid("m.")} AS uniqueid,
     NULL::integer AS wrapuptime,
     NULL::varchar(3) AS ringinuse,
     ({_REASON})::varchar(80) AS reason_paused
@@ -66,7 +90,7 @@ DECLARE
     new_revision bigint;
 BEGIN
     IF TG_OP <> 'UPDATE' THEN
-        RAISE EXCEPTION 'members are added and removed by Plantel, not in %', TG_TABLE_NAME
+        RAISE EXCEPTION '{_REFUSAL}, not in %', TG_TABLE_NAME
         USING ERRCODE = 'insufficient_privilege';
     END IF;
     IF (NEW.queue_name, NEW.interface, NEW.membername, NEW.state_interface, NEW.uniqueid, NEW.wrapuptime, NEW.ringinuse)
@@ -80,7 +104,7 @@ BEGIN
         RAISE EXCEPTION 'paused has to be a number, and penalty 0 or more' USING ERRCODE = 'check_violation';
     END IF;
     PERFORM pg_advisory_xact_lock({WRITE_LOCK});
-    SELECT m.* INTO before FROM members AS m WHERE {_UNIQUEID.format("m")} = OLD.uniqueid;
+    SELECT m.* INTO before FROM members AS m WHERE {self._uniqueid("m.")} = OLD.uniqueid;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
