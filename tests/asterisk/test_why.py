@@ -235,7 +235,7 @@ async def test_resting_after_a_call(site: Site) -> None:
     await site.add(Member(RESTING, "ana", "SIP/1001"))
     async with sipp.Phone(site.asterisk, "1001") as phone:
         assert (await sipp.call(site.asterisk, RESTING)).answered
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while "last was" not in await site.cli(f'queue show "{RESTING}"'):
                 pass  # Asterisk notes the end of the call a moment after the caller's
         report = await site.why("ana", RESTING)

@@ -148,7 +148,7 @@ async def test_every_call_that_waits_ends_with_the_connection(server: AmiServer,
     calls = [asyncio.create_task(switch.snapshot([queue])) for queue in ("Ventas->", "POWER<-", "A+B")]
     long = asyncio.create_task(switch.apply([ADD] * (IN_FLIGHT_MOST * 3)))
     await server.got("QueueAdd", IN_FLIGHT_MOST // 2)
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await server.cut()
         results = await asyncio.gather(*calls, long, return_exceptions=True)
     assert len([action for action in server.received if action["Action"] == "QueueAdd"]) <= IN_FLIGHT_MOST
@@ -173,7 +173,7 @@ async def test_a_line_gone_dead_while_idle_is_noticed(server: AmiServer, login: 
     heard: asyncio.Queue[str | None] = asyncio.Queue()
     switch.listen(lambda queue, _interface: heard.put_nowait(queue))
     server.silent = True
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         assert await heard.get() is None
 
 
@@ -214,7 +214,7 @@ async def test_a_long_run_given_up_leaves_nobody_deaf(server: AmiServer, login: 
         async with asyncio.timeout(0.1):
             await switch.apply([ADD] * 1000)
     server.delay = 0.0
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         assert await heard.get() is None
         await switch.snapshot()
         server.pbx.add("POWER<-", "SIP/1", "Ana", 0, False)
@@ -233,7 +233,7 @@ async def test_a_listener_that_raises_does_not_end_the_connection(server: AmiSer
     await switch.snapshot()
     switch.listen(listener)
     server.pbx.add("POWER<-", "SIP/1", "Ana", 0, False)
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         assert isinstance(await caught.get(), LookupError)
     assert (await switch.snapshot()).queues["POWER<-"]
     assert len([action for action in server.received if action["Action"] == "Login"]) == 1

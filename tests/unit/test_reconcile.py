@@ -89,7 +89,7 @@ class Site:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return once `condition` holds after some round; each round is an event, so nothing is polled."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not condition():
                 await self.only.settled()
 
