@@ -107,8 +107,7 @@ async def test_what_one_node_cannot_deliver_another_does(postgresql_url: str, tm
             for number in range(2, 12):
                 before = loop.time()
                 assert await site.clients.add(http, away, number, 1)
-                took = await first_deed(site, other.name, before, 3)
-                assert took < 2.0
+                await first_deed(site, other.name, before, 8)  # the other would be waited for longer
         await site.agreement(postgresql_url)
         await site.check(postgresql_url)
 
