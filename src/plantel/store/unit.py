@@ -31,6 +31,8 @@ _FEW = 16
 
 _LEAVING = frozenset({Kind.MOVED, Kind.REPLACED, Kind.REMOVED})
 
+_ADDED = str(Kind.ADDED)
+
 _Key = tuple[int, str]
 
 
@@ -240,7 +242,7 @@ class Unit(SqlTransaction):
                 batch.id,
                 batch.instance,
                 batch.actor,
-                batch.source,
+                str(batch.source),
                 rows.microseconds(batch.at),
                 batch.items,
                 rows.json(batch.problems) if batch.problems else "[]",
@@ -260,6 +262,11 @@ class Unit(SqlTransaction):
         first = self._group.revision
         slices = [(first + start, changes[start : start + _SLICE]) for start in range(0, len(changes), _SLICE)]
         with self._connection.translating():
+            if all(change.before is None for change in changes):
+                self._connection.add_new(
+                    (self._rows_of(instance, number, revision, some).journal for revision, some in slices), first
+                )
+                return
             if any(change.kind in _LEAVING for change in changes):
                 # before anybody arrives, in whatever slice: see `Rows.send`
                 for revision, some in slices:
@@ -292,18 +299,18 @@ class Unit(SqlTransaction):
             revision += 1
             if before is None:
                 phone = left = one.phone
-                interface, penalty, paused = one.interface, one.penalty, one.paused
+                interface, penalty, paused = one.interface, one.penalty, 1 if one.paused else 0
                 placed.append((campaign, agent, phone, interface, penalty, paused))
-                journal.append((revision, number, campaign, agent, change.kind, interface, penalty, paused))
+                journal.append((revision, number, campaign, agent, _ADDED, interface, penalty, paused))
             else:
-                head = (revision, number, campaign, agent, change.kind)
+                head = (revision, number, campaign, agent, str(change.kind))
                 phone, left = one.phone, before.phone
-                past = (before.interface, before.penalty, before.paused)
+                past = (before.interface, before.penalty, 1 if before.paused else 0)
                 if after is None:
                     vacated.setdefault(campaign, []).append(agent)
                     journal.append((*head, None, None, None, *past))
                 else:
-                    present = (after.interface, after.penalty, after.paused)
+                    present = (after.interface, after.penalty, 1 if after.paused else 0)
                     if phone == left:
                         updated.append((campaign, agent, *present))
                     else:

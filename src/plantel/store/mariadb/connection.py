@@ -105,6 +105,9 @@ _VACATE = _statement("""DELETE m FROM ITEMS(membername) STRAIGHT_JOIN members AS
     ON m.campaign = %(campaign)d AND m.membername = item.membername""")
 
 _PLACE = _insertion("members", "campaign membername phone interface penalty paused")
+_PLACE_NEW = _statement("""INSERT INTO members (campaign, membername, phone, interface, penalty, paused)
+    SELECT campaign, membername, LOWER(after_interface), after_interface, after_penalty, after_paused
+    FROM journal WHERE revision > %(revision)d""")
 _BATCHES = _insertion("batches", "number id instance actor source at items problems revision changes")
 _CLAIM = _insertion(
     "claims",
@@ -370,6 +373,11 @@ class MariadbConnection(Connection):
 
     def add_journal(self, rows: Sequence[Sequence[Any]]) -> None:
         self._write(_journal(max(map(len, rows), default=0)), rows)
+
+    def add_new(self, slices: Iterable[Sequence[Sequence[Any]]], after: int) -> None:
+        for lines in slices:
+            self.add_journal(lines)
+        self._later(_PLACE_NEW % {b"revision": after})
 
     # --- the ledger --------------------------------------------------------------------------------------------------
 

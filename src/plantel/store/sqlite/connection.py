@@ -84,6 +84,9 @@ _JOURNAL = Insertion(
     "revision batch campaign membername kind after_interface after_penalty after_paused"
     " before_interface before_penalty before_paused reason",
 )
+_PLACE_NEW = """INSERT INTO members (campaign, membername, phone, interface, penalty, paused)
+    SELECT campaign, membername, lower(after_interface), after_interface, after_penalty, after_paused
+    FROM journal WHERE revision > ?"""
 _CLAIM = Insertion(
     "claims",
     "instance server folded_queue phone queue interface added paused penalty reason",
@@ -253,6 +256,11 @@ class SqliteConnection(Connection):
     def add_journal(self, rows: Sequence[Sequence[object]]) -> None:
         """Values missing at the end of a row are NULL."""
         _JOURNAL.run(self._driver, rows)
+
+    def add_new(self, slices: Iterable[Sequence[Sequence[object]]], after: int) -> None:
+        for lines in slices:
+            _JOURNAL.run(self._driver, lines)
+        self._driver.execute(_PLACE_NEW, (after,))
 
     def claims(
         self, instance: str, server: str, queues: Collection[str] | None, phones: Collection[str] | None
