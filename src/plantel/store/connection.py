@@ -7,7 +7,7 @@ statements as plain tuples.
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, Protocol
 
@@ -144,7 +144,9 @@ class Connection(Translator, Protocol):
         ...
 
     @abstractmethod
-    def first_members(self, campaign: int, most: int) -> list[MemberRow]: ...
+    def first_members(self, most: Mapping[int, int]) -> list[MemberRow]:
+        """Of each campaign in `most` so many members, or all where it has fewer."""
+        ...
 
     @abstractmethod
     def members(self, campaigns: Iterable[int]) -> list[MemberRow]:

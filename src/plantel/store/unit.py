@@ -6,7 +6,7 @@ reads its own writes, or writes something other than a batch, pays for a savepoi
 when a unit is about to read, or to change, what may be among them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Executable, Row
@@ -264,7 +264,7 @@ class Unit(SqlTransaction):
         with self._connection.translating():
             if all(change.before is None for change in changes):
                 self._connection.add_new(
-                    (self._rows_of(instance, number, revision, some).journal for revision, some in slices), first
+                    (self._lines_of_new(instance, number, revision, some) for revision, some in slices), first
                 )
                 return
             if any(change.kind in _LEAVING for change in changes):
@@ -276,6 +276,18 @@ class Unit(SqlTransaction):
                 recorded = self._rows_of(instance, number, revision, some)
                 recorded.vacated.clear()
                 recorded.send(self._connection)
+
+    def _lines_of_new(
+        self, instance: str, number: int, revision: int, changes: Sequence[Change]
+    ) -> list[tuple[int, int, int, str, str, str, int, int]]:
+        """The journal lines of batch `number`, after `revision`, about agents who are all new."""
+        ids = self._campaigns(instance).ids
+        members = [one for change in changes if (one := change.after) is not None]
+        id_of = {name: _id_of(name, ids) for name in {one.campaign for one in members}}
+        return [
+            (line, number, id_of[one.campaign], one.membername, _ADDED, one.interface, one.penalty, int(one.paused))
+            for line, one in enumerate(members, revision + 1)
+        ]
 
     def _rows_of(
         self, instance: str, number: int, revision: int, changes: Sequence[Change], touched: list[_Key] | None = None
@@ -292,10 +304,7 @@ class Unit(SqlTransaction):
             agent = one.membername
             campaign = id_of.get(one.campaign)
             if campaign is None:
-                campaign = ids.get(fold(one.campaign))
-                if campaign is None:
-                    raise errors.NoSuchThing(name=one.campaign)
-                id_of[one.campaign] = campaign
+                campaign = id_of[one.campaign] = _id_of(one.campaign, ids)
             revision += 1
             if before is None:
                 phone = left = one.phone
@@ -351,3 +360,10 @@ class Unit(SqlTransaction):
             if self.rows:
                 recorded, self.rows = self.rows, Rows()
                 recorded.send(self._connection)
+
+
+def _id_of(campaign: str, ids: Mapping[str, int]) -> int:
+    number = ids.get(fold(campaign))
+    if number is None:
+        raise errors.NoSuchThing(name=campaign)
+    return number

@@ -7,7 +7,7 @@ nothing wait until an answer is needed, and then go in one packet: a group of ad
 
 import functools
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -326,7 +326,10 @@ class MariadbConnection(Connection):
                 found += _decoded(_member_rows, text)
         return found
 
-    def first_members(self, campaign: int, most: int) -> list[MemberRow]:
+    def first_members(self, most: Mapping[int, int]) -> list[MemberRow]:
+        return [row for campaign, wanted in most.items() for row in self._first(campaign, wanted)]
+
+    def _first(self, campaign: int, most: int) -> list[MemberRow]:
         if most > self._page:  # else their text might be longer than a packet
             return self.members([campaign])[:most]
         ((text,),) = self._ask(_FIRST % {b"campaign": campaign, b"most": most})

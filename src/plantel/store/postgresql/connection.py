@@ -5,7 +5,7 @@ return nothing are put off, and sent together with the next that does, so that a
 another machine four round trips: begin, look up, write, commit.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -71,7 +71,9 @@ _LIKE = """SELECT m.campaign, m.membername, m.interface, m.penalty, m.paused
     SELECT * FROM members AS one WHERE one.campaign = item.campaign AND one.phone = item.phone
     AND one.membername <> item.membername OFFSET 0) AS m"""
 
-_FIRST = "SELECT campaign, membername, interface, penalty, paused FROM members WHERE campaign = %s LIMIT %s"
+_FIRST = """SELECT m.campaign, m.membername, m.interface, m.penalty, m.paused
+    FROM unnest(%s::int[], %s::int[]) AS item(campaign, most) CROSS JOIN LATERAL (
+    SELECT * FROM members AS one WHERE one.campaign = item.campaign LIMIT item.most) AS m"""
 
 _OF = """SELECT campaign, membername, interface, penalty, paused FROM members WHERE campaign = ANY(%s::int[])
     ORDER BY campaign, membername"""
@@ -343,8 +345,8 @@ class PostgresqlConnection(Connection):
     def members_like(self, rows: Sequence[LikeRow]) -> list[MemberRow]:
         return self._rows(_LIKE, _columns(rows))
 
-    def first_members(self, campaign: int, most: int) -> list[MemberRow]:
-        return self._rows(_FIRST, (campaign, most))
+    def first_members(self, most: Mapping[int, int]) -> list[MemberRow]:
+        return self._rows(_FIRST, _columns(most.items())) if most else []
 
     def members(self, campaigns: Iterable[int]) -> list[MemberRow]:
         return self._rows(_OF, (_array(list(campaigns)),))

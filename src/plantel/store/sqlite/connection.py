@@ -6,7 +6,7 @@ for every row, and beside a busy event loop each time may cost 5 ms to get it ba
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -219,8 +219,8 @@ class SqliteConnection(Connection):
         """The members that share agent or phone with one of `rows`; one may come twice."""
         return self._members(_LIKE, _encoded(rows))
 
-    def first_members(self, campaign: int, most: int) -> list[MemberRow]:
-        return self._members(_FIRST, campaign, most)
+    def first_members(self, most: Mapping[int, int]) -> list[MemberRow]:
+        return [row for campaign_and_most in most.items() for row in self._members(_FIRST, *campaign_and_most)]
 
     def members(self, campaigns: Iterable[int]) -> list[MemberRow]:
         """All members of these campaigns, by campaign id and then by membername in the order of its code points."""
