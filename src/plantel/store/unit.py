@@ -23,7 +23,7 @@ from plantel.store.transaction import SqlTransaction, like_rows
 _LARGE = 500
 """A unit with more changes goes to the database by itself: telling which keys it touches would cost more."""
 
-_SLICE = 2_000
+_SLICE = 1_000
 """So many changes of a large unit are rows at one time: all of them would take more memory than the request itself."""
 
 _FEW = 16
