@@ -126,14 +126,14 @@ class SqlTransaction(ABC):
         if not found:
             return items, []
         # compared as rows: to make members of all that are as they should be would take longer than all the rest
-        there = {(row[0], row[1]): row for row in found}
+        there = set(found)
         ids = known.ids
         id_of = {name: ids[fold(name)] for name in {item.campaign for item in items}}
-        others: list[Member] = []
-        for item in items:
-            campaign, agent = id_of[item.campaign], item.membername
-            if there.get((campaign, agent)) != (campaign, agent, item.interface, item.penalty, item.paused):
-                others.append(item)
+        others = [
+            item
+            for item in items
+            if (id_of[item.campaign], item.membername, item.interface, item.penalty, item.paused) not in there
+        ]
         if len(others) < len(items):
             agents = {(id_of[item.campaign], item.membername) for item in others}
             phones = {(id_of[item.campaign], item.phone) for item in others}
