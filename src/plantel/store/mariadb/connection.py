@@ -107,7 +107,7 @@ _VACATE = _statement("""DELETE m FROM ITEMS(membername) STRAIGHT_JOIN members AS
 _PLACE = _insertion("members", "campaign membername phone interface penalty paused")
 _PLACE_NEW = _statement("""INSERT INTO members (campaign, membername, phone, interface, penalty, paused)
     SELECT campaign, membername, LOWER(after_interface), after_interface, after_penalty, after_paused
-    FROM journal WHERE revision > %(revision)d""")
+    FROM journal FORCE INDEX (PRIMARY) WHERE revision > %(revision)d""")
 _BATCHES = _insertion("batches", "number id instance actor source at items problems revision changes")
 _CLAIM = _insertion(
     "claims",
