@@ -123,16 +123,16 @@ def settle(items: Sequence[Member]) -> tuple[list[Member], list[errors.InvalidIt
 
 def _distinct(items: Sequence[Member]) -> bool:
     """Whether no agent and no phone comes twice in a campaign, as in nearly every batch."""
-    by_name: dict[str, tuple[set[str], set[str]]] = {}
-    by_campaign: dict[str, tuple[set[str], set[str]]] = {}
+    by_name: dict[str, list[Member]] = {}
     for item in items:
-        crew = by_name.get(item.campaign)
-        if crew is None:
-            crew = by_name[item.campaign] = by_campaign.setdefault(fold(item.campaign), (set(), set()))
-        crew[0].add(item.membername)
-        crew[1].add(item.phone)
-    crews = by_campaign.values()
-    return sum(len(agents) for agents, _ in crews) == len(items) == sum(len(phones) for _, phones in crews)
+        by_name.setdefault(item.campaign, []).append(item)
+    crews: dict[str, list[Member]] = {}
+    for name, some in by_name.items():
+        crews.setdefault(fold(name), []).extend(some)
+    return all(
+        len({one.membername for one in crew}) == len(crew) == len({one.interface.lower() for one in crew})
+        for crew in crews.values()
+    )
 
 
 def _values(member: Member) -> tuple[str, str, str, int, bool]:

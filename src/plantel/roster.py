@@ -231,7 +231,7 @@ def parse_members(array: str) -> list[Member] | None:
                 campaign,
                 item.membername.strip(),
                 item.interface1.strip(),
-                item.penalty if type(item.penalty) is int else _penalty_of(item.penalty),
+                item.penalty if type(item.penalty) is int else _penalty_said(item.penalty),
                 _flag_of(item.paused),
             )
     except (errors.InvalidItem, msgspec.DecodeError, RecursionError, UnicodeError):
@@ -282,6 +282,9 @@ def _penalty_of(value: object) -> int:
                 raise errors.ValueTooLarge(key="penalty", most=PENALTY_MOST)
             return int(number)
     raise errors.NotAnInteger(key="penalty")
+
+
+_penalty_said = lru_cache(maxsize=256)(_penalty_of)  # for texts: the same few come again and again
 
 
 _FLAGS: dict[object, bool] = {"0": False, "1": True, "true": True, "false": False, "": False}

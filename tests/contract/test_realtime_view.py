@@ -106,6 +106,14 @@ async def test_it_shows_the_roster(base: Base) -> None:
         assert made.rows() == []
 
 
+async def test_it_shows_a_large_batch(base: Base) -> None:
+    async with roster(base) as made:
+        await made.declare(VENTAS)
+        await made.add(*(Member(VENTAS, f"agent {n}", f"SIP/{n}", n) for n in range(1000, 2000)))
+        shown = [(interface, name, penalty) for _, interface, name, _, penalty, *_ in made.rows()]
+        assert shown == [(f"SIP/{n}", f"agent {n}", n) for n in range(1000, 2000)]
+
+
 async def test_a_row_is_another_one_for_another_phone_or_name_only(base: Base) -> None:
     async with roster(base) as made:
         await made.declare(VENTAS)

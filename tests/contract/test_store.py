@@ -262,6 +262,43 @@ async def test_a_large_batch(store: Store) -> None:
     assert await roster(store) == [ANA, BEA]
 
 
+async def test_a_large_batch_of_names_that_mean_something_elsewhere(store: Store) -> None:
+    await store.write(declared("Ventas->", "Cobros"))
+    odd = [
+        "null",
+        "NULL",
+        "true",
+        '"',
+        '""',
+        "\\",
+        '\\"',
+        "\\N",
+        "\\.",
+        "]",
+        "[1]",
+        "it's",
+        "%s",
+        "{}",
+        "José Ñandú",
+        "\U0001f600",
+    ]
+    names = odd + [f"agent {n:03}" for n in range(600)]
+    many = [
+        Member(campaign, name, f"Local/{n}@Agents/n", n, paused=n % 3 == 0)
+        for campaign in ("Ventas->", "Cobros")
+        for n, name in enumerate(names)
+    ]
+    await store.write(added(*many))
+    assert set(await roster(store)) == set(many)
+    entries = await store.read(lambda transaction: transaction.journal("acme", limit=2000))
+    assert [entry.change for entry in entries] == [Change(Kind.ADDED, None, member) for member in many]
+    moved = [msgspec.structs.replace(member, interface=f"SIP/{member.penalty}") for member in many]
+    await store.write(added(*moved))
+    assert set(await roster(store)) == set(moved)
+    entries = await store.read(lambda transaction: transaction.journal("acme", limit=len(many)))
+    assert [entry.change for entry in entries] == list(map(Change, [Kind.MOVED] * len(many), many, moved))
+
+
 async def test_instances_do_not_see_each_other(store: Store) -> None:
     await store.write(declared("Ventas->"))
     await store.write(declared("VENTAS->", instance="globex"))
@@ -502,6 +539,9 @@ async def test_a_unit_that_fails_leaves_nothing(store: Store, work: Callable[[Tr
     assert [entry.change.member for entry in await store.read(lambda t: t.journal("acme"))] == [ANA, BEA, CID]
 
 
+MANY = [Change(Kind.ADDED, None, Member("Ventas->", f"agent {n}", f"SIP/2{n:03}")) for n in range(1000)]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -509,8 +549,10 @@ async def test_a_unit_that_fails_leaves_nothing(store: Store, work: Callable[[Tr
         [Change(Kind.ADDED, None, with_phone(DAN, "sip/1001"))],
         [Change(Kind.REMOVED, DAN, None)],
         [Change(Kind.ADDED, None, DAN), Change(Kind.UPDATED, BEA, with_phone(BEA, "SIP/9"))],
+        [*MANY, Change(Kind.ADDED, None, with_phone(ANA, "SIP/9"))],
+        [*MANY, Change(Kind.ADDED, None, with_phone(DAN, "sip/1001"))],
     ],
-    ids=["agent there", "phone taken", "agent not there", "one of two"],
+    ids=["agent there", "phone taken", "agent not there", "one of two", "one of many there", "phone of one of many"],
 )
 async def test_changes_that_do_not_fit_the_members_fail_alone(store: Store, changes: list[Change]) -> None:
     await store.write(declared("Ventas->"))

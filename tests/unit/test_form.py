@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from plantel.http.form import decode_field, decode_json_field, to_text, unquote
 
 quoted_bytes = st.binary(max_size=60) | st.lists(
-    st.sampled_from([b"%", b"\\", b"x", b"4", b"1", b"e", b"F", b"N", b"{", b"u", b"0", b"+", b"&", b"=", b"\xff"]),
+    st.sampled_from(
+        [b"%", b"\\", b"x", b"4", b"1", b"e", b"F", b"N", b"{", b"u", b"0", b"+", b"&", b"=", b"\n", b"\xff"]
+    ),
     max_size=40,
 ).map(b"".join)
 
 
 @given(quoted_bytes)
 def test_unquote_is_unquote_to_bytes(quoted: bytes) -> None:
-    assert unquote(quoted) == unquote_to_bytes(quoted)
+    assert unquote(quoted) == unquote(bytearray(quoted)) == unquote_to_bytes(quoted)
 
 
 @pytest.mark.parametrize("before", range(4))

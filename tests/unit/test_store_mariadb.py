@@ -523,6 +523,7 @@ async def test_the_hot_statements_use_an_index(opened: SqlStore) -> None:
         for statement in (
             hot._LIKE,
             hot._FIRST,
+            hot._PLACE_NEW,
             hot._OF,
             hot._CLAIMS,
             hot._UPDATE,

@@ -324,6 +324,7 @@ async def test_the_hot_statements_use_an_index(opened: SqlStore) -> None:
             (sqlite._UPDATE, 1),
             (sqlite._VACATE, 2),
             (sqlite._FIRST, 2),
+            (sqlite._PLACE_NEW, 1),
             (sqlite._OF, 1),
             (sqlite._DISCLAIM, 4),
             (sqlite._AFTER, 2),

@@ -7,7 +7,7 @@ statements as plain tuples.
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, Protocol
 
@@ -25,7 +25,7 @@ MemberRow = tuple[int, str, str, int, int]
 UndoneRow = tuple[int, str, str | None, int | None, int | None]
 """campaign id, membername, interface, penalty, paused; the last three None where there was no such member"""
 
-PlacedRow = tuple[int, str, str, str, int, bool]
+PlacedRow = tuple[int, str, str, str, int, int]
 """campaign id, membername, folded interface, interface, penalty, paused"""
 
 ClaimRow = tuple[str, str, int, int | None, int | None, str, str]
@@ -144,7 +144,9 @@ class Connection(Translator, Protocol):
         ...
 
     @abstractmethod
-    def first_members(self, campaign: int, most: int) -> list[MemberRow]: ...
+    def first_members(self, most: Mapping[int, int]) -> list[MemberRow]:
+        """Of each campaign in `most` so many members, or all where it has fewer."""
+        ...
 
     @abstractmethod
     def members(self, campaigns: Iterable[int]) -> list[MemberRow]:
@@ -187,6 +189,14 @@ class Connection(Translator, Protocol):
     @abstractmethod
     def add_journal(self, rows: Sequence[Sequence[Any]]) -> None:
         """The columns of `schema.journal`, in their order; values missing at the end of a row are NULL."""
+        ...
+
+    @abstractmethod
+    def add_new(self, slices: Iterable[Sequence[Sequence[Any]]], after: int) -> None:
+        """Add these journal lines, the only ones above revision `after`, and the agents whom they add as members.
+
+        A slice is asked for as the one before is on its way. Raises as `place`.
+        """
         ...
 
     # --- the ledger --------------------------------------------------------------------------------------------------

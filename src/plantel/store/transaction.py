@@ -1,8 +1,10 @@
 """Transactions over a SQL connection: everything but the recording of changes, which is `unit`'s."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter, itemgetter
 from typing import Any, NoReturn
 
 from sqlalchemy import Executable, Row, Select, delete, func, insert, or_, select, tuple_, update
@@ -124,14 +126,14 @@ class SqlTransaction(ABC):
         if not found:
             return items, []
         # compared as rows: to make members of all that are as they should be would take longer than all the rest
-        there = {(row[0], row[1]): row for row in found}
+        there = set(found)
         ids = known.ids
         id_of = {name: ids[fold(name)] for name in {item.campaign for item in items}}
-        others: list[Member] = []
-        for item in items:
-            campaign, agent = id_of[item.campaign], item.membername
-            if there.get((campaign, agent)) != (campaign, agent, item.interface, item.penalty, item.paused):
-                others.append(item)
+        others = [
+            item
+            for item in items
+            if (id_of[item.campaign], item.membername, item.interface, item.penalty, item.paused) not in there
+        ]
         if len(others) < len(items):
             agents = {(id_of[item.campaign], item.membername) for item in others}
             phones = {(id_of[item.campaign], item.phone) for item in others}
@@ -154,24 +156,21 @@ class SqlTransaction(ABC):
     def _rows_like_many(self, known: Known, items: Sequence[Member]) -> list[MemberRow]:
         """A campaign with few members beside the items is read whole: much faster than looking each of them up."""
         self._before_reading()
-        id_of = {name: known.ids.get(fold(name)) for name in {item.campaign for item in items}}
-        crews: dict[int, list[Member]] = {}
-        for item in items:
-            if (campaign := id_of[item.campaign]) is not None:
-                crews.setdefault(campaign, []).append(item)
-        found: list[MemberRow] = []
-        single: list[LikeRow] = []
+        names = Counter(map(attrgetter("campaign"), items))
+        crews: Counter[int] = Counter()
+        for name, size in names.items():
+            if (campaign := known.ids.get(fold(name))) is not None:
+                crews[campaign] += size
+        most = {campaign: 2 * size for campaign, size in crews.items() if size >= _SCAN_FROM}
         with self._connection.translating():
-            for campaign, crew in crews.items():
-                most = 2 * len(crew)
-                first = self._connection.first_members(campaign, most) if len(crew) >= _SCAN_FROM else None
-                if first is not None and len(first) < most:
-                    found += first
-                else:
-                    single += like_rows(known, crew)
+            found = self._connection.first_members(most)
+            sizes = Counter(map(itemgetter(0), found))
+            single = {campaign for campaign in crews if sizes[campaign] >= most.get(campaign, 0)}
             if single:
-                found += self._connection.members_like(single)
-        return list(dict.fromkeys(found)) if single else found
+                found = [row for row in found if row[0] not in single]
+                wanted = [row for row in like_rows(known, items) if row[0] in single]
+                found += dict.fromkeys(self._connection.members_like(wanted))
+        return found
 
     def reasons(self, instance: str, members: Iterable[Member]) -> Mapping[tuple[str, str], str]:
         known = self._campaigns(instance)

@@ -6,7 +6,7 @@ reads its own writes, or writes something other than a batch, pays for a savepoi
 when a unit is about to read, or to change, what may be among them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Executable, Row
@@ -23,13 +23,15 @@ from plantel.store.transaction import SqlTransaction, like_rows
 _LARGE = 500
 """A unit with more changes goes to the database by itself: telling which keys it touches would cost more."""
 
-_SLICE = 2_000
+_SLICE = 1_000
 """So many changes of a large unit are rows at one time: all of them would take more memory than the request itself."""
 
 _FEW = 16
 """Units that ask for so many members at most share a look-up."""
 
 _LEAVING = frozenset({Kind.MOVED, Kind.REPLACED, Kind.REMOVED})
+
+_ADDED = str(Kind.ADDED)
 
 _Key = tuple[int, str]
 
@@ -240,7 +242,7 @@ class Unit(SqlTransaction):
                 batch.id,
                 batch.instance,
                 batch.actor,
-                batch.source,
+                str(batch.source),
                 rows.microseconds(batch.at),
                 batch.items,
                 rows.json(batch.problems) if batch.problems else "[]",
@@ -260,6 +262,11 @@ class Unit(SqlTransaction):
         first = self._group.revision
         slices = [(first + start, changes[start : start + _SLICE]) for start in range(0, len(changes), _SLICE)]
         with self._connection.translating():
+            if all(change.before is None for change in changes):
+                self._connection.add_new(
+                    (self._lines_of_new(instance, number, revision, some) for revision, some in slices), first
+                )
+                return
             if any(change.kind in _LEAVING for change in changes):
                 # before anybody arrives, in whatever slice: see `Rows.send`
                 for revision, some in slices:
@@ -269,6 +276,18 @@ class Unit(SqlTransaction):
                 recorded = self._rows_of(instance, number, revision, some)
                 recorded.vacated.clear()
                 recorded.send(self._connection)
+
+    def _lines_of_new(
+        self, instance: str, number: int, revision: int, changes: Sequence[Change]
+    ) -> list[tuple[int, int, int, str, str, str, int, int]]:
+        """The journal lines of batch `number`, after `revision`, about agents who are all new."""
+        ids = self._campaigns(instance).ids
+        members = [one for change in changes if (one := change.after) is not None]
+        id_of = {name: _id_of(name, ids) for name in {one.campaign for one in members}}
+        return [
+            (line, number, id_of[one.campaign], one.membername, _ADDED, one.interface, one.penalty, int(one.paused))
+            for line, one in enumerate(members, revision + 1)
+        ]
 
     def _rows_of(
         self, instance: str, number: int, revision: int, changes: Sequence[Change], touched: list[_Key] | None = None
@@ -285,25 +304,22 @@ class Unit(SqlTransaction):
             agent = one.membername
             campaign = id_of.get(one.campaign)
             if campaign is None:
-                campaign = ids.get(fold(one.campaign))
-                if campaign is None:
-                    raise errors.NoSuchThing(name=one.campaign)
-                id_of[one.campaign] = campaign
+                campaign = id_of[one.campaign] = _id_of(one.campaign, ids)
             revision += 1
             if before is None:
                 phone = left = one.phone
-                interface, penalty, paused = one.interface, one.penalty, one.paused
+                interface, penalty, paused = one.interface, one.penalty, 1 if one.paused else 0
                 placed.append((campaign, agent, phone, interface, penalty, paused))
-                journal.append((revision, number, campaign, agent, change.kind, interface, penalty, paused))
+                journal.append((revision, number, campaign, agent, _ADDED, interface, penalty, paused))
             else:
-                head = (revision, number, campaign, agent, change.kind)
+                head = (revision, number, campaign, agent, str(change.kind))
                 phone, left = one.phone, before.phone
-                past = (before.interface, before.penalty, before.paused)
+                past = (before.interface, before.penalty, 1 if before.paused else 0)
                 if after is None:
                     vacated.setdefault(campaign, []).append(agent)
                     journal.append((*head, None, None, None, *past))
                 else:
-                    present = (after.interface, after.penalty, after.paused)
+                    present = (after.interface, after.penalty, 1 if after.paused else 0)
                     if phone == left:
                         updated.append((campaign, agent, *present))
                     else:
@@ -344,3 +360,10 @@ class Unit(SqlTransaction):
             if self.rows:
                 recorded, self.rows = self.rows, Rows()
                 recorded.send(self._connection)
+
+
+def _id_of(campaign: str, ids: Mapping[str, int]) -> int:
+    number = ids.get(fold(campaign))
+    if number is None:
+        raise errors.NoSuchThing(name=campaign)
+    return number

@@ -8,7 +8,7 @@ nothing wait until an answer is needed, and then go in one packet: a group of ad
 import functools
 import re
 import socket
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -106,6 +106,9 @@ _VACATE = _statement("""DELETE m FROM ITEMS(membername) STRAIGHT_JOIN members AS
     ON m.campaign = %(campaign)d AND m.membername = item.membername""")
 
 _PLACE = _insertion("members", "campaign membername phone interface penalty paused")
+_PLACE_NEW = _statement("""INSERT INTO members (campaign, membername, phone, interface, penalty, paused)
+    SELECT campaign, membername, LOWER(after_interface), after_interface, after_penalty, after_paused
+    FROM journal FORCE INDEX (PRIMARY) WHERE revision > %(revision)d""")
 _BATCHES = _insertion("batches", "number id instance actor source at items problems revision changes")
 _CLAIM = _insertion(
     "claims",
@@ -334,7 +337,10 @@ class MariadbConnection(Connection):
                 found += _decoded(_member_rows, text)
         return found
 
-    def first_members(self, campaign: int, most: int) -> list[MemberRow]:
+    def first_members(self, most: Mapping[int, int]) -> list[MemberRow]:
+        return [row for campaign, wanted in most.items() for row in self._first(campaign, wanted)]
+
+    def _first(self, campaign: int, most: int) -> list[MemberRow]:
         if most > self._page:  # else their text might be longer than a packet
             return self.members([campaign])[:most]
         ((text,),) = self._ask(_FIRST % {b"campaign": campaign, b"most": most})
@@ -381,6 +387,11 @@ class MariadbConnection(Connection):
 
     def add_journal(self, rows: Sequence[Sequence[Any]]) -> None:
         self._write(_journal(max(map(len, rows), default=0)), rows)
+
+    def add_new(self, slices: Iterable[Sequence[Sequence[Any]]], after: int) -> None:
+        for lines in slices:
+            self.add_journal(lines)
+        self._later(_PLACE_NEW % {b"revision": after})
 
     # --- the ledger --------------------------------------------------------------------------------------------------
 

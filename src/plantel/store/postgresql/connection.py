@@ -5,7 +5,7 @@ return nothing are put off, and sent together with the next that does, so that a
 another machine four round trips: begin, look up, write, commit.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -71,7 +71,9 @@ _LIKE = """SELECT m.campaign, m.membername, m.interface, m.penalty, m.paused
     SELECT * FROM members AS one WHERE one.campaign = item.campaign AND one.phone = item.phone
     AND one.membername <> item.membername OFFSET 0) AS m"""
 
-_FIRST = "SELECT campaign, membername, interface, penalty, paused FROM members WHERE campaign = %s LIMIT %s"
+_FIRST = """SELECT m.campaign, m.membername, m.interface, m.penalty, m.paused
+    FROM unnest(%s::int[], %s::int[]) AS item(campaign, most) CROSS JOIN LATERAL (
+    SELECT * FROM members AS one WHERE one.campaign = item.campaign LIMIT item.most) AS m"""
 
 _OF = """SELECT campaign, membername, interface, penalty, paused FROM members WHERE campaign = ANY(%s::int[])
     ORDER BY campaign, membername"""
@@ -151,7 +153,7 @@ def _table(name: str, columns: str, types: str, then: str = "", *, first: int | 
     arrays = ", ".join(f"%s::{kind}[]" for kind in types.split()[:first])
     return _Table(
         f"INSERT INTO {name} ({names}) SELECT * FROM unnest({arrays}) {then}",  # noqa: S608 - only the constants below
-        f"COPY {name} ({names}) FROM STDIN",
+        f"COPY {name} ({names}) FROM STDIN (FORMAT csv, ESCAPE '\\', NULL 'null')",
     )
 
 
@@ -169,6 +171,9 @@ _LINE_TYPES = "bigint bigint int text text text int bool text int bool text"
 # hardly any line has a reason, and those of agents who are new have no past: what is not there is not sent
 _NEW, _PAST, _REASON = 8, 11, 12
 _JOURNAL = {width: _table("journal", _LINE, _LINE_TYPES, first=width) for width in (_NEW, _PAST, _REASON)}
+_PLACE_NEW = """INSERT INTO members (campaign, membername, phone, interface, penalty, paused)
+    SELECT campaign, membername, lower(after_interface), after_interface, after_penalty, after_paused
+    FROM journal WHERE revision > %s"""
 _CLAIM = _table(
     "claims",
     "instance server folded_queue phone queue interface added paused penalty reason membername",
@@ -178,7 +183,7 @@ _CLAIM = _table(
     " reason = excluded.reason, membername = excluded.membername",
 )
 
-_encode = msgspec.json.Encoder().encode
+_json = msgspec.json.Encoder()
 
 
 class _Statement(NamedTuple):
@@ -341,8 +346,8 @@ class PostgresqlConnection(Connection):
     def members_like(self, rows: Sequence[LikeRow]) -> list[MemberRow]:
         return self._rows(_LIKE, _columns(rows))
 
-    def first_members(self, campaign: int, most: int) -> list[MemberRow]:
-        return self._rows(_FIRST, (campaign, most))
+    def first_members(self, most: Mapping[int, int]) -> list[MemberRow]:
+        return self._rows(_FIRST, _columns(most.items())) if most else []
 
     def members(self, campaigns: Iterable[int]) -> list[MemberRow]:
         return self._rows(_OF, (_array(list(campaigns)),))
@@ -379,20 +384,28 @@ class PostgresqlConnection(Connection):
         width = next(width for width in _JOURNAL if width >= longest)
         none = (None,) * width
         whole = [row if len(row) == width else (*row, *none[len(row) :]) for row in rows]
-        self._insert(_JOURNAL[width], whole, names=width < _REASON)
+        if width == _REASON:
+            self._pending.append(_Statement(_JOURNAL[width].insert, _columns_and_text(whole)))
+        else:
+            self._insert(_JOURNAL[width], whole)
 
-    def _insert(self, table: _Table, rows: Sequence[Sequence[Any]], *, names: bool = True) -> None:
-        """`names`: whether the texts are all names or words of ours; else those of the last column are not."""
+    def add_new(self, slices: Iterable[Sequence[Sequence[Any]]], after: int) -> None:
+        self._telling = True
+        self._copy(_JOURNAL[_NEW], slices)
+        self._pending.append(_Statement(_PLACE_NEW, (after,)))
+
+    def _insert(self, table: _Table, rows: Sequence[Sequence[Any]]) -> None:
+        """The texts are all names, or words of ours."""
         if len(rows) < COPY_FROM:
-            self._pending.append(_Statement(table.insert, _columns(rows) if names else _columns_and_text(rows)))
-            return
+            self._pending.append(_Statement(table.insert, _columns(rows)))
+        else:
+            self._copy(table, [rows])
+
+    def _copy(self, table: _Table, slices: Iterable[Sequence[Sequence[Any]]]) -> None:
         self._flush()
-        with self._driver.cursor() as cursor:
-            if names:
-                cursor.adapters.register_dumper(str, StrDumper)  # no NUL to look for
-            with cursor.copy(table.copy) as copy:
-                for row in rows:
-                    copy.write_row(row)
+        with self._driver.cursor() as cursor, cursor.copy(table.copy) as copy:
+            for rows in slices:
+                copy.write(_csv(rows))
 
     # --- the ledger --------------------------------------------------------------------------------------------------
 
@@ -477,7 +490,12 @@ def _array(values: Sequence[Any]) -> str:
 
     It is JSON in other brackets: the two differ only in how they write control characters.
     """
-    return f"{{{_encode(values)[1:-1].decode()}}}"
+    return f"{{{_json.encode(values)[1:-1].decode()}}}"
+
+
+def _csv(rows: Sequence[Sequence[Any]]) -> bytes:
+    """The same values as lines of CSV that escape as JSON does, which has no line break but those between the rows."""
+    return _json.encode_lines(rows).replace(b"]\n[", b"\n")[1:-2] + b"\n"
 
 
 def _any_texts(values: Iterable[str | None]) -> str:

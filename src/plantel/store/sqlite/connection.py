@@ -6,7 +6,7 @@ for every row, and beside a busy event loop each time may cost 5 ms to get it ba
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -84,6 +84,9 @@ _JOURNAL = Insertion(
     "revision batch campaign membername kind after_interface after_penalty after_paused"
     " before_interface before_penalty before_paused reason",
 )
+_PLACE_NEW = """INSERT INTO members (campaign, membername, phone, interface, penalty, paused)
+    SELECT campaign, membername, lower(after_interface), after_interface, after_penalty, after_paused
+    FROM journal WHERE revision > ?"""
 _CLAIM = Insertion(
     "claims",
     "instance server folded_queue phone queue interface added paused penalty reason membername",
@@ -217,8 +220,8 @@ class SqliteConnection(Connection):
         """The members that share agent or phone with one of `rows`; one may come twice."""
         return self._members(_LIKE, _encoded(rows))
 
-    def first_members(self, campaign: int, most: int) -> list[MemberRow]:
-        return self._members(_FIRST, campaign, most)
+    def first_members(self, most: Mapping[int, int]) -> list[MemberRow]:
+        return [row for campaign_and_most in most.items() for row in self._members(_FIRST, *campaign_and_most)]
 
     def members(self, campaigns: Iterable[int]) -> list[MemberRow]:
         """All members of these campaigns, by campaign id and then by membername in the order of its code points."""
@@ -254,6 +257,11 @@ class SqliteConnection(Connection):
     def add_journal(self, rows: Sequence[Sequence[object]]) -> None:
         """Values missing at the end of a row are NULL."""
         _JOURNAL.run(self._driver, rows)
+
+    def add_new(self, slices: Iterable[Sequence[Sequence[object]]], after: int) -> None:
+        for lines in slices:
+            _JOURNAL.run(self._driver, lines)
+        self._driver.execute(_PLACE_NEW, (after,))
 
     def claims(
         self, instance: str, server: str, queues: Collection[str] | None, phones: Collection[str] | None
