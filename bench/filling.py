@@ -74,12 +74,14 @@ def _bulk(url: str) -> Iterator[sqlite3.Connection]:
     """A connection to a new store, in one transaction, which nobody needs to survive a crash, nor to take back."""
     database.make(url, [])
     with contextlib.closing(open_file(url)) as connection:
-        # without a log every page is written once, where it belongs: with one, twice, and the log is as long as the file
+        # without a log every page is written once, where it belongs; with one twice, and the log is as long as the file
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        connection.execute("PRAGMA temp_store = FILE")  # the entries of an index of 100 million lines are some gigabytes
+        connection.execute(
+            "PRAGMA temp_store = FILE"
+        )  # the entries of an index of 100 million lines are some gigabytes
         connection.execute("BEGIN IMMEDIATE")
         yield connection
         connection.execute("COMMIT")
