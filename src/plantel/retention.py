@@ -16,7 +16,7 @@ ROUND_SECONDS = 3600.0
 """Between two looks for what has become old."""
 
 SHARE = 0.1
-"""Of the time at most is spent on it, so that nobody waits long behind it."""
+"""Of the writer's time at most, so that nobody waits long behind it."""
 
 LEASE = "retention"
 
@@ -55,11 +55,11 @@ class Retention:
         steps = 0
         async with self._store.lease(LEASE, LEASE_SECONDS) as lease:
             while True:
-                lease.check()
-                began = time.monotonic()
                 needless = await self._store.read(lambda transaction: transaction.needless(cutoff))
                 if needless is None:
                     break
+                lease.check()
+                began = time.monotonic()
                 await self._store.write(partial(_prune, needless))
                 steps += 1
                 await asyncio.sleep((time.monotonic() - began) * (1 - SHARE) / SHARE)
