@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("name", nargs="*", help=f"one or more of {', '.join(BENCHMARKS)}; all if none is named")
     parser.add_argument("--rounds", type=int, help="how often to measure; 5, or 2 with --quick")
     parser.add_argument("--quick", action="store_true", help="small figures in under two minutes, to see that it works")
-    parser.add_argument("--large", action="store_true", help="rosters to 10 million, journals to 30 million: 10 GB")
+    parser.add_argument("--large", action="store_true", help="rosters to 10 million, journals to 100 million: 20 GB")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write the plots there")
     chosen = parser.parse_args()
     if unknown := set(chosen.name) - set(BENCHMARKS):
@@ -54,7 +54,7 @@ def main() -> None:
         parser.error("--rounds must be 1 or more")
     scale = QUICK if chosen.quick else Scale()
     if chosen.large:
-        scale = msgspec.structs.replace(scale, members_most=10_000_000, lines=(*scale.lines, 30_000_000))
+        scale = msgspec.structs.replace(scale, members_most=10_000_000, lines=(*scale.lines, 100_000_000))
     if chosen.rounds is not None:
         scale = msgspec.structs.replace(scale, rounds=chosen.rounds)
     # so that whoever ends this also ends the servers that it started

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from bench import filling
@@ -12,7 +13,9 @@ from bench.measure import BenchFailed, Row, Scale
 from bench.raw import INSTANCE
 from bench.report import Report
 from bench.sqlite import open_file
+from plantel.ports import Needless, Transaction
 from plantel.store import open_store
+from plantel.store.pruning import STEP
 
 _MEMBERS = 50_000
 
@@ -22,7 +25,7 @@ _EACH = 10
 _GROUPED_MOST = 1_000_000
 """Lines up to which the whole journal is grouped, too: beyond it takes minutes."""
 
-_STEPS = 10
+_STEPS = 50
 """Of pruning, in each round."""
 
 _GROUPED = """SELECT j.campaign, j.membername, j.after_interface, j.after_penalty, j.after_paused FROM journal AS j
@@ -64,7 +67,7 @@ def _round(report: Report, chart: Chart, url: str, lines: int) -> dict[str, floa
             row = Row(f"{asked}, journal of {lines:,} lines", "grouping the journal", "ms")
             report.add(row, took[asked], grouped)
             chart.add(f"{what}, grouping", lines, grouped)
-    pruned = "a step of pruning, 1,000 lines"
+    pruned = f"a step of pruning, {STEP:,} lines"
     took[pruned] = asyncio.run(_prune(url, moment))
     chart.add(pruned, lines, took[pruned])
     return took
@@ -92,13 +95,19 @@ def _grouped(url: str, moment: datetime, campaign: str | None) -> tuple[float, i
 
 
 async def _prune(url: str, moment: datetime) -> float:
-    """Milliseconds for one step of pruning, each a transaction of its own: it takes the lines after those before it."""
+    """Milliseconds for one step of pruning, finding and forgetting: each takes the lines after those before it."""
     store = open_store(url)
     try:
         started = time.perf_counter()
         for _ in range(_STEPS):
-            if not await store.write(lambda transaction: transaction.prune(moment)):
+            needless = await store.read(lambda transaction: transaction.needless(moment))
+            if needless is None:
                 raise BenchFailed("there is nothing left to prune")
+            await store.write(partial(_forget, needless))
         return (time.perf_counter() - started) * 1e3 / _STEPS
     finally:
         await store.close()
+
+
+def _forget(needless: Needless, transaction: Transaction) -> None:
+    transaction.prune(needless)

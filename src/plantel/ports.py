@@ -40,6 +40,10 @@ class Entry(msgspec.Struct, frozen=True):
     change: Change
 
 
+class Needless(msgspec.Struct, frozen=True):
+    """What a store may forget next: found by its `needless`, taken by its `prune`. How it says so is its own matter."""
+
+
 class Transaction(Protocol):
     """What can be read and changed within one unit of work; valid only during it. All methods are synchronous.
 
@@ -129,11 +133,15 @@ class Transaction(Protocol):
         """The first moment about which everything is known; None: since the beginning."""
         ...
 
-    def prune(self, cutoff: datetime) -> bool:
-        """Forget some of the journal's lines and batches that nobody needs who asks about `cutoff` or a later moment.
+    def needless(self, cutoff: datetime) -> Needless | None:
+        """Some of the journal's lines and batches that nobody needs who asks about `cutoff` or a later moment, as
+        `prune` takes them; None where there is nothing left to do."""
+        ...
 
-        A step of some tens of milliseconds; False where there was nothing left to do. What `members_at` tells of these
-        moments stays as it is, and so do `reasons`.
+    def prune(self, needless: Needless) -> None:
+        """Forget it: a step of some tens of milliseconds. Nothing happens where another step was taken meanwhile.
+
+        What `members_at` tells of the cutoff and later moments stays as it is, and so do `reasons`.
         """
         ...
 

@@ -5,11 +5,12 @@ import contextlib
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
 from plantel import errors
-from plantel.ports import Clock, Store
+from plantel.ports import Clock, Needless, Store, Transaction
 
 ROUND_SECONDS = 3600.0
 """Between two looks for what has become old."""
@@ -53,12 +54,18 @@ class Retention:
         cutoff = self._clock.now() - self._keep
         steps = 0
         async with self._store.lease(LEASE, LEASE_SECONDS) as lease:
-            more = True
-            while more:
+            while True:
+                needless = await self._store.read(lambda transaction: transaction.needless(cutoff))
+                if needless is None:
+                    break
                 lease.check()
                 began = time.monotonic()
-                more = await self._store.write(lambda transaction: transaction.prune(cutoff))
-                steps += more
-                await asyncio.sleep((time.monotonic() - began) * (1 - SHARE) / SHARE if more else 0)
+                await self._store.write(partial(_prune, needless))
+                steps += 1
+                await asyncio.sleep((time.monotonic() - began) * (1 - SHARE) / SHARE)
         if steps:
             log.info("retention", steps=steps, cutoff=cutoff.isoformat())
+
+
+def _prune(needless: Needless, transaction: Transaction) -> None:
+    transaction.prune(needless)

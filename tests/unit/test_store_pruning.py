@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from plantel import errors
-from plantel.ports import Store, Transaction
+from plantel.ports import Needless, Store, Transaction
 from plantel.store import open_store, past, pruning
 from plantel.testing.memory_store import MemoryStore
 from tests.support.pasts import BATCHES, INSTANCES, filled
@@ -34,9 +34,14 @@ def about(since: float, transaction: Transaction) -> list[object]:
 async def pruned(store: Store, minute: float) -> int:
     """Forget all that may go; the steps that it took."""
     steps = 0
-    while await store.write(lambda transaction: transaction.prune(NOON + timedelta(minutes=minute))):
+    while needless := await store.read(lambda transaction: transaction.needless(NOON + timedelta(minutes=minute))):
+        await store.write(partial(prune, needless))
         steps += 1
     return steps
+
+
+def prune(needless: Needless, transaction: Transaction) -> None:
+    transaction.prune(needless)
 
 
 def kept(transaction: Transaction) -> list[object]:
@@ -105,5 +110,23 @@ async def test_what_is_forgotten_is_not_told_wrongly(store_url: str) -> None:
             assert await store.read(lambda t: t.known_since()) is None
             await pruned(store, 30)
             await store.read(refused)
+        finally:
+            await store.close()
+
+
+async def test_a_step_is_taken_only_where_no_other_was_since_it_was_found(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "STEP", 7)
+    for store in (open_store(store_url), MemoryStore()):
+        try:
+            await filled(store, 1)
+            found = await store.read(lambda t: t.needless(NOON + timedelta(minutes=20)))
+            assert found is not None
+            await pruned(store, 30)
+            before = await store.read(kept)
+            await store.write(partial(prune, found))
+            assert await store.read(kept) == before
+            assert await pruned(store, 30) == 0
         finally:
             await store.close()

@@ -1,4 +1,9 @@
-"""Forgetting what no question about a moment after a cutoff needs, a step at a time."""
+"""Forgetting what no question about a moment after a cutoff needs, a step at a time.
+
+What a step deletes is found out beforehand, in a transaction that only reads: in a long journal each member's lines are
+in another place of the index, and who writes would wait for the disk a thousand times. Old lines change by nothing but
+a step, so that what was found stays true until one is taken.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -6,10 +11,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Delete, Executable, Row, delete, exists, func, insert, select, tuple_, update
 
+from plantel.ports import Needless
 from plantel.store import schema
 
-STEP = 1_000
-"""Lines, or batches, in one step: some tens of milliseconds in which nobody else writes."""
+STEP = 200
+"""Lines, or batches, in one step: some tens of milliseconds in which nobody else writes. In a long journal each line
+that goes makes one more page of the index, in a place of its own, to be written."""
 
 _VALUES_MOST = 500
 """Values in one statement."""
@@ -42,8 +49,21 @@ def forgotten(ask: Ask) -> Forgotten | None:
     return _decoded.decode(bytes(found[0][0])) if found else None
 
 
-def step(ask: Ask, change: Change, cutoff: int) -> bool:
-    """Forget some more of what is older than `cutoff` (µs); whether there was any.
+class Step(Needless, frozen=True):
+    """What may be forgotten next."""
+
+    known: Forgotten | None
+    """How far the past was forgotten when this was found out."""
+    then: Forgotten
+    """And how far it will be."""
+    lines: list[int]
+    """Of the journal, those that go."""
+    batches: set[int]
+    """Those that may have lost their last line."""
+
+
+def needless(ask: Ask, cutoff: int) -> Step | None:
+    """Some more of what is older than `cutoff` (µs); None where there is no more.
 
     Of each member the newest line up to there stays, where the member is there after it, and the newest that tells why
     there is a pause (see `reasons` of `ports.Transaction`). With its last line a batch goes, and those without lines,
@@ -54,7 +74,7 @@ def step(ask: Ask, change: Change, cutoff: int) -> bool:
     if so_far.done == so_far.revision:
         found = _batches(ask, so_far, cutoff)
         if not found:
-            return False
+            return None
         last = found[-1]
         since = max(so_far.since, *(row.at for row in found))
         so_far = Forgotten(since=since, number=last.number, revision=last.revision, done=so_far.done)
@@ -62,11 +82,20 @@ def step(ask: Ask, change: Change, cutoff: int) -> bool:
     else:
         numbers = {so_far.number}
     end = min(so_far.revision, so_far.done + STEP)
-    numbers |= _forget_lines(ask, change, so_far.done, end)
-    if end == so_far.revision:
-        _forget_batches(ask, change, numbers, so_far.number)
-    _put(change, msgspec.structs.replace(so_far, done=end), new=known is None)
-    return True
+    gone = _needless_lines(ask, so_far.done, end)
+    numbers |= {row.batch for row in gone}
+    then = msgspec.structs.replace(so_far, done=end)
+    return Step(known=known, then=then, lines=[row.revision for row in gone], batches=numbers)
+
+
+def forget(ask: Ask, change: Change, step: Step) -> None:
+    """Take this step; nothing happens where somebody else has taken one since it was found out."""
+    if forgotten(ask) != step.known:
+        return
+    _delete(change, delete(schema.journal), schema.journal.c.revision, step.lines)
+    if step.then.done == step.then.revision:
+        _forget_batches(ask, change, set(step.batches), step.then.number)
+    _put(change, step.then, new=step.known is None)
 
 
 def _batches(ask: Ask, so_far: Forgotten, cutoff: int) -> list[Row[Any]]:
@@ -81,8 +110,8 @@ def _batches(ask: Ask, so_far: Forgotten, cutoff: int) -> list[Row[Any]]:
     return found
 
 
-def _forget_lines(ask: Ask, change: Change, start: int, end: int) -> set[int]:
-    """Look at the lines after `start` up to `end`; the numbers of the batches of those that went."""
+def _needless_lines(ask: Ask, start: int, end: int) -> list[Row[Any]]:
+    """Those that go once the lines after `start` up to `end` are old."""
     j = schema.journal.c
     touched = {tuple(row) for row in ask(select(j.campaign, j.membername).where(j.revision > start, j.revision <= end))}
     histories: dict[tuple[int, str], list[Row[Any]]] = {}
@@ -95,9 +124,7 @@ def _forget_lines(ask: Ask, change: Change, start: int, end: int) -> set[int]:
             histories.setdefault((row.campaign, row.membername), []).append(row)
     # the last line of all says from where to count on
     newest = ask(select(func.max(j.revision)))[0][0]
-    gone = [row for history in histories.values() for row in _needless(history) if row.revision != newest]
-    _delete(change, delete(schema.journal), j.revision, (row.revision for row in gone))
-    return {row.batch for row in gone}
+    return [row for history in histories.values() for row in _needless(history) if row.revision != newest]
 
 
 def _needless(history: list[Row[Any]]) -> list[Row[Any]]:

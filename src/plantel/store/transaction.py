@@ -14,7 +14,7 @@ from plantel.access import Token, User
 from plantel.batch import Batch, Change
 from plantel.drift import DriftRecord
 from plantel.plan import Claim
-from plantel.ports import Entry
+from plantel.ports import Entry, Needless
 from plantel.roster import Campaign, Member, fold
 from plantel.store import past, pruning, rows, schema
 from plantel.store.campaigns import Known, KnownToAll, load, stamp
@@ -259,8 +259,12 @@ class SqlTransaction(ABC):
         forgotten = pruning.forgotten(self._rows)
         return None if forgotten is None else rows.moment(forgotten.since)
 
-    def prune(self, cutoff: datetime) -> bool:
-        return pruning.step(self._rows, self._change, rows.microseconds(cutoff))
+    def needless(self, cutoff: datetime) -> Needless | None:
+        return pruning.needless(self._rows, rows.microseconds(cutoff))
+
+    def prune(self, needless: Needless) -> None:
+        assert isinstance(needless, pruning.Step)
+        pruning.forget(self._rows, self._change, needless)
 
     # --- tokens and users --------------------------------------------------------------------------------------------
 

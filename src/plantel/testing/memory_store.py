@@ -16,7 +16,7 @@ from plantel.access import Token, User
 from plantel.batch import Batch, Change
 from plantel.drift import DriftRecord
 from plantel.plan import Claim
-from plantel.ports import Entry, Lease, Like, Transaction
+from plantel.ports import Entry, Lease, Like, Needless, Transaction
 from plantel.roster import Campaign, Member, fold
 
 T = TypeVar("T")
@@ -66,6 +66,13 @@ class _State:
         other.claims = {key: lines.copy() for key, lines in self.claims.items()}
         other.drifts = self.drifts.copy()
         return other
+
+
+class _Old(Needless, frozen=True):
+    """What can be forgotten, and what had been looked at before."""
+
+    batches: dict[str, Batch]
+    looked_at: set[str]
 
 
 class MemoryData:
@@ -277,16 +284,22 @@ class _MemoryTransaction:
     def known_since(self) -> datetime | None:
         return self.state.known_since
 
-    def prune(self, cutoff: datetime) -> bool:
-        """All in one step."""
-        state = self._writing()
+    def needless(self, cutoff: datetime) -> Needless | None:
+        """All of it, in one step."""
         old: dict[str, Batch] = {}
-        for batch in state.batches.values():
+        for batch in self.state.batches.values():
             if batch.at > cutoff:
                 break
             old[batch.id] = batch
-        if old.keys() <= state.looked_at:
-            return False
+        if old.keys() <= self.state.looked_at:
+            return None
+        return _Old(old, self.state.looked_at)
+
+    def prune(self, needless: Needless) -> None:
+        assert isinstance(needless, _Old)
+        state, old = self._writing(), needless.batches
+        if state.looked_at != needless.looked_at:
+            return
         state.looked_at = set(old)
         state.known_since = max(batch.at for batch in old.values())
         histories: dict[tuple[str, str, str], list[Entry]] = {}
@@ -304,7 +317,6 @@ class _MemoryTransaction:
             *(line.batch for _, line in state.journal),
         }
         state.batches = {key: batch for key, batch in state.batches.items() if key not in old or key in needed}
-        return True
 
     # --- tokens and users --------------------------------------------------------------------------------------------
 
