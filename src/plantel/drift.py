@@ -132,8 +132,7 @@ class DriftWatch:
             if key in self._seen:
                 continue
             self._seen[key] = drift, (route := self._route(key))
-            before = self._standing.get(key)
-            if route is Route.LOOK and (before is None or before.found != drift.found):
+            if route is Route.LOOK and self._is_news(key, drift):
                 self._unheard.add(key)
         if not self._unheard:
             return
@@ -169,8 +168,7 @@ class DriftWatch:
                 done = Done.REFUSED if key[:2] in refused else Done.CONTESTED
             else:
                 done = Done.REPORTED
-            before = self._standing.get(key)
-            if key not in standing or before is None or before.found != drift.found:
+            if key not in standing or self._is_news(key, drift):
                 records.append(_record(at, self._server, drift, route, done))
         if looked_at is None:
             self._standing = standing
@@ -186,6 +184,11 @@ class DriftWatch:
         }
         return _condensed(records)
 
+    def _is_news(self, key: _Key, drift: Drift) -> bool:
+        """Whether no record tells of it; the phone's state and the like, which change all day, are not in one."""
+        before = self._standing.get(key)
+        return before is None or _sides(before) != _sides(drift)
+
     def _route(self, key: _Key) -> Route:
         if self.restarted:
             return Route.RESTART
@@ -196,15 +199,21 @@ class DriftWatch:
 
 def _record(at: datetime, server: str, drift: Drift, route: Route, done: Done) -> DriftRecord:
     """The record of one member's drift."""
-    member, there = drift.member, drift.found
-    expected = found = ""
-    if there is not None and drift.kind is DriftKind.PENALTY:
-        expected, found = str(member.penalty), str(there.penalty)
-    elif there is not None and drift.kind is DriftKind.PAUSED:
-        expected, found = str(int(member.paused)), str(int(there.paused))
+    member = drift.member
+    expected, found = _sides(drift)
     return DriftRecord(
         at, server, member.campaign, member.membername, drift.interface, drift.kind, expected, found, route, done
     )
+
+
+def _sides(drift: Drift) -> tuple[str, str]:
+    """What a record says of the roster's side, and of the server's."""
+    member, there = drift.member, drift.found
+    if there is not None and drift.kind is DriftKind.PENALTY:
+        return str(member.penalty), str(there.penalty)
+    if there is not None and drift.kind is DriftKind.PAUSED:
+        return str(int(member.paused)), str(int(there.paused))
+    return "", ""
 
 
 def _condensed(records: Iterable[DriftRecord]) -> list[DriftRecord]:

@@ -229,6 +229,21 @@ class Reconciler:
                     return reason
         return errors.SwitchBehind(server=self.name) if folded in self._awaited else None
 
+    async def hindrance(self, member: Member) -> errors.PlantelError | None:
+        """Why a look at this moment finds that the member cannot, or is not to, be put right; None where it may.
+
+        It needs no round before it, so it is for who only asks. Raises SwitchError, StoreError.
+        """
+        _, found = await self.look([member.campaign])
+        reasons: list[errors.PlantelError] = [one.reason(self.name) for one in found.blocked if one.member == member]
+        due = {key(action) for action in found.actions}
+        reasons += [
+            _drifted(one, self.name)
+            for one in found.drifts
+            if one.member == member and (fold(member.campaign), fold(one.interface)) not in due
+        ]
+        return next(iter(reasons), None)
+
     @property
     def agrees(self) -> bool:
         """Whether nothing was in the way at the last look."""

@@ -11,7 +11,7 @@ from plantel.reconcile import Reconciler
 from plantel.roster import Interfaces, Member
 from plantel.service import Service
 from plantel.testing.fake_switch import FakeSwitch
-from plantel.testing.memory_store import MemoryStore
+from plantel.testing.memory_store import MemoryData, MemoryStore
 from plantel.why import inquiry
 from plantel.why.inquiry import inquire
 from plantel.why.report import Report, Verdict
@@ -26,12 +26,14 @@ ANA, EVA = Member(VENTAS, "ana", "SIP/1"), Member(VENTAS, "eva", "SIP/2")
 class Site:
     """One instance whose campaigns are the queues of its servers."""
 
-    def __init__(self, *switches: FakeSwitch) -> None:
-        store, clock = MemoryStore(), SetClock()
+    def __init__(self, *switches: FakeSwitch, data: MemoryData | None = None, repair: bool = True) -> None:
+        self.data = data or MemoryData()
+        store, clock = MemoryStore(self.data), SetClock()
         self.delivery = Delivery(())
         self.service = Service(store, "default", clock, Interfaces(), self.delivery.wake)
         self.delivery.reconcilers = tuple(
-            Reconciler(store, switch, self.service, clock, sole=len(switches) == 1) for switch in switches
+            Reconciler(store, switch, self.service, clock, sole=len(switches) == 1, repair=repair)
+            for switch in switches
         )
 
     async def deliver(self) -> None:
@@ -185,3 +187,16 @@ async def test_asking_takes_the_right_to_the_campaign_and_to_change_it(site: Sit
     assert [codes(report) for report in await site.ask("ana", actor=Actor("n", Role.ADMIN, ("x",)))] == [
         ["unknown_agent"]
     ]
+
+
+@pytest.mark.parametrize("repair", [True, False])
+async def test_who_only_asks_is_told_whether_what_somebody_removed_will_be_put_back(
+    switch: FakeSwitch, repair: bool
+) -> None:
+    site = Site(switch, repair=repair)
+    await site.deliver()
+    await site.add(ANA, EVA)
+    await site.deliver()
+    switch.pbx.remove(VENTAS, "SIP/1")
+    (report,) = await Site(switch, data=site.data, repair=repair).ask("ana")
+    assert codes(report)[0] == ("not_live" if repair else "not_delivered")

@@ -11,6 +11,7 @@ from plantel import doubt, errors, reconcile
 from plantel.batch import Source
 from plantel.contest import FREE
 from plantel.delivery import Delivery
+from plantel.device import DeviceState
 from plantel.neighbours import Neighbours
 from plantel.phones import AS_SENT, PhoneRules
 from plantel.plan import Action, LiveMember, Membership, Penalise, Snapshot
@@ -722,7 +723,8 @@ async def test_a_server_that_is_observed_keeps_what_somebody_changed_there_and_i
     await site.only.run_once()
     switch.pbx.remove(VENTAS, "SIP/1001")
     switch.pbx.penalise(VENTAS, "SIP/1002", 5)
-    for _ in range(3):
+    for state in (DeviceState.NOT_INUSE, DeviceState.RINGING, DeviceState.INUSE):
+        switch.pbx.set_device("SIP/1002", state)
         await site.only.run_once()
     assert [(one[0], one[1], one[5]) for one in kept(site)] == [
         ("ana", "removed", "reported"),

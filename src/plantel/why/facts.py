@@ -40,7 +40,7 @@ class Sight(msgspec.Struct, frozen=True):
     device    the phone's state, in the queue or not; None where the server does not tell
     ours      whether Plantel put the phone into the queue there
     obliged   whether a missing queue is a fault, and not just another server's share
-    lag       why the service has not delivered the member there, as far as it knows
+    lag       what keeps the member from being delivered there, as far as is known
     interface what the server calls the phone, where that is not what was sent
     """
 

@@ -80,8 +80,8 @@ class Cause(Enum):
     NOT_DELIVERED = (
         Effect.STOPS,
         Text(
-            "{interface} is not in the queue at {server}, and cannot be put there: {reason}",
-            "{interface} no está en la cola en {server}, y no se puede agregar: {reason}",
+            "{interface} is not in the queue at {server}, and is not put there: {reason}",
+            "{interface} no está en la cola en {server}, y no se agrega: {reason}",
         ),
     )
     NOT_LIVE = (

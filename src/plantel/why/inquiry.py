@@ -6,6 +6,7 @@ from plantel import errors
 from plantel.access import Actor
 from plantel.delivery import Delivery
 from plantel.reconcile import Reconciler, State
+from plantel.roster import Member
 from plantel.service import Service
 from plantel.why.facts import Facts, Sight, Trace
 from plantel.why.report import Report
@@ -42,14 +43,21 @@ async def _look(reconciler: Reconciler, trace: Trace) -> Sight:
         async with asyncio.timeout(PATIENCE):
             seen = None if campaign is None else await reconciler.switch.examine(campaign, phone)
             states = await reconciler.switch.devices([phone] if phone else [])
+            lag = None if seen is None or trace.member is None else await _lag(reconciler, trace.member)
     except TimeoutError:
         return Sight(server, errors.SwitchTimeout(server=server, seconds=PATIENCE), obliged=obliged)
     except errors.SwitchError as error:
         return Sight(server, error, obliged=obliged)
     ours = seen is not None and await reconciler.owns(seen.queue, phone)
-    lag = None
-    if campaign is not None and trace.member is not None and reconciler.status.state is State.LAGGING:
-        lag = reconciler.behind(campaign, [trace.member])
-    if isinstance(lag, errors.SwitchBehind):
-        lag = None
     return Sight(server, None, seen, states.get(phone), ours, obliged, lag, phone)
+
+
+async def _lag(reconciler: Reconciler, member: Member) -> errors.PlantelError | None:
+    """What keeps the member from being delivered, if there is something."""
+    match reconciler.status.state:
+        case State.LAGGING:
+            why = reconciler.behind(member.campaign, [member])
+            return None if isinstance(why, errors.SwitchBehind) else why
+        case State.STARTING:  # as in a process that only asks
+            return await reconciler.hindrance(member)
+    return None
