@@ -148,6 +148,8 @@ class Reconciler:
         """What the whole roster wanted at a look, with its revision then. No later roster has the same."""
         self._new: list[str] = []
         self._watch = DriftWatch(switch.name)
+        self._unkept: list[DriftRecord] = []
+        """Made, and not stored so far: the store may be away just then."""
         self._settled: set[asyncio.Future[None]] = set()
         self.status = Status(switch.name, State.STARTING)
         self._news = Lasting(_gist(self.status), self._log_status)
@@ -390,7 +392,10 @@ class Reconciler:
     async def _keep(self, records: Sequence[DriftRecord]) -> None:
         if records:
             log.warning("drift", server=self.name, records=len(records), first=msgspec.to_builtins(records[0]))
-            await self._store.write(partial(_record_drifts, self._service.instance, records))
+            self._unkept += records
+        if unkept := tuple(self._unkept):
+            await self._store.write(partial(_record_drifts, self._service.instance, unkept))
+            del self._unkept[: len(unkept)]
 
     async def foreign(self, campaign: str) -> list[LiveMember]:
         """The members of `campaign` on the server that somebody else added. Raises SwitchError."""

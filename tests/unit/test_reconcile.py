@@ -738,6 +738,25 @@ async def test_a_server_that_is_observed_keeps_what_somebody_changed_there_and_i
     assert shown(switch)[0] == ("bea", "SIP/1002", 6, False)
 
 
+async def test_a_record_that_could_not_be_stored_is_stored_by_the_next_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise errors.StoreUnavailable(detail="away")
+
+    switch = FakeSwitch(queues=[VENTAS])
+    site = Site(switch, repair=False)
+    await site.only.run_once()
+    await site.add(member())
+    await site.only.run_once()
+    switch.pbx.penalise(VENTAS, "SIP/1001", 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(reconcile, "_record_drifts", away)
+        with pytest.raises(errors.StoreUnavailable):
+            await site.only.run_once()
+    for _ in range(2):
+        await site.only.run_once()
+    assert [one[:2] for one in kept(site)] == [("ana", "penalty")]
+
+
 async def test_an_observed_server_gets_its_members_back_after_a_restart_seen_or_not() -> None:
     switch = FakeSwitch(queues=[VENTAS])
     site = Site(switch, repair=False)
