@@ -1,5 +1,6 @@
 """AMI with as little as possible between: what Plantel's delivery is held against, and the eyes that watch both."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -17,6 +18,9 @@ PATIENCE = 20.0
 
 OBSERVER = AmiUser("observer", "observer", read="agent", write="system")
 """Sees the members' events, and may filter them."""
+
+READER = AmiUser("reader", "reader", write="agent,reporting")
+"""Has Asterisk read its members from a database: what Plantel needs for that, and who looks for them there."""
 
 _END = b"\r\n\r\n"
 
@@ -72,6 +76,23 @@ class Ami:
             count += message.startswith(b"Event: QueueMember\r\n")
         return count
 
+    def read_anew(self, members: Sequence[Member]) -> None:
+        """Have Asterisk read the queue of each of these from its database, and find them there. Raises BenchFailed.
+
+        QUEUE_MEMBER reads, as a call into the queue does; QueueStatus alone shows what was read before.
+        """
+        self._socket.sendall(b"".join(map(_look, members)))
+        for one in members:
+            item = ("Event: QueueMember", f"Queue: {one.campaign}", f"Name: {one.membername}")
+            wanted = _block(*item, f"Location: {one.interface}").removesuffix(b"\r\n")
+            found = False
+            while b"Event: QueueStatusComplete" not in (message := self._until(_END)):
+                if message.startswith(b"Response: Error"):
+                    raise BenchFailed(message.decode(errors="replace"))
+                found = found or message.startswith(wanted)
+            if not found:
+                raise BenchFailed(f"Asterisk does not show {one.interface} in {one.campaign}")
+
     def _until(self, end: bytes) -> bytes:
         while end not in self._read:
             self._more()
@@ -102,6 +123,18 @@ def queue_add(member: Member) -> bytes:
         f"Penalty: {member.penalty}",
         f"Paused: {int(member.paused)}",
     )
+
+
+def _look(member: Member) -> bytes:
+    reading = _block("Action: Getvar", f"Variable: QUEUE_MEMBER({member.campaign},count)")
+    return reading + _block("Action: QueueStatus", f"Queue: {member.campaign}", f"Member: {member.interface}")
+
+
+def check(asterisk: PrivateAsterisk, wanted: int) -> None:
+    """That Asterisk has so many members in all. Raises BenchFailed."""
+    with contextlib.closing(Ami(asterisk, asterisk.user)) as ami:
+        if (found := ami.members()) != wanted:
+            raise BenchFailed(f"Asterisk has {found} members, not {wanted}")
 
 
 class Watcher(threading.Thread):

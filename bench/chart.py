@@ -10,7 +10,7 @@ from html import escape
 
 _WIDTH, _HEIGHT = 840, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 280, 48, 56
-_COLOURS = ("#3b82f6", "#e8710a", "#16a34a", "#c026d3", "#a68a00", "#0d9488")
+_COLOURS = ("#3b82f6", "#e8710a", "#16a34a", "#c026d3", "#a68a00", "#0d9488", "#dc2626")
 _APART = 17.0
 """Between two labels."""
 

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from bench import roster
-from bench.ami import OBSERVER, Ami, Watcher, queue_add
+from bench.ami import OBSERVER, Ami, Watcher, check, queue_add
 from bench.measure import BenchFailed, Goal, Row, Scale
 from bench.plantel_server import Caller, PlantelServer
 from bench.report import Report
@@ -40,14 +40,14 @@ def measure(scale: Scale, report: Report, folder: Path) -> None:
                 plantel.wait_until_agreed()
                 stored, live = _deliver(plantel, *bodies)
             visible = watcher.seen(_LONGEST)
-            _check(asterisk, len(members))
+            check(asterisk, len(members))
         with PrivateAsterisk(folder / f"delivery-raw-{number}", queues=queues, users=[OBSERVER]) as asterisk:
             watcher = Watcher(asterisk, last[0].membername, len(last))
             with contextlib.closing(Ami(asterisk, asterisk.user)) as raw:
                 started = time.perf_counter()
                 raw.pipeline(actions)
             raw_rate = len(members) / (watcher.seen(_LONGEST) - started)
-            _check(asterisk, len(members))
+            check(asterisk, len(members))
         report.add(visible_row, len(members) / (visible - stored), raw_rate)
         report.add(live_row, len(members) / (live - stored), raw_rate)
 
@@ -64,9 +64,3 @@ def _deliver(plantel: PlantelServer, roster_body: bytes, same_again: bytes) -> t
         if caller.delivery != "live":
             raise BenchFailed(f"the delivery is {caller.delivery} after {_LIVE_WAIT} s")
     return stored, live
-
-
-def _check(asterisk: PrivateAsterisk, wanted: int) -> None:
-    with contextlib.closing(Ami(asterisk, asterisk.user)) as ami:
-        if (found := ami.members()) != wanted:
-            raise BenchFailed(f"Asterisk has {found} members, not {wanted}")

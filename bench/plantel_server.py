@@ -7,8 +7,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from bench import database
+from bench.ami import READER
 from bench.measure import BenchFailed
 from bench.process import ServerProcess, free_tcp_port
 from plantel.testing.asterisk import PrivateAsterisk
@@ -21,7 +23,8 @@ PATIENCE = 60.0
 class PlantelServer(ServerProcess):
     """Serves `campaigns` from a new store, and delivers to `asterisk` where there is one.
 
-    `url`: where the store is to be; in a file in `folder` without it. `http`: more lines of `[http]`.
+    `url`: where the store is to be; in a file in `folder` without it. `http`: more lines of `[http]`. `delivery`: as
+    the configuration has it; with `realtime`, `asterisk` needs the user READER.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class PlantelServer(ServerProcess):
         *,
         url: str = "",
         http: Sequence[str] = (),
+        delivery: Literal["dynamic", "realtime"] = "dynamic",
     ) -> None:
         folder.mkdir()
         self.url = url or f"sqlite:///{folder / 'plantel.db'}"
@@ -43,7 +47,7 @@ class PlantelServer(ServerProcess):
                 (
                     *("[http]", f'bind = "127.0.0.1:{port}"', *http),
                     f"[store]\nurl = {json.dumps(self.url)}",
-                    "" if asterisk is None else _server(asterisk),
+                    "" if asterisk is None else _server(asterisk, delivery),
                 )
             )
         )
@@ -64,13 +68,15 @@ class PlantelServer(ServerProcess):
         raise BenchFailed("Plantel and Asterisk do not come to agree")
 
 
-def _server(asterisk: PrivateAsterisk) -> str:
+def _server(asterisk: PrivateAsterisk, delivery: str) -> str:
+    user = READER if delivery == "realtime" else asterisk.user
     return f"""[[asterisk]]
 name = "pbx"
 host = "{asterisk.host}"
 port = {asterisk.ami_port}
-username = "{asterisk.user.name}"
-secret = "{asterisk.user.secret}"
+username = "{user.name}"
+secret = "{user.secret}"
+delivery = "{delivery}"
 """
 
 

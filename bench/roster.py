@@ -29,6 +29,11 @@ def is_last(member: Member) -> bool:
     return member.membername == f"Agente {PER_CAMPAIGN - 1:03d}"
 
 
+def last(batch: Sequence[Member]) -> list[Member]:
+    """Those of the name that comes last: in a batch of whole campaigns, the last member of each."""
+    return [one for one in batch if one.membername == batch[-1].membername]
+
+
 def form(batch: Iterable[Member]) -> bytes:
     """The body of the published call, percent-encoded as browsers and curl do it."""
     items = [
