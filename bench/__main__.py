@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Ratios to floors and peers, in one run.")
     # not `choices`: with them argparse refuses an empty list
     parser.add_argument("name", nargs="*", help=f"one or more of {', '.join(BENCHMARKS)}; all if none is named")
-    parser.add_argument("--rounds", type=int, help="how often to measure; 5, or 2 with --quick")
+    parser.add_argument("--rounds", type=int, help="how often to measure; 3, or 1 with --quick")
     parser.add_argument("--quick", action="store_true", help="small figures in under two minutes, to see that it works")
     parser.add_argument("--large", action="store_true", help="rosters to 10 million, journals to 100 million: 20 GB")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write the plots there")

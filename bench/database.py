@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from bench.filler import Filler
 from bench.mariadb import Mariadb
 from bench.postgresql import Postgresql
 from bench.raw import INSTANCE, Raw
@@ -39,14 +40,21 @@ class Database(Protocol):
         """A plain connection to the store at `url`."""
         ...
 
+    def filler(self) -> Filler: ...
+
 
 DATABASES: tuple[Database, ...] = (Sqlite(), Postgresql(), Mariadb())
 
 
+def of(url: str) -> Database:
+    """The one that `url` leads to."""
+    scheme = url.partition(":")[0]
+    return next(one for one in DATABASES if scheme in one.schemes)
+
+
 def connect(url: str) -> Raw:
     """A plain connection to the store at `url`, with the settings of a store's own."""
-    scheme = url.partition(":")[0]
-    return next(one for one in DATABASES if scheme in one.schemes).connect(url)
+    return of(url).connect(url)
 
 
 def make(url: str, campaigns: Sequence[str]) -> str:

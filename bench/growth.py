@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from bench import filling
+from bench import database, filling
 from bench.chart import Chart
 from bench.measure import BenchFailed, Goal, Row, Scale
 from bench.raw import INSTANCE
@@ -40,8 +40,6 @@ _WAVES = 10
 _BATCH, _CREWS = 1_000, 10
 """Members of a batch, and the campaigns that they are of where there are so many."""
 
-_CHUNK = 1 << 22
-
 _ALONE, _AT_ONCE = "a single add, alone", f"a single add, {_TOGETHER} at a time"
 _LOOK, _LARGE = "a look at one member", f"a batch of {_BATCH:,}"
 _GOALS = {_ALONE: Goal(most=1.3), _AT_ONCE: Goal(most=1.3)}
@@ -50,24 +48,37 @@ _BENCH = Actor("bench", Role.INTEGRATOR)
 
 
 def measure(scale: Scale, report: Report, folder: Path) -> None:
-    """Rounds of: every size of roster, from 1,000 members, ten times larger each. Every add changes a random member."""
-    chart = Chart("growth", "An add as the roster grows (SQLite)", "members of the roster", "µs, mean")
-    report.put(chart)
+    """On each database, rounds of: every size of roster, from 1,000 members, ten times larger each.
+
+    Every add changes a random member.
+    """
     sizes = [_SMALLEST * 10**power for power in range(10) if _SMALLEST * 10**power <= scale.members_most]
-    urls = {size: f"sqlite:///{folder / f'{size}.db'}" for size in sizes}
-    for size, url in urls.items():
-        filling.fill_roster(url, size)
-    for _ in range(scale.rounds):
-        figures = asyncio.run(_round(urls, scale.adds))
-        for what, by_size in figures.items():
-            base = by_size[_SMALLEST]
-            for size, spent in by_size.items():
-                chart.add(what, size, spent.clock)
-                if size > _SMALLEST:
-                    row = Row(f"{what}, of {size:,} members", f"of {_SMALLEST:,}", "µs", _GOALS.get(what))
-                    report.add(row, spent.clock, base.clock)
-                    row = Row(f"{what}, of {size:,} members: processor time", f"of {_SMALLEST:,}", "µs")
-                    report.add(row, spent.processor, base.processor)
+    for one in database.DATABASES:
+        chart = Chart(
+            f"growth-{one.name.lower()}",
+            f"An add as the roster grows on {one.name}",
+            "members of the roster",
+            "µs, mean",
+        )
+        report.put(chart)
+        with one.private(folder) as new:
+            urls = {size: new(f"{one.name}-{size}") for size in sizes}
+            for size, url in urls.items():
+                filling.fill_roster(url, size)
+            for _ in range(scale.rounds):
+                _report(report, chart, one.name, asyncio.run(_round(urls, scale.adds)))
+
+
+def _report(report: Report, chart: Chart, name: str, figures: "Mapping[str, Mapping[int, _Spent]]") -> None:
+    for what, by_size in figures.items():
+        base = by_size[_SMALLEST]
+        for size, spent in by_size.items():
+            chart.add(what, size, spent.clock)
+            if size > _SMALLEST:
+                goal, measured = _GOALS.get(what), f"{name}, {what}, of {size:,} members"
+                report.add(Row(measured, f"of {_SMALLEST:,}", "µs", goal), spent.clock, base.clock)
+                row = Row(f"{measured}: processor time of Plantel", f"of {_SMALLEST:,}", "µs")
+                report.add(row, spent.processor, base.processor)
 
 
 class _Spent:
@@ -136,19 +147,10 @@ async def _round(urls: Mapping[int, str], adds: int) -> dict[str, dict[int, _Spe
         }
         figures = {what: {size: _Spent() for size in urls} for what in kinds}
         for what, (kind, count) in kinds.items():
-            for url in urls.values():
-                _read_once(url)
             for _ in range(_TURNS):
                 for size, those in calls.items():
                     await figures[what][size].on(partial(kind, those), count)
     return figures
-
-
-def _read_once(url: str) -> None:
-    """Have the kernel remember the file, as far as there is memory for it: not the disk is measured, but the work."""
-    with Path(url.removeprefix("sqlite:///")).open("rb", buffering=0) as file:
-        while file.read(_CHUNK):
-            pass
 
 
 class _Calls:

@@ -1,18 +1,16 @@
 """The roster at a past moment, and the pruning of old lines, as the journal grows."""
 
 import asyncio
-import contextlib
 import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from bench import filling
+from bench import database, filling
 from bench.chart import Chart
 from bench.measure import BenchFailed, Row, Scale
 from bench.raw import INSTANCE
 from bench.report import Report
-from bench.sqlite import open_file
 from plantel.ports import Needless, Transaction
 from plantel.store import open_store
 from plantel.store.pruning import STEP
@@ -30,29 +28,35 @@ _STEPS = 50
 
 _GROUPED = """SELECT j.campaign, j.membername, j.after_interface, j.after_penalty, j.after_paused FROM journal AS j
 WHERE j.after_interface IS NOT NULL AND j.revision IN (SELECT max(one.revision) FROM journal AS one
-    JOIN campaigns AS c ON c.id = one.campaign WHERE c.instance = ?1 AND (?3 IS NULL OR c.folded = ?3)
-    AND one.revision <= (SELECT revision FROM batches WHERE instance = ?1 AND at <= ?2 ORDER BY number DESC LIMIT 1)
+    JOIN campaigns AS c ON c.id = one.campaign WHERE c.instance = '{instance}' AND c.folded LIKE '{campaign}'
+    AND one.revision <= (SELECT max(revision) FROM batches WHERE instance = '{instance}' AND at <= {moment})
     GROUP BY one.campaign, one.membername)"""
 """The plainest way: the newest line of each member, of all lines up to the moment."""
 
 
 def measure(scale: Scale, report: Report, folder: Path) -> None:
-    """Rounds over journals of every length: the roster in their middle, for all campaigns and for one; and pruning."""
-    chart = Chart("history", "The roster at a past moment (SQLite)", "lines of the journal", "ms")
-    report.put(chart)
-    urls = {lines: f"sqlite:///{folder / f'{lines}.db'}" for lines in scale.lines}
-    for lines, url in urls.items():
-        filling.fill_journal(url, _MEMBERS, lines, _EACH)
-    for _ in range(scale.rounds):
-        rounds = {lines: _round(report, chart, url, lines) for lines, url in urls.items()}
-        (shortest, base), *others = rounds.items()
-        for lines, figures in others:
-            for what, took in figures.items():
-                row = Row(f"{what}, journal of {lines:,} lines", f"of {shortest:,}", "ms")
-                report.add(row, took, base[what])
+    """On each database, rounds over journals of every length.
+
+    The roster in their middle, for all campaigns and for one; and pruning.
+    """
+    for one in database.DATABASES:
+        title = f"The roster at a past moment on {one.name}"
+        chart = Chart(f"history-{one.name.lower()}", title, "lines of the journal", "ms")
+        report.put(chart)
+        with one.private(folder) as new:
+            urls = {lines: new(f"{one.name}-{lines}") for lines in scale.lines}
+            for lines, url in urls.items():
+                filling.fill_journal(url, _MEMBERS, lines, _EACH)
+            for _ in range(scale.rounds):
+                rounds = {lines: _round(report, chart, one.name, url, lines) for lines, url in urls.items()}
+                (shortest, base), *others = rounds.items()
+                for lines, figures in others:
+                    for what, took in figures.items():
+                        row = Row(f"{one.name}, {what}, journal of {lines:,} lines", f"of {shortest:,}", "ms")
+                        report.add(row, took, base[what])
 
 
-def _round(report: Report, chart: Chart, url: str, lines: int) -> dict[str, float]:
+def _round(report: Report, chart: Chart, name: str, url: str, lines: int) -> dict[str, float]:
     """Milliseconds of what should not depend on the length."""
     moment = datetime.fromtimestamp(lines // _EACH // 2 * filling.SECONDS, UTC) + timedelta(seconds=1)
     took = {}
@@ -64,7 +68,7 @@ def _round(report: Report, chart: Chart, url: str, lines: int) -> dict[str, floa
             grouped, same = _grouped(url, moment, campaign)
             if found != same:
                 raise BenchFailed(f"{found} members by the one way, {same} by the other")
-            row = Row(f"{asked}, journal of {lines:,} lines", "grouping the journal", "ms")
+            row = Row(f"{name}, {asked}, journal of {lines:,} lines", "grouping the journal", "ms")
             report.add(row, took[asked], grouped)
             chart.add(f"{what}, grouping", lines, grouped)
     pruned = f"a step of pruning, {STEP:,} lines"
@@ -87,10 +91,11 @@ async def _ours(url: str, moment: datetime, campaign: str | None) -> tuple[float
 
 def _grouped(url: str, moment: datetime, campaign: str | None) -> tuple[float, int]:
     """The same of grouping."""
-    with contextlib.closing(open_file(url)) as connection:
+    folded = "%" if campaign is None else campaign.lower()
+    asked = _GROUPED.format(instance=INSTANCE, campaign=folded, moment=round(moment.timestamp() * 1e6))
+    with database.connect(url) as connection:
         started = time.perf_counter()
-        folded = None if campaign is None else campaign.lower()
-        found = connection.execute(_GROUPED, (INSTANCE, round(moment.timestamp() * 1e6), folded)).fetchall()
+        found = [*connection.rows(asked)]
         return (time.perf_counter() - started) * 1e3, len(found)
 
 

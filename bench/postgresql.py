@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any, LiteralString, Self
 
 import psycopg
 from psycopg import sql
 
+from bench.filler import Filler
 from bench.raw import BATCH, LINE, MEMBER, LineRow, MemberRow, Raw, batch_row
 from plantel.testing.postgresql import PrivatePostgresql
 
@@ -25,6 +26,9 @@ class Postgresql:
 
     def connect(self, url: str) -> "RawPostgresql":
         return RawPostgresql(psycopg.connect(url, autocommit=True, connect_timeout=5))
+
+    def filler(self) -> "PostgresqlFiller":
+        return PostgresqlFiller()
 
 
 def _columns(names: Sequence[str]) -> sql.Composed:
@@ -72,8 +76,8 @@ class RawPostgresql(Raw):
                 cursor.executemany(_LINE, lines)
             cursor.execute(_BATCH, batch_row(lines))
 
-    def _rows(self, query: LiteralString) -> Iterable[tuple[Any, ...]]:
-        return self._connection.execute(query)
+    def rows(self, query: str) -> Iterable[tuple[Any, ...]]:
+        return self._connection.execute(query.encode())
 
     def _close(self) -> None:
         self._connection.close()
@@ -85,3 +89,37 @@ def _copy(
     with cursor.copy(_COPY.format(sql.Identifier(table), _columns(columns))) as copy:
         for row in rows:
             copy.write_row(row)
+
+
+class PostgresqlFiller(Filler):
+    """With statements that each commit by themselves."""
+
+    _connection: psycopg.Connection[tuple[Any, ...]]
+    _index: str
+
+    @contextmanager
+    def open(self, url: str) -> Iterator[Self]:
+        with psycopg.connect(url, autocommit=True, connect_timeout=5) as self._connection:
+            self.execute("SET maintenance_work_mem = '1GB'")
+            yield self
+            self.execute("VACUUM (ANALYZE)")  # as autovacuum would have done long before
+
+    def execute(self, statement: str) -> None:
+        self._connection.execute(statement.encode())
+
+    def count(self, rows: int) -> str:
+        return f"generate_series(0::bigint, {rows - 1}) AS count (i)"
+
+    def quotient(self, number: str, by: int) -> str:
+        return f"({number} / {by})"
+
+    def text(self, before: str, number: str, digits: int, after: str = "") -> str:
+        return f"'{before}' || lpad(({number})::text, {digits}, '0') || '{after}'"
+
+    def drop_index(self) -> None:
+        found = self._connection.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'journal_member'")
+        ((self._index,),) = found.fetchall()
+        self.execute("DROP INDEX journal_member")
+
+    def make_index(self) -> None:
+        self.execute(self._index)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, ClassVar, LiteralString, Self
+from typing import Any, ClassVar, Self
 
 from bench.measure import BenchFailed
 
@@ -48,7 +48,7 @@ class Raw(ABC):
 
     def campaign_ids(self) -> dict[str, int]:
         """The number of each campaign, by name."""
-        return dict(self._rows("SELECT name, id FROM campaigns"))
+        return dict(self.rows("SELECT name, id FROM campaigns"))
 
     @abstractmethod
     def add(self, member: MemberRow) -> None:
@@ -69,13 +69,14 @@ class Raw(ABC):
             raise BenchFailed(f"{refused} batches were refused, {astray} members are not as they were sent")
 
     @abstractmethod
-    def _rows(self, query: LiteralString) -> Iterable[tuple[Any, ...]]: ...
+    def rows(self, query: str) -> Iterable[tuple[Any, ...]]:
+        """What it finds."""
 
     @abstractmethod
     def _close(self) -> None: ...
 
-    def _number(self, query: LiteralString) -> int:
-        ((number,),) = self._rows(query)
+    def _number(self, query: str) -> int:
+        ((number,),) = self.rows(query)
         return int(number)
 
     def _next_revision(self) -> int:

@@ -1,16 +1,22 @@
 """SQLite: a file for each store, with the settings of a store's own."""
 
+import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any, Self
 
+from bench.filler import Filler
 from bench.raw import BATCH, LINE, MEMBER, LineRow, MemberRow, Raw, batch_row
 from plantel.store.sqlite.connection import CACHE_KIB
 
 _TOGETHER = 500
 """Rows in one statement."""
+
+_FILLING_KIB = 1024 * 1024
+"""The cache of a filler."""
 
 
 def open_file(url: str) -> sqlite3.Connection:
@@ -34,6 +40,9 @@ class Sqlite:
 
     def connect(self, url: str) -> "RawSqlite":
         return RawSqlite(open_file(url))
+
+    def filler(self) -> "SqliteFiller":
+        return SqliteFiller()
 
 
 def _values(columns: Sequence[str], rows: int = 1) -> str:
@@ -81,8 +90,55 @@ class RawSqlite(Raw):
             part = rows[start : start + _TOGETHER]
             self._connection.execute(into + _values(columns, len(part)), [value for row in part for value in row])
 
-    def _rows(self, query: LiteralString) -> Iterable[tuple[Any, ...]]:
+    def rows(self, query: str) -> Iterable[tuple[Any, ...]]:
         return self._connection.execute(query)
 
     def _close(self) -> None:
         self._connection.close()
+
+
+class SqliteFiller(Filler):
+    """On the file itself, in one transaction."""
+
+    _connection: sqlite3.Connection
+    _index: str
+
+    @contextmanager
+    def open(self, url: str) -> Iterator[Self]:
+        with contextlib.closing(open_file(url)) as self._connection:
+            # without a log every page is written once, where it belongs; with one twice, and the log is as long
+            self.execute("PRAGMA journal_mode = DELETE")
+            self.execute("PRAGMA journal_mode = OFF")
+            self.execute("PRAGMA synchronous = OFF")
+            self.execute(f"PRAGMA cache_size = -{_FILLING_KIB}")
+            self.execute("PRAGMA temp_store = FILE")  # the entries of an index of 100 million lines are some gigabytes
+            self.execute("BEGIN IMMEDIATE")
+            yield self
+            self.execute("COMMIT")
+            self.execute("PRAGMA journal_mode = WAL")
+        with Path(url.removeprefix("sqlite:///")).open("rb") as file:
+            os.fsync(file.fileno())  # else the kernel writes it while others are measured
+
+    def execute(self, statement: str) -> None:
+        self._connection.execute(statement)
+
+    def count(self, rows: int) -> str:
+        return (
+            "(WITH RECURSIVE count(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM count"
+            f" WHERE i + 1 < {rows}) SELECT i FROM count)"
+        )
+
+    def quotient(self, number: str, by: int) -> str:
+        return f"({number} / {by})"
+
+    def text(self, before: str, number: str, digits: int, after: str = "") -> str:
+        return f"printf('{before}%0{digits}d{after}', {number})"
+
+    def drop_index(self) -> None:
+        (self._index,) = self._connection.execute(
+            "SELECT sql FROM sqlite_master WHERE name = 'journal_member'"
+        ).fetchone()
+        self.execute("DROP INDEX journal_member")
+
+    def make_index(self) -> None:
+        self.execute(self._index)
