@@ -34,14 +34,22 @@ def placeholders(wording: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(wording) if name}
 
 
+COMPOSED: dict[type[PlantelError], PlantelError] = {
+    one.__class__: one
+    for one in (
+        BatchRefused("b1", [errors.NegativeValue(key="penalty", item=3), errors.EmptyBatch()]),
+        errors.Mistakes([errors.UnknownSetting(setting="a.b", nearest="a.c")]),
+        errors.PhonesUnverified([errors.DevicesUntold(server="pbx1")]),
+        MembersInvalid([errors.NegativeValue(key="penalty", item=3)]),
+    )
+}
+"""Those that are made of other errors."""
+
+
 def example(kind: type[PlantelError]) -> PlantelError:
     """One error of this kind, its parameters filled with something telling."""
-    if kind is BatchRefused:
-        return BatchRefused("b1", [errors.NegativeValue(key="penalty", item=3), errors.EmptyBatch()])
-    if kind is errors.Mistakes:
-        return errors.Mistakes([errors.UnknownSetting(setting="a.b", nearest="a.c")])
-    if kind is MembersInvalid:
-        return MembersInvalid([errors.NegativeValue(key="penalty", item=3)])
+    if kind in COMPOSED:
+        return COMPOSED[kind]
     if issubclass(kind, ServerRefused):
         return kind(reason="why", reason_code="empty_value", batch="b1", item=2)
     params: dict[str, Any] = {name: f"<{name}>" for name in placeholders(kind.text.en)}
