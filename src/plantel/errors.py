@@ -434,11 +434,20 @@ class SwitchBehind(SwitchError):
 
 
 class MemberDrifted(SwitchError):
+    """`kind`: a `plan.DriftKind`, as it is written."""
+
     code = "member_drifted"
     text = Text(
         "{server}: in {queue}, {interface} is not as the roster has it any more ({kind}); it was left so",
         "{server}: en {queue}, {interface} ya no está como dice el plantel ({kind}); se dejó así",
     )
+    _SPANISH: ClassVar[Mapping[str, str]] = {"removed": "quitado", "paused": "pausa", "duplicated": "duplicado"}
+
+    def say(self, language: Language = "en") -> str:
+        kind = self.params["kind"]
+        if language == "es":
+            kind = self._SPANISH.get(kind, kind)
+        return self.text.say(language, **{**self.params, "kind": kind})
 
 
 class PhonesUnverified(SwitchError):

@@ -56,6 +56,7 @@ def test_what_the_command_line_does_is_what_a_running_server_shows(
 def test_what_became_of_members_is_told_in_spanish_and_to_programs_as_ever(tmp_path: Path) -> None:
     alone = PlantelServer(tmp_path)
     alone.run("campaign", "add", "Cobros")
+    assert alone.run("campaign", "list", lang="es_ES.UTF-8").split() == ["nombre", "origen", "Cobros", "declarada"]
 
     def said(*arguments: str) -> list[str]:
         return [line.split(" SIP/")[0] for line in alone.run("member", *arguments, lang="es_ES.UTF-8").splitlines()]

@@ -165,6 +165,12 @@ def test_a_setting_says_what_it_must_be_in_the_language_asked_for() -> None:
     assert errors.InvalidSetting(setting="a.b", detail="x").say("es") == "a.b: x"
 
 
+def test_a_drift_is_named_in_the_language_asked_for() -> None:
+    error = errors.MemberDrifted(server="pbx1", queue="Cobros", interface="SIP/1", kind="removed")
+    assert "(removed)" in error.say("en")
+    assert "(quitado)" in error.say("es")
+
+
 # --- the documentation -----------------------------------------------------------------------------------------------
 
 
