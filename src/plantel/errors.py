@@ -21,9 +21,9 @@ to it.
     │   └── StoreUnavailable, StoreFull, ServerBusy, LeaseLost, SchemaTooOld, SchemaTooNew, StoreNotEmpty
     ├── SwitchError             an Asterisk does not do what was asked
     │   ├── SwitchUnreachable, SwitchTimeout, SwitchLoginRefused, SwitchNotReady, SwitchBehind,
-    │   │   SwitchTaken, SwitchProtocol, MemberDrifted
+    │   │   SwitchTaken, SwitchProtocol, MemberDrifted, PhonesUnverified
     │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, MemberUnread, QueueSpelled,
-    │                      RereadRefused, MemberContested, PhoneShared,
+    │                      RereadRefused, DevicesUntold, MemberContested, PhoneShared,
     │                      PhoneNotUsable, PrivilegeMissing, ActionRefused
     ├── ConfigError
     │   └── ConfigUnreadable, UnknownSetting, InvalidSetting, Mistakes
@@ -434,11 +434,40 @@ class SwitchBehind(SwitchError):
 
 
 class MemberDrifted(SwitchError):
+    """`kind`: a `plan.DriftKind`, as it is written."""
+
     code = "member_drifted"
     text = Text(
         "{server}: in {queue}, {interface} is not as the roster has it any more ({kind}); it was left so",
         "{server}: en {queue}, {interface} ya no está como dice el plantel ({kind}); se dejó así",
     )
+    _SPANISH: ClassVar[Mapping[str, str]] = {"removed": "quitado", "paused": "pausa", "duplicated": "duplicado"}
+
+    def say(self, language: Language = "en") -> str:
+        kind = self.params["kind"]
+        if language == "es":
+            kind = self._SPANISH.get(kind, kind)
+        return self.text.say(language, **{**self.params, "kind": kind})
+
+
+class PhonesUnverified(SwitchError):
+    """Only with `delivery.verify_interface`, and only a warning: what was stored may name a phone that does not exist.
+
+    `reasons`: why each server, at least one, did not tell.
+    """
+
+    code = "phones_unverified"
+    text = Text("phones were not verified: {reasons}", "no se verificaron los teléfonos: {reasons}")
+
+    def __init__(self, reasons: "list[SwitchError]") -> None:
+        super().__init__(server=", ".join(str(one.params["server"]) for one in reasons))
+        self.reasons = reasons
+
+    def say(self, language: Language = "en") -> str:
+        return self.text.say(language, reasons="; ".join(one.say(language) for one in self.reasons))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PhonesUnverified, (self.reasons,)
 
 
 class SwitchTaken(SwitchError):
@@ -512,6 +541,18 @@ class RereadRefused(SwitchRefused):
     text = Text(
         "{server}: the AMI user {username} may not have queues read anew: realtime needs write = agent,reporting",
         "{server}: el usuario de AMI {username} no puede hacer releer colas: realtime necesita write = agent,reporting",
+    )
+
+
+class DevicesUntold(SwitchRefused):
+    """Which of the two is missing, `plantel check` says."""
+
+    code = "devices_untold"
+    text = Text(
+        "{server}: Asterisk does not tell the state of phones: the AMI user needs write = agent,reporting, and Asterisk"
+        " the module func_devstate",
+        "{server}: Asterisk no dice el estado de los teléfonos: el usuario de AMI necesita write = agent,reporting, y"
+        " Asterisk el módulo func_devstate",
     )
 
 

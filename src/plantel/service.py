@@ -43,8 +43,18 @@ Heard = Callable[[frozenset[str], int, Sequence[Change]], None]
 """Told after a commit about members: the folded campaigns concerned, the store's revision, what it changed."""
 
 
-Unknown = Callable[[Sequence[Member]], Awaitable[Mapping[tuple[str, str], str]]]
-"""Tells which members (folded campaign, interface) have a phone that their servers, named, do not know."""
+class Verification(msgspec.Struct, frozen=True):
+    """What the servers tell of the phones of members.
+
+    `unknown`: the members (folded campaign, interface) whose phone their servers, named, do not know. `unverified`: why
+    of some phone nobody told whether it exists; None where of each somebody did.
+    """
+
+    unknown: Mapping[tuple[str, str], str] = {}
+    unverified: errors.PhonesUnverified | None = None
+
+
+Verify = Callable[[Sequence[Member]], Awaitable[Verification]]
 
 
 Refusal = tuple[str, list[errors.PlantelError]]
@@ -61,16 +71,16 @@ class Receipt(msgspec.Struct, frozen=True):
     changes: Sequence[Change]
     campaigns: frozenset[str]
     members: Sequence[Member] = ()
-    warnings: tuple[errors.InvalidItem, ...] = ()
+    warnings: tuple[errors.PlantelError, ...] = ()
 
 
 class Service:
     """The roster of one instance.
 
-    `interfaces` is the site's allow-list. With `unknown`, new members' phones are verified: an unknown one is warned of
-    or, with `phones_required`, refused. `heard` is called on the event loop after each commit that changed members,
-    before the call returns. `names` gives all that the servers call an interface. All methods raise StoreError where
-    the store fails, and then nothing was changed.
+    `interfaces` is the site's allow-list. With `verify`, new members' phones are verified: an unknown one is warned of
+    or, with `phones_required`, refused; that some could not be verified is only warned of. `heard` is called on the
+    event loop after each commit that changed members, before the call returns. `names` gives all that the servers call
+    an interface. All methods raise StoreError where the store fails, and then nothing was changed.
     """
 
     def __init__(
@@ -80,7 +90,7 @@ class Service:
         clock: Clock,
         interfaces: Interfaces,
         heard: Heard,
-        unknown: Unknown | None = None,
+        verify: Verify | None = None,
         *,
         phones_required: bool = False,
         names: Callable[[str], Collection[str]] = lambda interface: (interface,),
@@ -90,7 +100,7 @@ class Service:
         self._clock = clock
         self._interfaces = interfaces
         self._heard = heard
-        self._unknown = unknown
+        self._verify = verify
         self._phones_required = phones_required
         self._names = names
 
@@ -125,7 +135,7 @@ class Service:
             members, clashes = settle(members)
             problems += clashes
         problems += self._interfaces.check(items)
-        doubts = [] if self._unknown is None else await self._doubts(self._unknown, items, problems)
+        doubts, unverified = ([], []) if self._verify is None else await self._doubts(self._verify, items, problems)
         if self._phones_required:
             problems += doubts
 
@@ -146,25 +156,27 @@ class Service:
         result = await self._store.write(work, like=(self.instance, members))
         if isinstance(result, tuple):
             raise errors.BatchRefused(*result)
-        return self._tell(msgspec.structs.replace(result, warnings=tuple(doubts)) if doubts else result)
+        warnings = (*unverified, *doubts)
+        return self._tell(msgspec.structs.replace(result, warnings=warnings) if warnings else result)
 
     async def _doubts(
         self,
-        unknown: Unknown,
+        verify: Verify,
         items: Sequence[Member | errors.InvalidItem],
         problems: Iterable[errors.InvalidItem],
-    ) -> list[errors.InvalidItem]:
-        """The items, right in all else, whose phone does not exist as far as is known."""
+    ) -> tuple[list[errors.InvalidItem], list[errors.PhonesUnverified]]:
+        """The items, right in all else, whose phone does not exist as far as is known; and why not more is known."""
         wrong = {problem.item for problem in problems}
         asked = [
             (number, one) for number, one in enumerate(items, 1) if isinstance(one, Member) and number not in wrong
         ]
-        found = await unknown([item for _, item in asked])
-        return [
+        found = await verify([item for _, item in asked])
+        doubts: list[errors.InvalidItem] = [
             errors.PhoneUnknown(key="interface1", item=number, interface=item.interface, servers=servers)
             for number, item in asked
-            if (servers := found.get((fold(item.campaign), item.interface)))
+            if (servers := found.unknown.get((fold(item.campaign), item.interface)))
         ]
+        return doubts, [] if found.unverified is None else [found.unverified]
 
     def _forbidden(self, actor: Actor, items: Iterable[Member | errors.InvalidItem]) -> errors.CampaignForbidden | None:
         """The first campaign out of the actor's reach. Asked before all else: it must not tell what exists."""

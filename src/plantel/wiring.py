@@ -98,7 +98,7 @@ async def assembled(settings: Settings, *, serving: bool = False) -> AsyncIterat
                 clock,
                 interfaces,
                 delivery.wake,
-                None if verify == "off" else Phones(delivery, settings.delivery.deadline).unknown,
+                None if verify == "off" else Phones(delivery, settings.delivery.deadline).verify,
                 phones_required=verify == "require",
                 names=delivery.names,
             )

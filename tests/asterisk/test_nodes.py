@@ -123,6 +123,23 @@ STORIES = {
 }
 
 
+async def other_goes_on(pair: Pair, other: Node, begun: float) -> None:
+    """The other completes the batch of the node that was struck at `begun`, and then the roster changes through it."""
+    await pair.live(crew(1))
+    note("completed after", asyncio.get_running_loop().time() - begun)
+    assert len(other.line.changes) >= LEFT, "the other completed it"
+    await pair.add(other, KEPT)
+    await pair.remove(other, GONE)
+    await pair.live(KEPT)
+
+
+async def all_told(pair: Pair, asked: Node) -> None:
+    """One more agent, through `asked`; with whom every story is what it has to be, not a line more."""
+    assert await pair.add(asked, [NEW], wait=20) == "live"
+    await pair.live([*KEPT, NEW])
+    assert await pair.witness.stories() == STORIES
+
+
 async def test_a_node_is_killed_in_the_midst_of_a_batch(floor: Floor, postgresql_url: str, tmp_path: Path) -> None:
     async with paired(floor, postgresql_url, tmp_path) as pair:
         striking = asyncio.create_task(strike(pair.nodes, signal.SIGKILL, MIDST))
@@ -132,16 +149,8 @@ async def test_a_node_is_killed_in_the_midst_of_a_batch(floor: Floor, postgresql
         (other,) = {*pair.nodes} - {killed}
         await asyncio.wait({adding})  # it may have been killed before it answered, but not before it stored
         assert isinstance(adding.exception(), httpx.TransportError | None)
-        await pair.live(crew(1))
-        note("completed after", asyncio.get_running_loop().time() - begun)
-        assert len(other.line.changes) >= LEFT, "the other completed it"
-
-        await pair.add(other, KEPT)
-        await pair.remove(other, GONE)
-        await pair.live(KEPT)
-        assert await pair.add(other, [NEW], wait=20) == "live"
-        await pair.live([*KEPT, NEW])
-        assert await pair.witness.stories() == STORIES
+        await other_goes_on(pair, other, begun)
+        await all_told(pair, other)
 
 
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"])
@@ -155,15 +164,7 @@ async def test_a_node_stands_still_in_the_midst_of_a_batch_and_wakes_up(
         stopped = await striking
         begun = asyncio.get_running_loop().time()
         (other,) = {*pair.nodes} - {stopped}
-        await pair.live(crew(1))
-        note("completed after", asyncio.get_running_loop().time() - begun)
-        assert len(other.line.changes) >= LEFT, "the other completed it"
-
-        await pair.add(other, KEPT)
-        await pair.remove(other, GONE)
-        await pair.live(KEPT)
+        await other_goes_on(pair, other, begun)
         stopped.thaw()
         await adding
-        assert await pair.add(stopped, [NEW], wait=20) == "live"
-        await pair.live([*KEPT, NEW])
-        assert await pair.witness.stories() == STORIES
+        await all_told(pair, stopped)

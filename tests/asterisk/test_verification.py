@@ -16,6 +16,10 @@ pytestmark = pytest.mark.asterisk
 
 VENTAS = "Ventas->"
 REPORTER = AmiUser("reporter", "secret", write="agent,reporting")
+UNTOLD = (
+    "phones were not verified: pbx1: Asterisk does not tell the state of phones: the AMI user needs"
+    " write = agent,reporting, and Asterisk the module func_devstate"
+)
 REASON = "item 1: interface1: pbx1: there is no phone SIP/10001"
 
 
@@ -85,7 +89,14 @@ def test_warn_stores_it_and_says_so(tmp_path: Path, asterisk: PrivateAsterisk) -
 
 def test_a_server_that_is_away_or_may_not_be_asked_refuses_nobody(tmp_path: Path, asterisk: PrivateAsterisk) -> None:
     with served(plantel(tmp_path, asterisk, "require", asterisk.user)) as server:
-        assert add(server, "SIP/10001").text == "1"
+        stored = add(server, "SIP/10001")
+        assert (stored.text, stored.headers["plantel-warning"]) == ("1", UNTOLD)
+        with Integra(server.url, token=server.token) as integra:
+            (batch,) = integra.add([Member(VENTAS, "ana", "SIP/10001")])
+        assert [one.item for one in batch.warnings] == [None]
+        assert server.log.read_text(encoding="utf-8").count("phones_unverified") == 1
+        by_cli = server.outcome("member", "add", VENTAS, "ana", "SIP/10001", lang="es")
+        assert (by_cli.returncode, by_cli.stderr.count("no se verificaron los teléfonos: pbx1: ")) == (0, 1)
         checked = server.run("check", code=1, lang="es")
         assert "verify_interface" in checked
         assert "write = agent,reporting" in checked
@@ -94,7 +105,9 @@ def test_a_server_that_is_away_or_may_not_be_asked_refuses_nobody(tmp_path: Path
     with served(plantel(tmp_path / "away", asterisk, "require")) as server:
         asterisk.kill()
         try:
-            assert add(server, "SIP/10001").text == "1"
+            stored = add(server, "SIP/10001")
+            assert stored.text == "1"
+            assert stored.headers["plantel-warning"].startswith("phones were not verified: pbx1: ")
         finally:
             asterisk.start()
 

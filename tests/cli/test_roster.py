@@ -53,6 +53,23 @@ def test_what_the_command_line_does_is_what_a_running_server_shows(
     assert integrator.agents(token, HARD).code == "unknown_campaign"
 
 
+def test_what_became_of_members_is_told_in_spanish_and_to_programs_as_ever(tmp_path: Path) -> None:
+    alone = PlantelServer(tmp_path)
+    alone.run("campaign", "add", "Cobros")
+    assert alone.run("campaign", "list", lang="es_ES.UTF-8").split() == ["nombre", "origen", "Cobros", "declarada"]
+
+    def said(*arguments: str) -> list[str]:
+        return [line.split(" SIP/")[0] for line in alone.run("member", *arguments, lang="es_ES.UTF-8").splitlines()]
+
+    assert said("add", "Cobros", "ana", "SIP/1") == ["agregado: ana"]
+    assert said("pause", "Cobros", "ana") == ["actualizado: ana"]
+    assert said("add", "Cobros", "ana", "SIP/2") == ["cambiado de teléfono: ana"]
+    assert sorted(said("add", "Cobros", "eva", "SIP/2")) == ["agregado: eva", "reemplazado: ana"]
+    report = json.loads(alone.run("member", "pause", "Cobros", "eva", "--json", lang="es_ES.UTF-8"))
+    assert [one["kind"] for one in report["changes"]] == ["updated"]
+    assert said("remove", "Cobros", "eva") == ["quitado: eva"]
+
+
 def test_it_works_without_a_server_and_with_names_that_look_like_options(tmp_path: Path) -> None:
     alone = PlantelServer(tmp_path)
     alone.run("campaign", "add", "--", "-x")

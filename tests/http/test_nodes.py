@@ -167,6 +167,16 @@ async def linked(url: str, folder: Path) -> AsyncIterator[tuple[Link, Ward]]:
             yield link, site
 
 
+async def goes_on_once_mended(link: Link, site: Ward, cut: Node, begun: float, url: str) -> None:
+    """The node that is cut off since `begun` has done nothing for all but the first second of it, and goes on after."""
+    late = [deed for deed in site.record if deed.node == cut.name and deed.change and deed.at > begun + 1]
+    assert not late, "it acts though it is cut off"
+    link.mend()
+    await first_deed(site, cut.name, asyncio.get_running_loop().time(), 30)
+    await site.agreement(url)
+    await site.check(url)
+
+
 async def test_a_node_is_cut_off_from_the_database(shared_url: str, tmp_path: Path) -> None:
     """Its lines are half-open. It takes no requests meanwhile, and does nothing; when they are mended it goes on."""
     async with linked(shared_url, tmp_path) as (link, site):
@@ -177,12 +187,7 @@ async def test_a_node_is_cut_off_from_the_database(shared_url: str, tmp_path: Pa
         begun = loop.time()
         await first_deed(site, other.name, begun + LEASE_SECONDS, TAKE_OVER_SECONDS + LEASE_SECONDS)
         note("taken over after", longest_pause(site, other.name, begun))
-        late = [deed for deed in site.record if deed.node == cut.name and deed.change and deed.at > begun + 1]
-        assert not late, "it acts though it is cut off"
-        link.mend()
-        await first_deed(site, cut.name, loop.time(), 30)
-        await site.agreement(shared_url)
-        await site.check(shared_url)
+        await goes_on_once_mended(link, site, cut, begun, shared_url)
 
 
 async def test_the_lines_between_a_node_and_the_database_end(mariadb_url: str, tmp_path: Path) -> None:
@@ -195,12 +200,7 @@ async def test_the_lines_between_a_node_and_the_database_end(mariadb_url: str, t
         begun = loop.time()
         note("taken over after", await first_deed(site, other.name, begun, KILLED_SECONDS))
         await site.clients.more(10)
-        late = [deed for deed in site.record if deed.node == cut.name and deed.change and deed.at > begun + 1]
-        assert not late, "it acts though it is cut off"
-        link.mend()
-        await first_deed(site, cut.name, loop.time(), 30)
-        await site.agreement(mariadb_url)
-        await site.check(mariadb_url)
+        await goes_on_once_mended(link, site, cut, begun, mariadb_url)
 
 
 async def test_the_primary_is_lost_and_the_standby_promoted(tmp_path: Path) -> None:

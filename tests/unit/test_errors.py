@@ -34,14 +34,22 @@ def placeholders(wording: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(wording) if name}
 
 
+COMPOSED: dict[type[PlantelError], PlantelError] = {
+    one.__class__: one
+    for one in (
+        BatchRefused("b1", [errors.NegativeValue(key="penalty", item=3), errors.EmptyBatch()]),
+        errors.Mistakes([errors.UnknownSetting(setting="a.b", nearest="a.c")]),
+        errors.PhonesUnverified([errors.DevicesUntold(server="pbx1")]),
+        MembersInvalid([errors.NegativeValue(key="penalty", item=3)]),
+    )
+}
+"""Those that are made of other errors."""
+
+
 def example(kind: type[PlantelError]) -> PlantelError:
     """One error of this kind, its parameters filled with something telling."""
-    if kind is BatchRefused:
-        return BatchRefused("b1", [errors.NegativeValue(key="penalty", item=3), errors.EmptyBatch()])
-    if kind is errors.Mistakes:
-        return errors.Mistakes([errors.UnknownSetting(setting="a.b", nearest="a.c")])
-    if kind is MembersInvalid:
-        return MembersInvalid([errors.NegativeValue(key="penalty", item=3)])
+    if kind in COMPOSED:
+        return COMPOSED[kind]
     if issubclass(kind, ServerRefused):
         return kind(reason="why", reason_code="empty_value", batch="b1", item=2)
     params: dict[str, Any] = {name: f"<{name}>" for name in placeholders(kind.text.en)}
@@ -155,6 +163,12 @@ def test_a_setting_says_what_it_must_be_in_the_language_asked_for() -> None:
     error = errors.InvalidSetting(setting="a.b", detail=Text("is {wrong}", "está {mal}"))
     assert (error.say("en"), error.say("es")) == ("a.b: is {wrong}", "a.b: está {mal}")
     assert errors.InvalidSetting(setting="a.b", detail="x").say("es") == "a.b: x"
+
+
+def test_a_drift_is_named_in_the_language_asked_for() -> None:
+    error = errors.MemberDrifted(server="pbx1", queue="Cobros", interface="SIP/1", kind="removed")
+    assert "(removed)" in error.say("en")
+    assert "(quitado)" in error.say("es")
 
 
 # --- the documentation -----------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from typing import Literal
 
 import pytest
+from structlog.testing import capture_logs
 
 from plantel import errors
 from plantel.access import Actor, Role
@@ -24,6 +25,12 @@ ANA = Member(VENTAS, "ana", "SIP/1")
 TYPO = Member(VENTAS, "eva", "SIP/10001")
 
 
+UNTOLD = (
+    "phones were not verified: pbx1: Asterisk does not tell the state of phones: the AMI user needs"
+    " write = agent,reporting, and Asterisk the module func_devstate"
+)
+
+
 class Site:
     """One instance that verifies, with VENTAS on every server; `pbx1` alone has POWER, too."""
 
@@ -36,7 +43,7 @@ class Site:
             clock,
             Interfaces(),
             self.delivery.wake,
-            Phones(self.delivery, 0.05).unknown,
+            Phones(self.delivery, 0.05).verify,
             phones_required=verify == "require",
         )
         self.switches = [
@@ -99,14 +106,35 @@ async def test_a_server_that_cannot_tell_refuses_nobody(verify: Literal["warn", 
     site = await Site(verify).begin()
     (switch,) = site.switches
     switch.told = False
-    assert await site.add(TYPO) == []
+    assert await site.add(TYPO, ANA) == [UNTOLD]
     switch.told = True
     switch.hanging = True
-    assert await site.add(TYPO) == []
+    assert await site.add(TYPO) == ["phones were not verified: pbx1: no answer within 0.05 s"]
     switch.mend()
     switch.cut()
-    assert await site.add(TYPO) == []
-    assert await site.roster() == ["eva"]
+    assert await site.add(TYPO) == ["phones were not verified: pbx1: no AMI connection: connection refused"]
+    assert await site.roster() == ["ana", "eva"]
+
+
+async def test_that_a_server_cannot_tell_is_logged_once() -> None:
+    site = await Site("require").begin()
+    (switch,) = site.switches
+    with capture_logs() as logs:
+        for told in (False, False, True, True, False):
+            switch.told = told
+            await site.add(ANA)
+    assert [(one["event"], one["server"], one.get("code")) for one in logs if one["event"].startswith("phones")] == [
+        ("phones_unverified", "pbx1", "devices_untold"),
+        ("phones_verified", "pbx1", None),
+        ("phones_unverified", "pbx1", "devices_untold"),
+    ]
+
+
+async def test_a_phone_that_one_server_knows_is_verified_though_another_cannot_tell() -> None:
+    site = await Site("require", servers=2).begin()
+    site.switches[0].told = False
+    assert await site.add(ANA) == []
+    assert await site.add(TYPO) == [UNTOLD]
 
 
 async def test_a_phone_that_is_not_registered_is_known() -> None:

@@ -6,9 +6,16 @@ from plantel.batch import Source
 from plantel.cli.context import roster
 from plantel.cli.options import AsJson, InstanceName
 from plantel.cli.output import json, note, table, tell
+from plantel.language import Text, current
+from plantel.roster import Origin
 from plantel.wiring import operator
 
 campaigns = App(name="campaign")
+
+_ORIGINS = {
+    Origin.DECLARED: Text("declared", "declarada"),
+    Origin.DISCOVERED: Text("discovered", "descubierta"),
+}
 
 
 @campaigns.command(help=tell("Declare a campaign.", "Declarar una campaña."))
@@ -25,7 +32,10 @@ async def list_campaigns(*, as_json: AsJson = False, instance: InstanceName = ""
     if as_json:
         json([{"name": one.name, "origin": one.origin} for one in found])
     else:
-        table((tell("name", "nombre"), tell("origin", "origen")), ((one.name, one.origin) for one in found))
+        table(
+            (tell("name", "nombre"), tell("origin", "origen")),
+            ((one.name, _ORIGINS[one.origin].say(current())) for one in found),
+        )
 
 
 @campaigns.command(help=tell("Remove a campaign and its members.", "Quitar una campaña y sus miembros."))

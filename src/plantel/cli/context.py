@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plantel import config, errors
+from plantel import config, errors, logs
 
 if TYPE_CHECKING:
     from plantel.http.instance import Instance
@@ -26,6 +26,7 @@ async def roster(instance: str) -> "AsyncIterator[tuple[Plantel, Instance]]":
     from plantel.wiring import assembled  # noqa: PLC0415  # 0.3 s that --help and wrong usage need not wait
 
     loaded = settings()
+    logs.configure("critical", "text")  # whatever is found is shown, so it need not be logged too
     async with assembled(loaded) as plantel:
         name = instance or loaded.instance[0].name
         if name not in plantel.instances:

@@ -7,17 +7,26 @@ import msgspec
 from cyclopts import App, Parameter
 
 from plantel import errors
-from plantel.batch import Source
+from plantel.batch import Kind, Source
 from plantel.cli.context import roster
 from plantel.cli.options import AsJson, InstanceName
 from plantel.cli.output import fail, json, note, table, tell
 from plantel.http.instance import Instance
+from plantel.language import Text, current
 from plantel.reconcile import Reconciler
 from plantel.roster import Member
 from plantel.service import Receipt
 from plantel.wiring import operator
 
 members = App(name="member")
+
+_KINDS = {
+    Kind.ADDED: Text("added", "agregado"),
+    Kind.UPDATED: Text("updated", "actualizado"),
+    Kind.MOVED: Text("moved", "cambiado de teléfono"),
+    Kind.REPLACED: Text("replaced", "reemplazado"),
+    Kind.REMOVED: Text("removed", "quitado"),
+}
 
 
 @members.command(help=tell("Add an agent, or change the one there.", "Agregar un agente, o cambiar el que está."))
@@ -181,4 +190,4 @@ def _report(receipt: Receipt, *, as_json: bool) -> None:
     for change in receipt.changes:
         member = change.member
         values = f"penalty={member.penalty} paused={int(member.paused)}"
-        print(f"{change.kind}: {member.membername} {member.interface} {values}")
+        print(f"{_KINDS[change.kind].say(current())}: {member.membername} {member.interface} {values}")

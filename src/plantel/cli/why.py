@@ -1,6 +1,5 @@
 """`plantel why`: why a phone does not ring."""
 
-from plantel import logs
 from plantel.cli.context import roster
 from plantel.cli.options import AsJson, InstanceName
 from plantel.cli.output import json, tell
@@ -15,7 +14,6 @@ _MARKS = {Effect.STOPS: "x", Effect.LIMITS: "!", Effect.TELLS: "-"}
 async def why(
     agent: str, campaign: str | None = None, /, *, as_json: AsJson = False, instance: InstanceName = ""
 ) -> None:
-    logs.configure("critical", "text")  # whatever is found is shown, so it need not be logged too
     async with roster(instance) as (_, where):
         reports = await inquire(where.service, where.delivery, operator(), agent, campaign)
     answers = [report.explain(current()) for report in reports]

@@ -87,7 +87,7 @@ class PauseOrder(Chosen):
 class ReceiptView(msgspec.Struct):
     """A stored batch. `delivery`: `live`, `pending` (with the reason) or `none` where no Asterisk is configured.
 
-    `warnings`: phones that no server knows (`delivery.verify_interface = "warn"`).
+    `warnings`: phones that no server knows (`delivery.verify_interface = "warn"`), or that none could be asked about.
     """
 
     batch: str
