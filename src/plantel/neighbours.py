@@ -31,6 +31,8 @@ class Neighbours:
         self._one = asyncio.Lock()
         self._told: int | None = None
         """The revision up to which all lines are known; None: nobody knows."""
+        self.trouble: errors.StoreError | None = None
+        """What stood in the way of the last look, while it is watched: requests fail for the same reason."""
 
     async def watch(self) -> None:
         """Go on catching up, until cancelled. A store that fails is waited for."""
@@ -38,10 +40,23 @@ class Neighbours:
             await self._store.wait_elsewhere(ELSEWHERE)
             try:
                 await self.catch_up()
+            except errors.ServerBusy:
+                self._told = None  # much work is no trouble: nodes that all have it must not all be given up
             except errors.StoreError as error:
                 # what was committed meanwhile may never be told again
                 self._told = None
-                log.warning("store", code=error.code, reason=str(error))
+                self._note(error)
+            else:
+                self._note(None)
+
+    def _note(self, trouble: errors.StoreError | None) -> None:
+        """Remember it, and log it where it is news: it is looked twice a second, and a store may be away all night."""
+        before, self.trouble = self.trouble, trouble
+        if trouble is None:
+            if before is not None:
+                log.info("store", state="available")
+        elif before is None or before.code != trouble.code:
+            log.warning("store", code=trouble.code, reason=str(trouble))
 
     async def catch_up(self) -> None:
         """Wake whoever delivers what others have committed by now. Raises StoreError."""

@@ -49,6 +49,7 @@ def front_door(plantel: Plantel) -> FrontDoor:
         integra,
         body_limit=settings.http.body_limit,
         body_timeout=settings.http.body_timeout,
+        trouble=lambda: plantel.neighbours.trouble,
         trusted=settings.http.trusted_proxies,
         origins=settings.http.cors_origins,
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from plantel import errors
 from plantel.access import Role
 from tests.support.door import Door, item, make_door
 from tests.support.rsgi import Answer
@@ -149,6 +150,15 @@ async def test_the_description_of_the_api_is_served_without_a_token(door: Door) 
     schema = (await door.call("GET", "/api/v1/schema/openapi.json")).json
     assert schema["openapi"].startswith("3.1")
     assert "/api/v1/members/pause" in schema["paths"]
+
+
+async def test_health_says_that_the_store_is_away_so_that_a_balancer_asks_another_node() -> None:
+    trouble: list[errors.StoreError] = []
+    door = make_door(trouble=lambda: trouble[-1] if trouble else None)
+    assert (await door.call("GET", "/health")).status == 200
+    trouble.append(errors.StoreUnavailable(detail="gone"))
+    answer = await door.call("GET", "/health")
+    assert (answer.status, answer.json) == (503, {"status": "store_unavailable", "servers": {}})
 
 
 async def test_health_names_the_servers_and_metrics_are_for_loopback_only(door: Door) -> None:

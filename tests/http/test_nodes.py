@@ -6,7 +6,7 @@ another had done since, and no older intent followed a newer one. What is stated
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -190,6 +190,12 @@ async def test_a_node_is_cut_off_from_the_database(shared_url: str, tmp_path: Pa
         await goes_on_once_mended(link, site, cut, begun, shared_url)
 
 
+async def healthy(nodes: Sequence[Node]) -> list[int]:
+    """What each tells a load balancer."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        return [(await http.get(f"{node.url}/health")).status_code for node in nodes]
+
+
 async def test_the_lines_between_a_node_and_the_database_end(mariadb_url: str, tmp_path: Path) -> None:
     """And every new one, too: at once the node knows nothing, and the database has its leases back."""
     async with linked(mariadb_url, tmp_path) as (link, site):
@@ -200,7 +206,9 @@ async def test_the_lines_between_a_node_and_the_database_end(mariadb_url: str, t
         begun = loop.time()
         note("taken over after", await first_deed(site, other.name, begun, KILLED_SECONDS))
         await site.clients.more(10)
+        assert await healthy(site.nodes) == [503, 200]
         await goes_on_once_mended(link, site, cut, begun, mariadb_url)
+        assert await healthy(site.nodes) == [200, 200]
 
 
 async def test_the_primary_is_lost_and_the_standby_promoted(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +10,7 @@ from urllib.parse import quote_plus, urlencode
 
 from plantel.access import Actor, Role, Token, digest, token_text
 from plantel.delivery import Delivery
+from plantel.errors import StoreError
 from plantel.http.app import FrontDoor
 from plantel.http.auth import Authenticator
 from plantel.http.instance import Instance
@@ -104,7 +105,13 @@ def item(
     return {"membername": membername, "queueName": campaign, "interface1": phone, "penalty": "0", "paused": "0", **keys}
 
 
-def make_door(*, trusted: tuple[str, ...] = (), origins: tuple[str, ...] = (), body_limit: int = 2**20) -> Door:
+def make_door(
+    *,
+    trusted: tuple[str, ...] = (),
+    origins: tuple[str, ...] = (),
+    body_limit: int = 2**20,
+    trouble: Callable[[], StoreError | None] = lambda: None,
+) -> Door:
     store = MemoryStore()
     clock = SetClock()
     instances = {}
@@ -118,6 +125,7 @@ def make_door(*, trusted: tuple[str, ...] = (), origins: tuple[str, ...] = (), b
         instances["default"],
         integra,
         body_limit=body_limit,
+        trouble=trouble,
         trusted=trusted,
         origins=origins,
     )

@@ -42,8 +42,21 @@ async def server() -> AsyncIterator[AmiServer]:
 async def login() -> AsyncIterator[Callable[..., AmiSwitch]]:
     made: list[AmiSwitch] = []
 
-    def login(server: AmiServer, deadlines: Deadlines = PATIENT, tls: ssl.SSLContext | None = None) -> AmiSwitch:
-        made.append(AmiSwitch("pbx1", server.host, server.port, server.username, SECRET, tls=tls, deadlines=deadlines))
+    def login(
+        server: AmiServer, deadlines: Deadlines = PATIENT, tls: ssl.SSLContext | None = None, *, rereads: bool = False
+    ) -> AmiSwitch:
+        made.append(
+            AmiSwitch(
+                "pbx1",
+                server.host,
+                server.port,
+                server.username,
+                SECRET,
+                tls=tls,
+                deadlines=deadlines,
+                rereads=rereads,
+            )
+        )
         return made[-1]
 
     yield login
@@ -254,6 +267,16 @@ async def test_without_the_queue_module_a_snapshot_is_refused(server: AmiServer,
     diagnosis = await switch.diagnose()
     assert diagnosis.queues == {}
     assert diagnosis.writes_agent
+
+
+async def test_who_may_not_have_queues_read_anew_is_not_told_that_there_are_none(
+    server: AmiServer, login: Login
+) -> None:
+    """`plantel check` would advise to remove every campaign."""
+    server.write = frozenset({"agent"})
+    diagnosis = await login(server, rereads=True).diagnose()
+    assert not diagnosis.reads_devices
+    assert diagnosis.queues == {"Ventas->": 0, "POWER<-": 0}
 
 
 async def test_a_diagnosis_tells_what_the_user_may_know(server: AmiServer, login: Login) -> None:

@@ -399,3 +399,4 @@ def test_whatever_is_made_wrong_is_found_and_told_in_few_words(damage: Damage, s
     assert told.startswith(violation.fault.upper())
     assert f"seed {right.seed}" in told
     assert all(f"#{one.number} " in told for one in least.operations)
+    assert all(wrong.batches[place - 1].id in told for place in violation.places if place > 0)

@@ -173,6 +173,8 @@ class AmiSwitch:
         settings = await connection.request(wire.encode([("Action", "CoreSettings")]))
         try:
             queues = (await self.snapshot()).queues
+        except RereadRefused:
+            queues = await self._everything()  # its members may be old, but it is there
         except SwitchRefused:
             queues = {}
         protocol = connection.banner.rpartition("/")[2]

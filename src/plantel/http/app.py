@@ -1,7 +1,7 @@
 """The front door: which instance, from which address, to which handler; CORS around all of it."""
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 from plantel import errors
@@ -26,7 +26,7 @@ class FrontDoor:
 
     `hosts` maps lower-case host names to instances; `default` answers for any other host, None refuses them. Forwarding
     headers (X-Forwarded-For, X-Forwarded-Host) count only from `trusted` networks; `origins` may call from a browser
-    (`*`: any), none by default.
+    (`*`: any), none by default. `trouble`: why the store cannot be reached just now, as far as is known.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class FrontDoor:
         *,
         body_limit: int,
         body_timeout: float = 30.0,
+        trouble: Callable[[], errors.StoreError | None] = lambda: None,
         trusted: Sequence[str] = (),
         origins: Iterable[str] = (),
     ) -> None:
@@ -45,6 +46,7 @@ class FrontDoor:
         self._integra = integra
         # Litestar spells the ASGI types in its own way
         self._api = Bridge(cast("App", make_api()), body_limit, body_timeout)
+        self._trouble = trouble
         self._trusted: tuple[Network, ...] = tuple(ipaddress.ip_network(one, strict=False) for one in trusted)
         self._origins = frozenset(origins)
 
@@ -65,7 +67,9 @@ class FrontDoor:
         elif path.startswith(PREFIX):
             await self._integra(instance, request)
         elif path == "/health":
-            request.respond(200, [_JSON], ops.health(instance))
+            trouble = self._trouble()
+            status = 200 if trouble is None else statuses(trouble).api
+            request.respond(status, [_JSON], ops.health(instance, trouble))
         elif path == "/metrics" and _is_loopback(request.peer):
             instances = {one.name: one for one in (*self._hosts.values(), self._default) if one}
             request.respond(200, [_METRICS], ops.metrics(instances.values()))

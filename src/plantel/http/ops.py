@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY, Gauge, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from plantel import errors
 from plantel.http.instance import Instance
 from plantel.reconcile import State
 
@@ -34,10 +35,11 @@ class _Answers(Collector):
 REGISTRY.register(_Answers())
 
 
-def health(instance: Instance) -> bytes:
-    """JSON: the servers of one instance with their states. Plantel itself is well when it can answer this."""
+def health(instance: Instance, trouble: errors.StoreError | None) -> bytes:
+    """JSON: the servers of one instance with their states. The process is well when it can answer this; it can serve
+    requests while there is no `trouble` with the store, whose code is the status otherwise."""
     servers = {one.name: one.status.state for one in instance.delivery.reconcilers}
-    return msgspec.json.encode({"status": "ok", "servers": servers})
+    return msgspec.json.encode({"status": "ok" if trouble is None else trouble.code, "servers": servers})
 
 
 def known_since(moment: datetime) -> None:

@@ -43,7 +43,18 @@ def _told(violation: Violation, history: History) -> Iterator[str]:
     for operation in sorted(history.operations, key=lambda one: one.invoked):
         yield f"  {_operation(operation)}"
     yield "the journal there:"
+    yield from _batches(violation, history)
     yield from _journal(violation, history)
+
+
+def _batches(violation: Violation, history: History) -> Iterator[str]:
+    """The batches concerned: one that changes nothing has no lines to be seen by."""
+    for place in sorted({place for place in violation.places if 0 < place <= len(history.batches)}):
+        batch = history.batches[place - 1]
+        codes = ", ".join(problem.code for problem in batch.problems)
+        lines = sum(line.batch == batch.id for line in history.lines)
+        what = f"stored, {lines} lines" if batch.stored else f"refused for {codes}"
+        yield f"  batch {place} ({batch.id}) of {batch.actor}: {batch.items} items, {what}"
 
 
 def _journal(violation: Violation, history: History) -> Iterator[str]:
