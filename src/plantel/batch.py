@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
+from itertools import repeat
 
 import msgspec
 
@@ -153,7 +154,7 @@ def decide_add(items: Iterable[Member], present: Iterable[Member]) -> list[Chang
         by_agent[campaign, member.membername] = member
         by_phone[campaign, member.phone] = member
     if not by_agent:
-        return [Change(Kind.ADDED, None, item) for item in items]
+        return list(map(Change, repeat(Kind.ADDED), repeat(None), items))
     items = list(items)
     placed = {(fold(item.campaign), item.membername) for item in items}
     changes: list[Change] = []

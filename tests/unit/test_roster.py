@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plantel import errors
+from plantel import errors, roster
 from plantel.roster import NAME_BYTES, Interfaces, Member, fold, parse_member, parse_members
 from tests.support.door import item
 
@@ -226,3 +226,40 @@ def test_the_fast_way_and_the_thorough_way_agree(items: list[dict[str, object]])
     assert fast is None or fast == thorough
     if thorough is not None and not any(one.get(key) is None for one in items for key in ("penalty", "paused")):
         assert fast == thorough, "the fast way has to take what is right"
+
+
+traps = st.lists(st.sampled_from(["}", ",", "},", '"},{"', "]", "[", "},{}", '\\"},', " ", "ñ", "x"]), max_size=4).map(
+    "".join
+)
+
+
+@given(
+    st.lists(st.builds(lambda number, trap: item(f"ana {number}", note=trap), st.integers(0, 99), traps), max_size=6),
+    st.sampled_from([(",", ":"), (", ", ": "), (",\n", ":")]),
+    st.none() | st.tuples(st.integers(0), st.sampled_from(["", ",", "},", "},{", "]", '"', "[]"])),
+    st.integers(0, 400),
+)
+def test_an_array_read_in_parts_is_read_as_a_whole(
+    items: list[dict[str, object]], separators: tuple[str, str], spoilt: tuple[int, str] | None, part: int
+) -> None:
+    text = json.dumps(items, separators=separators, ensure_ascii=False)
+    if spoilt is not None:
+        place = spoilt[0] % (len(text) + 1)
+        text = text[:place] + spoilt[1] + text[place:]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(roster, "_PART", 10**6)
+        whole = parse_members(text)
+        patch.setattr(roster, "_PART", part)
+        parts = parse_members(text)
+    assert parts is None or parts == whole
+    if spoilt is None and not any("}" in str(one["note"]) for one in items):
+        assert parts is not None, "only a text that looks like the end of an item may be in the way"
+
+
+@pytest.mark.parametrize("end", [",]", "},]", ",{}]", "", "]]"])
+def test_what_follows_the_last_item_of_a_large_array_is_no_less_wrong(end: str) -> None:
+    array = json.dumps([item(f"ana {number}") for number in range(2_000)], separators=(",", ":"))
+    found = parse_members(array)
+    assert found is not None
+    assert len(found) == 2_000
+    assert parse_members(array.removesuffix("]") + end) is None
