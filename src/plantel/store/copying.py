@@ -35,15 +35,15 @@ def copy_store(source: str, target: str, report: Report) -> list[Copied]:
     """Copy all that the store at `source` holds into the empty one at `target`, which is made where there is none.
 
     The source is read in one view, the target written in one transaction, and read again before it is committed: it
-    has all or nothing. Memory is bounded. Leases are not copied, nor does a store that is in use stop. Blocks, for as
-    long as it takes. Raises StoreNotEmpty, StoreError where the target does not give back what it was given, and what
-    `open_store` raises.
+    has all or nothing. Each of the two may be silent for long while the other is at work. Memory is bounded. Leases are
+    not copied, nor does a store that is in use stop. Blocks, for as long as it takes. Raises StoreNotEmpty, StoreError
+    where the target does not give back what it was given, and what `open_store` raises.
     """
     origin = open_database(source, migrate=False, make=False)
     destination = open_database(target)
-    reader = origin.connect(writable=False)
+    reader = origin.connect(writable=False, patient=True)
     try:
-        writer = destination.connect(writable=True)
+        writer = destination.connect(writable=True, patient=True)
         try:
             with origin.translating(), destination.translating():
                 reader.begin_reading()

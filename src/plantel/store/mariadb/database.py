@@ -89,9 +89,9 @@ class MariadbDatabase(Database):
     def translated(self, error: BaseException) -> errors.StoreError | None:
         return mariadb.translated(error)
 
-    def connect(self, *, writable: bool) -> MariadbConnection:
+    def connect(self, *, writable: bool, patient: bool = False) -> MariadbConnection:
         with self.translating():
-            return MariadbConnection(self.engine.connect, writable=writable)
+            return MariadbConnection(self.engine.connect, writable=writable, patient=patient)
 
     def lock_schema(self, connection: sqlalchemy.Connection) -> None:
         """Also takes away what is left of a creation that was cut off: MariaDB stores each table by itself."""

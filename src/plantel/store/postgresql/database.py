@@ -72,9 +72,9 @@ class PostgresqlDatabase(Database):
     def translated(self, error: BaseException) -> errors.StoreError | None:
         return postgresql.translated(error)
 
-    def connect(self, *, writable: bool) -> PostgresqlConnection:
+    def connect(self, *, writable: bool, patient: bool = False) -> PostgresqlConnection:
         with self.translating():
-            return PostgresqlConnection(self.engine, writable=writable, node=self._node)
+            return PostgresqlConnection(self.engine, writable=writable, patient=patient, node=self._node)
 
     def lock_schema(self, connection: sqlalchemy.Connection) -> None:
         driver = connection.connection.driver_connection

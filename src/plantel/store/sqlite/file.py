@@ -39,7 +39,7 @@ class SqliteFile(Database):
     def translated(self, error: BaseException) -> errors.StoreError | None:
         return sqlite.translated(error)
 
-    def connect(self, *, writable: bool) -> SqliteConnection:
+    def connect(self, *, writable: bool, patient: bool = False) -> SqliteConnection:  # noqa: ARG002 - no server
         with sqlite.translating():
             return SqliteConnection(self.engine, writable=writable)
 
