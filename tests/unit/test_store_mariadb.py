@@ -13,7 +13,7 @@ from plantel import errors
 from plantel.plan import Claim
 from plantel.ports import Transaction
 from plantel.roster import Member
-from plantel.store import open_store, schema, shown
+from plantel.store import check_rights, open_store, schema, shown
 from plantel.store.mariadb import connection as hot
 from plantel.store.mariadb import database as mariadb_database
 from plantel.store.mariadb.connection import translated
@@ -124,7 +124,9 @@ async def test_between_upgrades_four_rights_are_enough(mariadb: PrivateMariadb, 
     mariadb.sql(
         f"CREATE USER {who} IDENTIFIED BY 'secret'", f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO {who}"
     )
-    store = open_store(f"mariadb://clerk:secret@127.0.0.1:{mariadb.port}/{name}")
+    url = f"mariadb://clerk:secret@127.0.0.1:{mariadb.port}/{name}"
+    check_rights(url)
+    store = open_store(url)
     await store.write(declared("Ventas->"))
     await store.write(added(ANA))
     async with store.lease("pbx1", 5) as lease:
