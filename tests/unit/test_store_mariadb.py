@@ -48,6 +48,7 @@ async def opened(mariadb_url: str) -> AsyncIterator[SqlStore]:
         ("mariadb://localhost/plantel", "must be mariadb://USER"),
         ("mariadb://plantel@localhost", "must be mariadb://USER"),
         ("mariadb://plantel:s3cret@localhost:x/plantel", "must be mariadb://USER"),
+        ("mariadb://plantel:very@s3cret@localhost/plantel", "must be mariadb://USER"),
         ("mariadb://plantel:s3cret@localhost/plantel?sslca=x", "nearest is ssl_ca"),
         ("mariadb://plantel:s3cret@localhost/plantel?ssl_cert=x", "need ssl_ca"),
         ("mariadb://plantel:s3cret@localhost/plantel?ssl_ca=/nowhere.pem", "No such file"),
