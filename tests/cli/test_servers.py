@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
 from plantel.plan import LiveMember
+from plantel.store import open_store
 from plantel.testing.ami_server import AmiServer
+from plantel.testing.mariadb import PrivateMariadb
+from plantel.testing.postgresql import PrivatePostgresql
 from tests.support.server import PlantelServer, free_port
 
 pytestmark = pytest.mark.anyio
@@ -163,6 +167,31 @@ async def test_check_names_a_store_that_cannot_be_opened(tmp_path: Path) -> None
     shown = await run(server, "check", code=1)
     assert "BAD  store: the store is unavailable: " in shown
     assert "-> check that the folder exists and that this user may write there" in shown
+
+
+async def test_check_names_a_table_that_may_only_be_read_in_postgresql(
+    tmp_path: Path, postgresql: PrivatePostgresql, postgresql_url: str
+) -> None:
+    await open_store(postgresql_url).close()
+    database = str(make_url(postgresql_url).database)
+    postgresql.execute(f"CREATE ROLE reader_{database} LOGIN PASSWORD 'secret'")
+    postgresql.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader_{database}", database=database)
+    postgresql.execute(f"GRANT SELECT, USAGE ON SEQUENCE commits TO reader_{database}", database=database)
+    url = f"postgresql://reader_{database}:secret@{postgresql.host}:{postgresql.port}/{database}"
+    (found,) = await findings(PlantelServer(tmp_path, store=url), "store", code=1)
+    assert "permission denied for table batches" in found["what"]
+
+
+async def test_check_names_a_table_that_may_only_be_read_in_mariadb(
+    tmp_path: Path, mariadb: PrivateMariadb, mariadb_url: str
+) -> None:
+    await open_store(mariadb_url).close()
+    database = str(make_url(mariadb_url).database)
+    who = f"reader_{database}@'{mariadb.host}'"
+    mariadb.sql(f"CREATE USER {who} IDENTIFIED BY 'secret'", f"GRANT SELECT ON {database}.* TO {who}")
+    url = f"mariadb://reader_{database}:secret@{mariadb.host}:{mariadb.port}/{database}"
+    (found,) = await findings(PlantelServer(tmp_path, store=url), "store", code=1)
+    assert "command denied to user" in found["what"]
 
 
 # --- plan and sync ---------------------------------------------------------------------------------------------------

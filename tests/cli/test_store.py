@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.server import PlantelServer
+from plantel.store import shown
+from tests.support.server import PlantelServer, free_port
 
 
 @pytest.fixture
@@ -31,12 +32,28 @@ def test_a_roster_is_copied_between_places_that_are_kept_elsewhere(
 
 @pytest.mark.parametrize(
     ("place", "said"),
-    [("file:/no/such/file", "TARGET: cannot be read"), ("env:NOT_SET", "TARGET: leads to nothing: it is empty")],
+    [
+        ("file:/no/such/file", "TARGET: cannot be read"),
+        ("env:NOT_SET", "TARGET: leads to nothing: it is empty"),
+        (
+            "mongodb://there",
+            "TARGET: must be sqlite:///FILE, without options, or begin with postgresql:// or mariadb://",
+        ),
+    ],
 )
 def test_a_place_that_is_not_kept_there_is_named(alone: PlantelServer, tmp_path: Path, place: str, said: str) -> None:
     done = alone.outcome("store", "copy", f"sqlite:///{tmp_path}/plantel.db", place)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("side", ["SOURCE", "TARGET"])
+def test_which_of_the_two_is_away_is_told(alone: PlantelServer, tmp_path: Path, side: str) -> None:
+    here, away = f"sqlite:///{tmp_path}/plantel.db", f"postgresql://plantel:geheim@127.0.0.1:{free_port()}/plantel"
+    done = alone.outcome("store", "copy", *((away, here) if side == "SOURCE" else (here, away)))
+    assert done.returncode == 1
+    assert f"{side} {shown(away)}: " in done.stderr
+    assert "geheim" not in done.stderr
 
 
 @pytest.mark.parametrize("remove", [[], ["--remove"]])

@@ -1,9 +1,11 @@
 """A roster is copied whole, or not at all."""
 
 import json
+import select
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import make_url
 
@@ -16,6 +18,10 @@ from plantel.ports import Store, Transaction
 from plantel.roster import Campaign, Member
 from plantel.store import copying, open_store
 from plantel.store.copying import copy_store
+from plantel.store.mariadb import database as mariadb_database
+from plantel.store.mariadb.connection import Driver
+from plantel.store.opening import open_database
+from plantel.store.postgresql import connection as postgresql_connection
 from plantel.testing.mariadb import PrivateMariadb
 from plantel.testing.postgresql import PrivatePostgresql
 from tests.support.rosters import NOON, a_batch, added, declared, removed
@@ -145,6 +151,48 @@ async def test_a_copy_that_is_broken_off_leaves_nothing(store_url: str, target: 
     assert await made.read(everything) == await source.read(everything)
     await made.close()
     await source.close()
+
+
+@pytest.mark.parametrize("kinds", [("mariadb", "postgresql"), ("postgresql", "mariadb")], ids="-".join)
+async def test_each_side_waits_while_the_other_is_at_work(
+    kinds: tuple[str, str],
+    postgresql: PrivatePostgresql,
+    postgresql_url: str,
+    mariadb_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mariadb_database, "IDLE_SECONDS", 1)
+    limit = f"ALTER DATABASE {make_url(postgresql_url).database} SET idle_in_transaction_session_timeout = '300ms'"
+    postgresql.execute(limit)
+    monkeypatch.setitem(postgresql_connection._WRITER, "idle_in_transaction_session_timeout", "300ms")
+    urls = {"postgresql": postgresql_url, "mariadb": mariadb_url}
+    source, target = (urls[kind] for kind in kinds)
+    filled = open_store(source)
+    await fill(filled)
+
+    def outlast(table: str, _done: int, _total: int) -> None:
+        """Return once each server has ended a session that was as silent meanwhile."""
+        if table == "campaigns":
+            for url in urls.values():
+                until_ended(url)
+
+    copy_store(source, target, outlast)
+    made = open_store(target)
+    assert await made.read(everything) == await filled.read(everything)
+    await made.close()
+    await filled.close()
+
+
+def until_ended(url: str) -> None:
+    """Begin a transaction as any node does, and return once the server has ended it for its silence."""
+    silent = open_database(url).connect(writable=True)
+    silent.core.exec_driver_sql("BEGIN")
+    driver = silent.core.connection.driver_connection
+    assert isinstance(driver, Driver | psycopg.Connection)
+    poll = select.poll()
+    poll.register(driver.descriptor if isinstance(driver, Driver) else driver.fileno(), select.POLLIN)
+    assert poll.poll(30_000), "the server let it be silent for half a minute"
+    silent.close()
 
 
 async def test_a_source_that_is_no_store(store_url: str, target: str, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from plantel import errors
 from plantel.plan import Claim
 from plantel.ports import Transaction
 from plantel.roster import Member
-from plantel.store import open_store, schema, shown
+from plantel.store import check_rights, open_store, schema, shown
 from plantel.store.mariadb import connection as hot
 from plantel.store.mariadb import database as mariadb_database
 from plantel.store.mariadb.connection import translated
@@ -48,6 +48,7 @@ async def opened(mariadb_url: str) -> AsyncIterator[SqlStore]:
         ("mariadb://localhost/plantel", "must be mariadb://USER"),
         ("mariadb://plantel@localhost", "must be mariadb://USER"),
         ("mariadb://plantel:s3cret@localhost:x/plantel", "must be mariadb://USER"),
+        ("mariadb://plantel:very@s3cret@localhost/plantel", "must be mariadb://USER"),
         ("mariadb://plantel:s3cret@localhost/plantel?sslca=x", "nearest is ssl_ca"),
         ("mariadb://plantel:s3cret@localhost/plantel?ssl_cert=x", "need ssl_ca"),
         ("mariadb://plantel:s3cret@localhost/plantel?ssl_ca=/nowhere.pem", "No such file"),
@@ -124,7 +125,9 @@ async def test_between_upgrades_four_rights_are_enough(mariadb: PrivateMariadb, 
     mariadb.sql(
         f"CREATE USER {who} IDENTIFIED BY 'secret'", f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO {who}"
     )
-    store = open_store(f"mariadb://clerk:secret@127.0.0.1:{mariadb.port}/{name}")
+    url = f"mariadb://clerk:secret@127.0.0.1:{mariadb.port}/{name}"
+    check_rights(url)
+    store = open_store(url)
     await store.write(declared("Ventas->"))
     await store.write(added(ANA))
     async with store.lease("pbx1", 5) as lease:

@@ -81,13 +81,19 @@ class Blocker:
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://u:geheim%zz@h/d", "postgresql://u:geheim@h/d?nonsense=1&password=geheim"]
+    "url",
+    [
+        "postgresql://u:geheim%zz@h/d",
+        "postgresql://u:geheim@h/d?nonsense=1&password=geheim",
+        "postgresql://u:sehr@geheim@h/d",
+        "postgresql://u:geheim/sehr@h/d",
+    ],
 )
 def test_a_url_that_is_wrong_is_not_repeated(url: str) -> None:
     with pytest.raises(errors.InvalidSetting, match=r"store\.url: must be postgresql://") as caught:
         open_store(url)
     assert "geheim" not in str(caught.value)
-    assert caught.value.__suppress_context__
+    assert caught.value.__context__ is None
     assert "geheim" not in shown(url)
 
 

@@ -15,7 +15,7 @@ from plantel.http.instance import Instance
 from plantel.language import Text, current
 from plantel.phones import PhoneRules
 from plantel.roster import Campaign, Member, fold
-from plantel.store import missing_views, shown
+from plantel.store import check_rights, missing_views, shown
 from plantel.wiring import Plantel, assembled, make_switch, operator, realtime_views
 
 
@@ -62,9 +62,11 @@ _REMEDIES: dict[type[errors.PlantelError], Text] = {
     ),
     errors.StoreUnavailable: Text(
         "check that the folder exists and that this user may write there; of a database server, that it runs, and that"
-        " store.url names it, a database and a user of that database",
+        " store.url names it, a database, and a user with the rights to it that docs/configuration.md and"
+        " docs/mariadb.md tell",
         "compruebe que la carpeta existe y que este usuario puede escribir en ella; de un servidor de bases de datos,"
-        " que está en marcha, y que store.url lo nombra, con una base y un usuario de esa base",
+        " que está en marcha, y que store.url lo nombra, con una base y un usuario que tiene en ella los derechos que"
+        " dicen docs/configuracion.md y docs/mariadb.es.md",
     ),
     errors.StoreFull: Text("make room on that disk", "libere espacio en ese disco"),
 }
@@ -76,6 +78,7 @@ async def check(*, as_json: AsJson = False) -> None:
     findings += _check_tls(loaded.http)
     try:
         async with assembled(loaded) as plantel:
+            await asyncio.to_thread(check_rights, loaded.store.url)
             findings.append(Finding("store", good=True, what=shown(loaded.store.url)))
             findings.append(await _check_journal(plantel))
             for instance in plantel.instances.values():

@@ -32,6 +32,10 @@ ClaimRow = tuple[str, str, int, int | None, int | None, str, str]
 """queue, interface, added, paused, penalty, reason, membername"""
 
 
+PATIENT_SECONDS = 6 * 3600
+"""How long a patient connection may be silent within its transaction, and how long it waits for an answer."""
+
+
 class Translator(Protocol):
     """Who knows a driver's errors."""
 
@@ -232,8 +236,12 @@ class Database(Translator, Protocol):
     """Without a pool, in autocommit: transactions are begun and ended by hand."""
 
     @abstractmethod
-    def connect(self, *, writable: bool) -> Connection:
-        """A new connection: for the writer, or for one reader. Raises StoreError."""
+    def connect(self, *, writable: bool, patient: bool = False) -> Connection:
+        """A new connection: for the writer, or for one reader. Raises StoreError.
+
+        `patient`: for one long transaction. A server ends others that are silent for some seconds, as the node of such
+        a one has stopped; this one is given PATIENT_SECONDS.
+        """
         ...
 
     @abstractmethod

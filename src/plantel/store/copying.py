@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -35,15 +36,17 @@ def copy_store(source: str, target: str, report: Report) -> list[Copied]:
     """Copy all that the store at `source` holds into the empty one at `target`, which is made where there is none.
 
     The source is read in one view, the target written in one transaction, and read again before it is committed: it
-    has all or nothing. Memory is bounded. Leases are not copied, nor does a store that is in use stop. Blocks, for as
-    long as it takes. Raises StoreNotEmpty, StoreError where the target does not give back what it was given, and what
-    `open_store` raises.
+    has all or nothing. Each of the two may be silent for long while the other is at work. Memory is bounded. Leases are
+    not copied, nor does a store that is in use stop. Blocks, for as long as it takes. Raises StoreNotEmpty, StoreError
+    where the target does not give back what it was given, and what `open_store` raises.
     """
-    origin = open_database(source, migrate=False, make=False)
-    destination = open_database(target)
-    reader = origin.connect(writable=False)
+    with _told_of("SOURCE", source):
+        origin = open_database(source, migrate=False, make=False)
+    with _told_of("TARGET", target):
+        destination = open_database(target)
+    reader = origin.connect(writable=False, patient=True)
     try:
-        writer = destination.connect(writable=True)
+        writer = destination.connect(writable=True, patient=True)
         try:
             with origin.translating(), destination.translating():
                 reader.begin_reading()
@@ -55,6 +58,17 @@ def copy_store(source: str, target: str, report: Report) -> list[Copied]:
     finally:
         reader.close()
     return copied
+
+
+@contextmanager
+def _told_of(side: str, url: str) -> Iterator[None]:
+    """Have what is wrong with one of two databases say with which. `side`: what its argument is called."""
+    try:
+        yield
+    except errors.InvalidSetting as error:
+        raise errors.InvalidSetting(setting=side, detail=error.params["detail"]) from error
+    except (errors.StoreUnavailable, errors.StoreFull) as error:
+        raise type(error)(detail=f"{side} {shown(url)}: {error.params['detail']}") from error
 
 
 def _copy(reader: Connection, writer: Connection, target: str, report: Report) -> list[Copied]:

@@ -7,7 +7,7 @@ every command of the command line would wait for.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import Connection, delete, false, insert, inspect, select, update
 
 from plantel import errors
 from plantel.store import schema
@@ -60,6 +60,20 @@ def missing_views(url: str, views: Sequence[RealtimeView]) -> list[str]:
     database = _database(url, make=False)
     with database.translating(), database.engine.connect() as connection:
         return [view.name for view in missing(connection, views)]
+
+
+def check_rights(url: str) -> None:
+    """Raise StoreError where some table of the store at `url` may not be written; changes nothing. Blocks."""
+    database = _database(url, make=False)
+    with database.translating(), database.engine.connect() as connection:
+        for table in schema.metadata.sorted_tables:
+            if table is schema.alembic_version:  # written by a migration only, which needs more rights anyway
+                continue
+            key = next(iter(table.primary_key))
+            nothing = select(table).where(false())
+            connection.execute(insert(table).from_select(table.c.keys(), nothing, include_defaults=False))
+            connection.execute(update(table).values({key: key}).where(false()))
+            connection.execute(delete(table).where(false()))
 
 
 def leftover_parts(url: str, views: Sequence[RealtimeView], *, remove: bool = False) -> list[Part]:

@@ -21,7 +21,15 @@ from sqlalchemy import event, exc
 from plantel import errors
 from plantel.roster import fold
 from plantel.store import schema
-from plantel.store.connection import ClaimRow, Connection, LikeRow, MemberRow, PlacedRow, UndoneRow
+from plantel.store.connection import (
+    PATIENT_SECONDS,
+    ClaimRow,
+    Connection,
+    LikeRow,
+    MemberRow,
+    PlacedRow,
+    UndoneRow,
+)
 
 _ROW_BYTES = 512
 """More than a member or a ledger line takes as JSON."""
@@ -136,6 +144,13 @@ def _journal(width: int) -> bytes:
     return _insertion("journal", " ".join(_LINE[:width]))
 
 
+_PATIENT = f"""SET SESSION
+    idle_transaction_timeout = {PATIENT_SECONDS},
+    idle_readonly_transaction_timeout = {PATIENT_SECONDS},
+    idle_write_transaction_timeout = {PATIENT_SECONDS},
+    wait_timeout = {PATIENT_SECONDS},
+    net_write_timeout = {PATIENT_SECONDS}"""
+
 _FULL = frozenset({ER.DISK_FULL, ER.RECORD_FILE_FULL})
 _NO_SPACE = "No space left on device"
 
@@ -207,10 +222,11 @@ class Driver(pymysql.connections.Connection):
 class MariadbConnection(Connection):
     """To a MariaDB, over a `Driver` with the session settings of `mariadb_database`."""
 
-    def __init__(self, connect: Callable[[], sqlalchemy.Connection], *, writable: bool) -> None:
-        """`connect` makes a new connection, also where an earlier one was lost."""
+    def __init__(self, connect: Callable[[], sqlalchemy.Connection], *, writable: bool, patient: bool = False) -> None:
+        """`connect` makes a new connection, also where an earlier one was lost. `patient`: as `Database.connect`."""
         self._connect = connect
         self._writable = writable
+        self._patient = patient
         self._waiting: list[tuple[bytes, int | None]] = []
         """Statements not yet sent, and how many rows each has to find."""
         self._size = 0
@@ -234,6 +250,9 @@ class MariadbConnection(Connection):
             f"SET SESSION TRANSACTION ISOLATION LEVEL {level}".encode(), b"SELECT @@max_allowed_packet"
         )
         self._packet = int(most)
+        if self._patient:
+            self._ask(_PATIENT.encode())
+            driver.wait_for_answers(PATIENT_SECONDS)
         self._made += 1
         self._own = 0
 

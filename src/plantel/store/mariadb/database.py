@@ -89,9 +89,9 @@ class MariadbDatabase(Database):
     def translated(self, error: BaseException) -> errors.StoreError | None:
         return mariadb.translated(error)
 
-    def connect(self, *, writable: bool) -> MariadbConnection:
+    def connect(self, *, writable: bool, patient: bool = False) -> MariadbConnection:
         with self.translating():
-            return MariadbConnection(self.engine.connect, writable=writable)
+            return MariadbConnection(self.engine.connect, writable=writable, patient=patient)
 
     def lock_schema(self, connection: sqlalchemy.Connection) -> None:
         """Also takes away what is left of a creation that was cut off: MariaDB stores each table by itself."""
@@ -172,13 +172,17 @@ def _invalid(en: str, es: str) -> errors.InvalidSetting:
 
 
 def _target(url: str) -> sqlalchemy.URL:
-    example = "mariadb://USER:PASSWORD@HOST/DATABASE"
+    wrong = _invalid(
+        "must be mariadb://USER:PASSWORD@HOST:PORT/DATABASE, with %XX for what has a meaning there",
+        "debe ser mariadb://USUARIO:CLAVE@SERVIDOR:PUERTO/BASE, con %XX para lo que allí tiene significado",
+    )
     try:
         target = make_url(url)
     except (exc.ArgumentError, ValueError):
-        raise _invalid(f"must be {example}", f"debe ser {example}") from None
-    if not target.username or not target.database:
-        raise _invalid(f"must be {example}", f"debe ser {example}")
+        raise wrong from None
+    # a password with an @ that is not written as %XX ends up in the host, in part
+    if not target.username or not target.database or "@" in (target.host or ""):
+        raise wrong
     for option in target.query:
         if option not in _OPTIONS:
             nearest = difflib.get_close_matches(option, _OPTIONS, 1, 0.0)[0]

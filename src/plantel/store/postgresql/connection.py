@@ -17,7 +17,15 @@ from psycopg.types.string import StrDumper
 from sqlalchemy import exc
 
 from plantel import errors
-from plantel.store.connection import ClaimRow, Connection, LikeRow, MemberRow, PlacedRow, UndoneRow
+from plantel.store.connection import (
+    PATIENT_SECONDS,
+    ClaimRow,
+    Connection,
+    LikeRow,
+    MemberRow,
+    PlacedRow,
+    UndoneRow,
+)
 
 COPY_FROM = 500
 """From so many rows on they go by COPY, which costs two round trips more but nothing to parse."""
@@ -62,6 +70,8 @@ _WRITER = _COMMON | {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
+# also over what an administrator has set for the role or the database
+_PATIENT = dict.fromkeys(("statement_timeout", "idle_in_transaction_session_timeout"), f"{PATIENT_SECONDS}s")
 
 # OFFSET 0 keeps each look-up one of its own, by key
 _LIKE = """SELECT m.campaign, m.membername, m.interface, m.penalty, m.paused
@@ -217,12 +227,12 @@ class Text(StrDumper):
 class PostgresqlConnection(Connection):
     """To a PostgreSQL server."""
 
-    def __init__(self, engine: sqlalchemy.Engine, *, writable: bool, node: str) -> None:
-        """`node`: how it signs what it tells other nodes."""
+    def __init__(self, engine: sqlalchemy.Engine, *, writable: bool, node: str, patient: bool = False) -> None:
+        """`patient`: as `Database.connect`. `node`: how it signs what it tells other nodes."""
         self._engine = engine
         self._node = node
         self._telling = False
-        self._settings = _WRITER if writable else _COMMON
+        self._settings = (_WRITER if writable else _COMMON) | (_PATIENT if patient else {})
         self._made = 0
         self._pending: list[_Statement] = []
         self._warning = ""

@@ -1,5 +1,6 @@
 """The PostgreSQL database behind a store."""
 
+import re
 import secrets
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -72,9 +73,9 @@ class PostgresqlDatabase(Database):
     def translated(self, error: BaseException) -> errors.StoreError | None:
         return postgresql.translated(error)
 
-    def connect(self, *, writable: bool) -> PostgresqlConnection:
+    def connect(self, *, writable: bool, patient: bool = False) -> PostgresqlConnection:
         with self.translating():
-            return PostgresqlConnection(self.engine, writable=writable, node=self._node)
+            return PostgresqlConnection(self.engine, writable=writable, patient=patient, node=self._node)
 
     def lock_schema(self, connection: sqlalchemy.Connection) -> None:
         driver = connection.connection.driver_connection
@@ -107,15 +108,20 @@ class PostgresqlDatabase(Database):
 
 def _parsed(url: str) -> dict[str, Any]:
     try:
-        return dict(conninfo_to_dict(url))
+        parsed = dict(conninfo_to_dict(url))
+        # a password with @ or / that is not written as %XX ends up there, in part
+        misplaced = "@" in str(parsed.get("host", ""))[1:] or re.search(r"[^\d,]", str(parsed.get("port", "")))
     except psycopg.ProgrammingError:
-        # its message would repeat the URL, with the password
+        misplaced = True
+    if misplaced:
+        # without libpq's message, which would repeat the URL, with the password
         detail = Text(
             "must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE, with %XX for what has a meaning there",
             "debe ser postgresql://USUARIO:CLAVE@SERVIDOR:PUERTO/BASE?OPCIÓN=VALOR, con %XX para lo que allí tiene"
             " significado",
         )
-        raise errors.InvalidSetting(setting="store.url", detail=detail) from None
+        raise errors.InvalidSetting(setting="store.url", detail=detail)
+    return parsed
 
 
 def _check(driver: psycopg.Connection) -> None:

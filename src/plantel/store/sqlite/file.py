@@ -39,7 +39,7 @@ class SqliteFile(Database):
     def translated(self, error: BaseException) -> errors.StoreError | None:
         return sqlite.translated(error)
 
-    def connect(self, *, writable: bool) -> SqliteConnection:
+    def connect(self, *, writable: bool, patient: bool = False) -> SqliteConnection:  # noqa: ARG002 - no server
         with sqlite.translating():
             return SqliteConnection(self.engine, writable=writable)
 
@@ -56,7 +56,10 @@ class SqliteFile(Database):
 def _path(url: str) -> Path:
     name = url.removeprefix(_PREFIX)
     if name == url or not name or name.startswith(":") or "?" in name or "\0" in name:
-        detail = Text(f"must be {_PREFIX}FILE, without options", f"debe ser {_PREFIX}ARCHIVO, sin opciones")
+        detail = Text(
+            f"must be {_PREFIX}FILE, without options, or begin with postgresql:// or mariadb://",
+            f"debe ser {_PREFIX}ARCHIVO, sin opciones, o empezar por postgresql:// o mariadb://",
+        )
         raise errors.InvalidSetting(setting="store.url", detail=detail)
     return Path(name)
 
