@@ -9,7 +9,21 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Delete, Executable, Row, delete, exists, func, insert, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Executable,
+    Row,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
 
 from plantel.ports import Needless
 from plantel.store import schema
@@ -138,18 +152,24 @@ def _needless(history: list[Row[Any]]) -> list[Row[Any]]:
 
 
 def _forget_batches(ask: Ask, change: Change, numbers: set[int], last: int) -> None:
-    """Forget those of `numbers`, and what was kept as the newest before, of which nothing is left or to be found."""
+    """Forget those of `numbers`, and what was kept as the newest before, of which nothing is left or to be found.
+
+    Each question is about constants: asked of all batches together, MariaDB reads journal and batches from one end.
+    """
     b, j = schema.batches.c, schema.journal.c
-    later = schema.batches.alias()
     instances = {row.instance for part in _parts(numbers) for row in ask(select(b.instance).where(b.number.in_(part)))}
+    stay = set()
     for instance in instances:
-        those = select(b.number).where(b.instance == instance, b.number < min(numbers)).order_by(b.number.desc())
-        numbers |= {row.number for row in ask(those.limit(1))}
+        newest = select(func.max(b.number)).where(b.instance == instance)
+        numbers |= {row[0] for row in ask(newest.where(b.number < min(numbers))) if row[0] is not None}
+        stay |= {row[0] for row in ask(newest.where(b.number <= last))}
     needless: list[int] = []
-    for part in _parts(numbers):
-        left = exists().where(j.revision > b.revision - b.changes, j.revision <= b.revision)
-        newer = exists().where(later.c.instance == b.instance, later.c.number > b.number, later.c.number <= last)
-        needless += [row.number for row in ask(select(b.number).where(b.number.in_(part), ~left, newer))]
+    for part in _parts(numbers - stay):
+        rows = ask(select(b.number, b.revision, b.changes).where(b.number.in_(part), b.number <= last))
+        lines = (j.revision.between(row.revision - row.changes + 1, row.revision) for row in rows)
+        full = [select(literal(row.number)).where(exists().where(its)) for row, its in zip(rows, lines, strict=True)]
+        left = {row[0] for row in ask(union_all(*full))} if full else set()
+        needless += [row.number for row in rows if row.number not in left]
     _delete(change, delete(schema.batches), b.number, needless)
 
 
