@@ -2,7 +2,8 @@
 
 The hot statements take a whole set of rows as one array for each column; a large set goes by COPY. Statements that
 return nothing are put off, and sent together with the next that does, so that a group of units costs a server on
-another machine four round trips: begin, look up, write, commit.
+another machine four round trips: begin, look up, write, commit. They go as one text with the values in it: to take an
+add apart into parameters, plans and pipelines costs both sides more than to write and to read it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -42,8 +43,8 @@ STATEMENT_SECONDS = 60
 WRITE_LOCK = int.from_bytes(b"plantel0")
 """The advisory lock of whoever writes: numbers in the batches and the journal follow the order of commits."""
 
-# The server has no deadline for a node that falls silent in the middle of a message, or before the Sync that ends a
-# pipeline: to the server, that session is at work. Whoever waits in vain for the lock ends it. A copy into a database
+# The server has no deadline for a node that falls silent in the middle of a message, or of a COPY: to the server, that
+# session is at work. Whoever waits in vain for the lock ends it. A copy into a database
 # that is served meanwhile may be taken for one: it fails then, as a whole.
 _END_SILENT = f"""SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity AS session USING (pid)
     WHERE locktype = 'advisory' AND classid::bigint = {WRITE_LOCK >> 32} AND objid::bigint = {WRITE_LOCK & 0xFFFFFFFF}
@@ -62,6 +63,8 @@ _COMMON = {
     "jit": "off",
     # a plan made while a table was empty takes any index for as good as any other, and would be kept while it grows
     "plan_cache_mode": "force_custom_plan",
+    # the values are quoted on this side
+    "standard_conforming_strings": "on",
 }
 _WRITER = _COMMON | {
     "idle_in_transaction_session_timeout": f"{PAUSE_SECONDS}s",
@@ -198,7 +201,7 @@ _json = msgspec.json.Encoder()
 
 class _Statement(NamedTuple):
     text: str
-    values: Sequence[object] | None = None
+    values: Sequence[object] = ()
     found: int | None = None
     """How many rows it has to change."""
 
@@ -239,7 +242,7 @@ class PostgresqlConnection(Connection):
         self._version = self._own = 0
         self._connect()
         if writable:
-            self._version = self._commits(self._run([_Statement(_COMMITS)]))
+            ((self._version,),) = self._run([_Statement(_COMMITS)])
 
     @property
     def core(self) -> sqlalchemy.Connection:  # type: ignore[override]  # nobody sets it
@@ -268,7 +271,7 @@ class PostgresqlConnection(Connection):
         self._made += 1
         self._own = 0
 
-    def _connected(self, statements: Sequence[_Statement]) -> psycopg.Cursor[Any]:
+    def _connected(self, statements: Sequence[_Statement]) -> list[Any]:
         """Run these, which begin a transaction; over a new connection where the server has ended this one."""
         self._pending.clear()
         try:
@@ -300,7 +303,7 @@ class PostgresqlConnection(Connection):
         lock = _Statement(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
         self._telling = False
         # the lock has to be had before the next statement takes its look at the database
-        self._version = self._commits(self._connected([_Statement("BEGIN"), lock, _Statement(_COMMITS)]))
+        ((self._version,),) = self._connected([_Statement("BEGIN"), lock, _Statement(_COMMITS)])
 
     def begin_reading(self) -> None:
         self._connected([_Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")])
@@ -309,8 +312,7 @@ class PostgresqlConnection(Connection):
         self._warning = ""
         if self._telling:
             self._pending.append(_Statement(_TELL, (self._node,)))
-        cursors = self._run_all([*self._taken(), _Statement(_CLOSE), _Statement("COMMIT")])
-        (_, number) = cursors[-2].fetchone() or (None, None)
+        ((_, number),) = self._run([*self._taken(), _Statement(_CLOSE), _Statement("COMMIT")])
         if self._warning:
             # a wait for standbys was cut short: what is stored here alone may be lost with this server
             raise errors.StoreUnavailable(detail=self._warning)
@@ -341,7 +343,7 @@ class PostgresqlConnection(Connection):
                 del self._pending[place:]
                 return
         self._pending.clear()
-        self._run_all([_Statement(f"ROLLBACK TO {point}"), _Statement(f"RELEASE {point}")])
+        self._run([_Statement(f"ROLLBACK TO {point}"), _Statement(f"RELEASE {point}")])
 
     def data_version(self) -> int:
         # nobody knows what was lost with a connection, or what another server has
@@ -445,8 +447,8 @@ class PostgresqlConnection(Connection):
 
     # --- statements --------------------------------------------------------------------------------------------------
 
-    def _rows(self, text: str, values: Sequence[object] | None = None) -> list[Any]:
-        return self._run([*self._taken(), _Statement(text, values)]).fetchall()
+    def _rows(self, text: str, values: Sequence[object] = ()) -> list[Any]:
+        return self._run([*self._taken(), _Statement(text, values)])
 
     def _flush(self) -> None:
         if self._pending:
@@ -456,28 +458,25 @@ class PostgresqlConnection(Connection):
         pending, self._pending = self._pending, []
         return pending
 
-    def _run(self, statements: Sequence[_Statement]) -> psycopg.Cursor[Any]:
-        """Run these, in one round trip; the cursor of the last."""
-        return self._run_all(statements)[-1]
+    def _run(self, statements: Sequence[_Statement]) -> list[Any]:
+        """Run these, in one round trip; the rows of the last that gives any. Raises StoreError where one finds too few.
 
-    def _run_all(self, statements: Sequence[_Statement]) -> list[psycopg.Cursor[Any]]:
-        execute = self._driver.execute
-        if len(statements) == 1:
-            cursors = [execute(statements[0].text, statements[0].values)]
-        else:
-            with self._driver.pipeline():
-                cursors = [execute(statement.text, statement.values) for statement in statements]
-        for cursor, statement in zip(cursors, statements, strict=True):
+        After one that fails, none is run.
+        """
+        cursor = psycopg.ClientCursor(self._driver)
+        cursor.execute(
+            ";".join([statement.text for statement in statements]),
+            [value for statement in statements for value in statement.values],
+        )
+        rows: list[Any] = []
+        for statement in statements:
             if statement.found is not None and statement.found != cursor.rowcount:
                 missing = statement.found - cursor.rowcount
                 raise errors.StoreError(detail=f"{missing} of {statement.found} members to change are not there")
-        return cursors
-
-    @staticmethod
-    def _commits(cursor: psycopg.Cursor[Any]) -> int:
-        row = cursor.fetchone()
-        assert row is not None
-        return int(row[0])
+            if cursor.description is not None:
+                rows = cursor.fetchall()
+            cursor.nextset()
+        return rows
 
     def _noticed(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         if diagnostic.severity_nonlocalized == "WARNING":
