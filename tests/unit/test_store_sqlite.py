@@ -67,6 +67,17 @@ async def test_an_answer_means_durable(opened: SqlStore) -> None:
     assert await opened.write(pragmas) == ["wal", 2]
 
 
+async def test_the_log_does_not_grow_for_ever(opened: SqlStore, tmp_path: Path) -> None:
+    """Nobody's commit copies it into the file; that is done between two of them, and then the log begins anew."""
+    log = tmp_path / "plantel.db-wal"
+    sizes = []
+    for batch in range(6):
+        some = (Member("Ventas->", f"agent {batch} {one}", f"SIP/{batch}{one:04d}") for one in range(1_000))
+        await opened.write(added(*some))
+        sizes.append(log.stat().st_size)
+    assert sizes[-1] <= 2 * sizes[0]
+
+
 async def test_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     await open_store("sqlite:///here.db").close()

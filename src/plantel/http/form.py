@@ -13,6 +13,8 @@ from plantel.http.request import Body
 _PIECE = 64 * 1024
 """Bytes decoded in one go: of a large body only so much is copied at a time."""
 
+_PERCENT = bytes.maketrans(b"%", b"=")
+
 _VISIBLE = re.compile(rb"[^ \t\n\r\v\f]")
 
 
@@ -24,8 +26,11 @@ def unquote(quoted: Body) -> bytes:
     if b"%" not in quoted:
         return bytes(quoted)
     # the compiled decoder of quoted-printable does the work: %41 becomes =41, what means something to it is escaped
-    escaped = quoted.replace(b"=", b"=3D").replace(b"%", b"=").replace(b"\n", b"=0A").replace(b"\r", b"=0D")
+    escaped = quoted.replace(b"=", b"=3D").replace(b"\n", b"=0A").replace(b"\r", b"=0D").translate(_PERCENT)
     unquoted = binascii.a2b_qp(escaped)
+    # a % without its digits it leaves as =, but drops it at the end
+    if b"=" not in unquoted and not quoted.endswith(b"%"):
+        return unquoted
     # each escape is two bytes shorter then, and nothing else is: else there was a % without its digits
     if len(unquoted) == len(quoted) - 2 * quoted.count(b"%"):
         return unquoted

@@ -104,6 +104,10 @@ class Connection(Translator, Protocol):
         """Make it durable: once this returns, a crash of the database or its machine loses nothing of it."""
         ...
 
+    def tidy(self) -> None:
+        """Do what can wait until those who waited for a commit have their answers. Raises nothing."""
+        return
+
     @abstractmethod
     def rollback(self) -> None:
         """Undo the transaction, if there is still one."""

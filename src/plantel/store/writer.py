@@ -96,6 +96,7 @@ class Writer:
             if jobs:
                 self._carry_out(jobs)
                 _answer(jobs)
+                self._connection.tidy()
         self._connection.close()
 
     def _next(self) -> tuple[list[_Job], bool]:

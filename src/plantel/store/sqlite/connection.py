@@ -7,7 +7,7 @@ for every row, and beside a busy event loop each time may cost 5 ms to get it ba
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -24,6 +24,9 @@ BUSY_SECONDS = 5.0
 
 CACHE_KIB = 32 * 1024
 """A writer's page cache: a batch of 50,000 members fits, so that nothing is written twice."""
+
+TIDY_AFTER = 500
+"""Rows changed: some thousand pages of the log."""
 
 _claim_rows = msgspec.json.Decoder(list[ClaimRow])
 _member_rows = msgspec.json.Decoder(list[MemberRow])
@@ -162,6 +165,8 @@ class SqliteConnection(Connection):
         driver.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         driver.execute("PRAGMA synchronous = FULL")  # an answer means durable
         driver.execute("PRAGMA temp_store = MEMORY")
+        driver.execute("PRAGMA wal_autocheckpoint = 0")  # see `tidy`
+        self._tidied = 0
         if not writable:
             driver.execute("PRAGMA query_only = ON")
 
@@ -185,6 +190,14 @@ class SqliteConnection(Connection):
 
     def commit(self) -> None:
         self._driver.execute("COMMIT")
+
+    def tidy(self) -> None:
+        """Copy the log into the file: by itself SQLite would do so within a commit that somebody waits for."""
+        changes = self._driver.total_changes
+        if changes - self._tidied >= TIDY_AFTER:
+            self._tidied = changes
+            with suppress(sqlite3.Error):  # on a full disk the log stays as it is, and the next try comes
+                self._driver.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def rollback(self) -> None:
         """Undo the transaction, if there is still one."""
