@@ -134,6 +134,8 @@ class SqlTransaction(ABC):
             for item in items
             if (id_of[item.campaign], item.membername, item.interface, item.penalty, item.paused) not in there
         ]
+        if not others:
+            return [], []
         if len(others) < len(items):
             agents = {(id_of[item.campaign], item.membername) for item in others}
             phones = {(id_of[item.campaign], item.phone) for item in others}
