@@ -5,7 +5,7 @@ Switch   one Asterisk (plantel.ami, plantel.testing.FakeSwitch)
 Clock    the time of day
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -95,6 +95,13 @@ class Transaction(Protocol):
 
     def revision(self) -> int:
         """The revision of the newest journal line; 0 at first."""
+        ...
+
+    def version(self) -> Hashable:
+        """What the rosters of all instances are now: while it is the same, they are, in every detail.
+
+        To be compared within this process only; nobody can tell what it was before a restart. Within `Store.write`.
+        """
         ...
 
     def batch(self, instance: str, batch: str) -> Batch | None: ...

@@ -5,7 +5,7 @@ Whoever calls gives an `Actor`; rights are checked here, once, for every door (w
 
 import itertools
 import os
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import NoReturn
@@ -74,6 +74,19 @@ class Receipt(msgspec.Struct, frozen=True):
     warnings: tuple[errors.PlantelError, ...] = ()
 
 
+class Wanted(msgspec.Struct):
+    """The items of a request, looked through by `Service.wanted`: whoever may be sent the same again keeps it.
+
+    `members`: the distinct ones. `problems`: what is wrong with the others, as far as their service can tell by itself.
+    """
+
+    items: Sequence[Member | errors.InvalidItem]
+    members: Sequence[Member]
+    problems: Sequence[errors.InvalidItem]
+    stored: tuple[Hashable, Receipt] | None = None
+    """The version of the roster (`Transaction.version`) in which it had them all, and what there is to say of it."""
+
+
 class Service:
     """The roster of one instance.
 
@@ -106,7 +119,16 @@ class Service:
 
     # --- members -----------------------------------------------------------------------------------------------------
 
-    async def add(self, actor: Actor, items: Sequence[Member | errors.InvalidItem], source: Source) -> Receipt:
+    def wanted(self, items: Sequence[Member | errors.InvalidItem]) -> Wanted:
+        """For `add`. For any thread."""
+        members: Sequence[Member] = [item for item in items if isinstance(item, Member)]
+        problems = [item for item in items if isinstance(item, errors.InvalidItem)] if len(members) < len(items) else []
+        if not problems and len(members) > 1:
+            members, clashes = settle(members)
+            problems += clashes
+        return Wanted(items, members, [*problems, *self._interfaces.check(items)])
+
+    async def add(self, actor: Actor, items: Sequence[Member | errors.InvalidItem] | Wanted, source: Source) -> Receipt:
         """Put every item into its campaign, or none.
 
         An item that could not even be read comes as its error. An agent already there is updated, moved to the phone
@@ -118,46 +140,57 @@ class Service:
     async def _add(
         self,
         actor: Actor,
-        items: Sequence[Member | errors.InvalidItem],
+        asked: Sequence[Member | errors.InvalidItem] | Wanted,
         source: Source,
         also: Callable[[Receipt, Transaction], None] | None = None,
     ) -> Receipt:
         """`also` is part of the transaction that stores the batch."""
+        items = asked.items if isinstance(asked, Wanted) else asked
+        await self._check_allowed(actor, items, source)
+        wanted = asked if isinstance(asked, Wanted) else self.wanted(asked)
+        problems = wanted.problems
+        doubts, unverified = ([], []) if self._verify is None else await self._doubts(self._verify, items, problems)
+        if self._phones_required:
+            problems = [*problems, *doubts]
+        stored = None
+
+        def work(transaction: Transaction) -> Receipt | Refusal:
+            nonlocal stored
+            batch = self._batch(actor, source, len(items))
+            if wanted.stored is not None and not problems and also is None:
+                version, before = wanted.stored
+                if version == transaction.version():  # sent again, and nobody has changed anything since
+                    transaction.record(batch, ())
+                    return msgspec.structs.replace(before, batch=batch.id)
+            campaigns = transaction.campaigns(self.instance)
+            unknown = _unknown_campaigns(items, campaigns)
+            if problems or unknown:
+                found = sorted([*problems, *unknown], key=lambda error: error.item or 0)
+                return _refuse(transaction, batch, found)
+            receipt = _commit(transaction, batch, _spelled(wanted.members, campaigns))
+            if declared := _pauses_declared(receipt.changes):
+                transaction.forget_pauses(self.instance, self._by_all_names(declared))
+            if also is not None:
+                also(receipt, transaction)
+            if wanted is asked:
+                stored = transaction.version(), msgspec.structs.replace(receipt, changes=())
+            return receipt
+
+        result = await self._store.write(work, like=(self.instance, wanted.members))
+        if isinstance(result, tuple):
+            raise errors.BatchRefused(*result)
+        wanted.stored = stored or wanted.stored
+        warnings = (*unverified, *doubts)
+        return self._tell(msgspec.structs.replace(result, warnings=warnings) if warnings else result)
+
+    async def _check_allowed(self, actor: Actor, items: Sequence[Member | errors.InvalidItem], source: Source) -> None:
+        """Raise what `add` raises where there is nothing to add, or the actor may not."""
         actor.check_write()
         if not items:
             await self.refuse(actor, source, errors.EmptyBatch())
         forbidden = self._forbidden(actor, items)
         if forbidden is not None:
             await self.refuse(actor, source, forbidden, len(items))
-        members = [item for item in items if isinstance(item, Member)]
-        problems = [item for item in items if isinstance(item, errors.InvalidItem)] if len(members) < len(items) else []
-        if not problems and len(members) > 1:
-            members, clashes = settle(members)
-            problems += clashes
-        problems += self._interfaces.check(items)
-        doubts, unverified = ([], []) if self._verify is None else await self._doubts(self._verify, items, problems)
-        if self._phones_required:
-            problems += doubts
-
-        def work(transaction: Transaction) -> Receipt | Refusal:
-            batch = self._batch(actor, source, len(items))
-            campaigns = transaction.campaigns(self.instance)
-            unknown = _unknown_campaigns(items, campaigns)
-            if problems or unknown:
-                found = sorted([*problems, *unknown], key=lambda error: error.item or 0)
-                return _refuse(transaction, batch, found)
-            receipt = _commit(transaction, batch, _spelled(members, campaigns))
-            if declared := _pauses_declared(receipt.changes):
-                transaction.forget_pauses(self.instance, self._by_all_names(declared))
-            if also is not None:
-                also(receipt, transaction)
-            return receipt
-
-        result = await self._store.write(work, like=(self.instance, members))
-        if isinstance(result, tuple):
-            raise errors.BatchRefused(*result)
-        warnings = (*unverified, *doubts)
-        return self._tell(msgspec.structs.replace(result, warnings=warnings) if warnings else result)
 
     async def _doubts(
         self,

@@ -262,6 +262,37 @@ async def test_a_large_batch(store: Store) -> None:
     assert await roster(store) == [ANA, BEA]
 
 
+async def test_the_version_changes_with_the_roster_whoever_changes_it(opener: Opener, store: Store) -> None:
+    async def version() -> object:
+        return await store.write(lambda transaction: transaction.version())
+
+    async def after(work: Callable[[Transaction], object], by: Store = store) -> object:
+        await by.write(work)
+        return await version()
+
+    await store.write(declared("Ventas->"))
+    versions = [await version(), await after(added(ANA)), await after(added(BEA)), await after(removed(BEA))]
+    assert len(set(versions)) == len(versions)
+    assert await after(lambda transaction: transaction.record(a_batch(), ())) == versions[-1]
+    other = opener()
+    try:
+        assert await after(added(BEA), by=other) not in versions
+    finally:
+        await other.close()
+
+
+async def test_a_unit_that_fails_leaves_the_version_as_it_was(store: Store) -> None:
+    def fail(transaction: Transaction) -> None:
+        added(ANA)(transaction)
+        raise RuntimeError("on purpose")
+
+    await store.write(declared("Ventas->"))
+    before = await store.write(lambda transaction: transaction.version())
+    with pytest.raises(RuntimeError, match="on purpose"):
+        await store.write(fail)
+    assert await store.write(lambda transaction: transaction.version()) == before
+
+
 async def test_a_large_batch_of_names_that_mean_something_elsewhere(store: Store) -> None:
     await store.write(declared("Ventas->", "Cobros"))
     odd = [

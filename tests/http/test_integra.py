@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from plantel import errors
 from plantel.access import Role, User
+from plantel.batch import Source
 from plantel.http.auth import FREE_TRIES, Brake
+from plantel.http.integra import BIG_BODY
 from plantel.roster import Member
 from tests.support.door import ADD, EPOCH, FORM, OPERATOR, Door, basic, item, make_door
 from tests.support.rsgi import Answer
@@ -89,6 +91,52 @@ async def test_adding_again_updates_and_answers_1(door: Door) -> None:
     assert is_one(await door.add(token, [item(penalty="5", paused="1")]))
     assert is_one(await door.add(token, [item(penalty="5", paused="1")]))
     assert await door.members(VENTAS) == [Member(VENTAS, "ana", "SIP/1001", 5, paused=True)]
+
+
+def crowd() -> list[dict[str, object]]:
+    """So many that their form is taken apart in a thread, and remembered."""
+    return [item(f"agent {number}", phone=f"SIP/{number}") for number in range(BIG_BODY // 100)]
+
+
+async def test_a_large_batch_sent_again_changes_nothing_and_is_a_batch_of_its_own(door: Door) -> None:
+    token = await door.token()
+    batches = [(await door.add(token, crowd())).headers["plantel-batch"] for _ in range(3)]
+    kept = await door.store.read(lambda transaction: transaction.batches("default", 3))
+    assert [(batch.id, batch.items) for batch in reversed(kept)] == [(batch, len(crowd())) for batch in batches]
+    assert (
+        await door.store.read(lambda transaction: transaction.revision())
+        == len(crowd())
+        == len(await door.members(VENTAS))
+    )
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_large_batch_sent_again_undoes_what_came_between(door: Door, times: int) -> None:
+    token = await door.token()
+    for _ in range(times):
+        await door.add(token, crowd())
+    service = door.instances["default"].service
+    await service.remove(OPERATOR, VENTAS, ["agent 7"], Source.API)
+    await door.add(token, [item("agent 8", phone="SIP/8", penalty=3)])
+    assert is_one(await door.add(token, crowd()))
+    members = {member.membername: member for member in await door.members(VENTAS)}
+    assert len(members) == len(crowd())
+    assert (members["agent 7"].interface, members["agent 8"].penalty) == ("SIP/7", 0)
+
+
+async def test_a_large_batch_sent_to_another_instance_is_stored_there(door: Door) -> None:
+    await door.declare(VENTAS, instance="other")
+    await door.add(await door.token(), crowd())
+    other = await door.token(name="others", instance="other")
+    answer = await door.add(other, crowd(), host="other.example.com")
+    assert is_one(answer)
+    assert len(await door.members(VENTAS, instance="other")) == len(crowd())
+
+
+async def test_a_large_batch_sent_again_by_somebody_who_may_not_is_refused(door: Door) -> None:
+    await door.add(await door.token(), crowd())
+    limited = await door.token(name="limited", campaigns=("Cobros",))
+    assert is_zero(await door.add(limited, crowd()), "campaign_forbidden", 403)
 
 
 async def test_another_phone_moves_the_agent_and_another_agent_replaces_the_one_on_the_phone(door: Door) -> None:

@@ -78,6 +78,15 @@ async def test_the_log_does_not_grow_for_ever(opened: SqlStore, tmp_path: Path) 
     assert sizes[-1] <= 2 * sizes[0]
 
 
+async def test_a_change_by_hand_makes_another_version(opened: SqlStore, tmp_path: Path) -> None:
+    """Revisions tell nothing of it, nor of a file that was put back as it was yesterday."""
+    await opened.write(added(ANA))
+    before = await opened.write(lambda transaction: transaction.version())
+    with closing(sqlite3.connect(tmp_path / "plantel.db")) as by_hand, by_hand:
+        by_hand.execute("UPDATE members SET penalty = 5")
+    assert await opened.write(lambda transaction: transaction.version()) != before
+
+
 async def test_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     await open_store("sqlite:///here.db").close()

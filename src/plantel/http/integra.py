@@ -22,6 +22,7 @@ from plantel.http.problems import headers, statuses, to_header
 from plantel.http.request import Body, Request
 from plantel.http.rsgi import Headers
 from plantel.roster import Member, parse_member, parse_members
+from plantel.service import Service, Wanted
 
 PREFIX = "/Integra/resources/"
 
@@ -51,7 +52,7 @@ class Integra:
         self._timeout = body_timeout
         self._confirm = confirm
         self._deadline = deadline
-        self._last: tuple[bytes, Sequence[Member | errors.InvalidItem]] = (b"", ())
+        self._last: tuple[Service, bytes, Wanted] | None = None
         self._calls: dict[str, Callable[[Instance, Request], Awaitable[Answer]]] = {
             PREFIX + "queues/addqueuemember": self._add,
             PREFIX + "queues/getqueuemembersofqueue": self._members,
@@ -100,10 +101,11 @@ class Integra:
         held = [await self._form(request)]
         try:
             large = len(held[0]) > BIG_BODY
-            items = await asyncio.to_thread(self._read_large, held) if large else read_items(held.pop())
+            service = instance.service
+            items = await asyncio.to_thread(self._read_large, service, held) if large else read_items(held.pop())
         except errors.InvalidBatch as error:
             await instance.service.refuse(actor, Source.WIRE, error)
-        receipt = await instance.service.add(actor, items, Source.WIRE)
+        receipt = await service.add(actor, items, Source.WIRE)
         extra = [TEXT, ("plantel-batch", receipt.batch)]
         if receipt.warnings:
             extra.append(("plantel-warning", to_header("; ".join(map(str, receipt.warnings)))))
@@ -121,21 +123,23 @@ class Integra:
             extra += [_PENDING, ("plantel-reason", to_header(str(behind)))]
         return ONE, extra
 
-    def _read_large(self, held: list[Body]) -> Sequence[Member | errors.InvalidItem]:
-        """As `read_items`, for the one body in `held`, which is let go as soon as it is decoded.
+    def _read_large(self, service: Service, held: list[Body]) -> Wanted:
+        """As `read_items`, looked through by `service`, for the one body in `held`, let go as soon as it is decoded.
 
-        The last items are kept: whoever sends a whole roster sends the same again and again.
+        The last ones are kept: whoever sends a whole roster sends the same again and again, at once where an answer
+        was late.
         """
         body = held.pop()
         size, digest = len(body), hashlib.sha256(body).digest()  # processors bring it along
-        last, items = self._last
-        if last != digest:
-            self._last = (b"", items := ())  # not in memory beside the new ones
-            text = _array_of(body)
-            del body
-            items = _items_of(text, size)
-            self._last = digest, items
-        return items
+        last = self._last
+        if last is not None and last[0] is service and last[1] == digest:
+            return last[2]
+        self._last = last = None  # not in memory beside the new ones
+        text = _array_of(body)
+        del body
+        wanted = service.wanted(_items_of(text, size))
+        self._last = service, digest, wanted
+        return wanted
 
     # --- its neighbours ----------------------------------------------------------------------------------------------
 

@@ -47,6 +47,9 @@ class SqlTransaction(ABC):
     def record(self, batch: Batch, changes: Sequence[Change]) -> int: ...
 
     @abstractmethod
+    def version(self) -> tuple[int, int]: ...
+
+    @abstractmethod
     def _before_reading(self) -> None:
         """Called before statements that read."""
 
@@ -425,6 +428,9 @@ class ReadTransaction(SqlTransaction):
 
     def record(self, batch: Batch, changes: Sequence[Change]) -> int:
         return _refuse_writing(batch, changes)
+
+    def version(self) -> tuple[int, int]:
+        return _refuse_writing()
 
     def _before_members_like(self, wanted: Sequence[LikeRow]) -> None:
         pass

@@ -224,6 +224,10 @@ class Unit(SqlTransaction):
             if self._connection.in_transaction:
                 self._connection.undo("unit")
 
+    def version(self) -> tuple[int, int]:
+        """Revisions alone would not do: a database that lost some of them gives the same numbers to others."""
+        return self._group.revision, self._group.elsewhere
+
     def record(self, batch: Batch, changes: Sequence[Change]) -> int:
         if self.rows:
             self._before_writing()  # what a unit records next may change what it recorded first

@@ -232,6 +232,9 @@ class _MemoryTransaction:
     def revision(self) -> int:
         return self.state.revision
 
+    def version(self) -> int:
+        return self.state.revision
+
     def batch(self, instance: str, batch: str) -> Batch | None:
         found = self.state.batches.get(batch)
         return found if found is not None and found.instance == instance else None
