@@ -2,15 +2,19 @@
 
 import contextlib
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import msgspec
 
 from bench import database, roster
 from bench.chart import Chart
 from bench.database import Database
 from bench.measure import BenchFailed, Goal, Row, Scale
 from bench.plantel_server import Caller, PlantelServer
+from bench.process import ServerProcess, free_tcp_port
 from bench.raw import LineRow, MemberRow, Raw
 from bench.report import Report
 from plantel.roster import Member
@@ -31,7 +35,7 @@ def measure(scale: Scale, report: Report, folder: Path) -> None:
     """On each database, rounds of: every size, a new Plantel and new stores for each.
 
     A Plantel gets one after another and into different campaigns: a single member, so that the file and its log are
-    open; the batches; and the last batch once more.
+    open; the batches; the last batch once more; and again, after a change of the single member each time.
     """
     for one in database.DATABASES:
         chart = Chart(f"batches-{one.name.lower()}", f"A batch on {one.name}", "members in the batch", "ms")
@@ -59,21 +63,44 @@ def _size(report: Report, chart: Chart, folder: Path, base: Database, new: Calla
         ours = statistics.median([_add(caller, body) for body in bodies])
         peak = plantel.peak()
         again = statistics.median([_add(caller, bodies[-1]) for _ in bodies])
+        changed = [_changed(batches[0], penalty) for penalty in range(1, 1 + times)]
+        later = statistics.median([(_add(caller, change), _add(caller, bodies[-1]))[1] for change in changed])
     with database.connect(plantel.url) as raw:
-        _check(raw, sum(map(len, batches)))
+        _check(raw, sum(map(len, batches)) + len(changed))
         ways = raw.ways
     theirs = min(_raw(base, new(f"{folder.name}-{way}"), way, names, batches) for way in ways)
     what = f"{base.name}, a batch of {size:,}"
     report.add(
         Row(f"{what}: from its last byte to the answer", "the driver's fastest", "ms", Goal(most=1.5)), ours, theirs
     )
+    if size <= _REPEATED:
+        # of larger ones it would take long to put the pieces together
+        bare = Row(f"{what}: from its last byte to the answer", "a bare handler that reads it", "ms")
+        report.add(bare, ours, _bare(folder / "bare.log", bodies))
     report.add(Row(f"{what}: sent for the first time", "sent again", "ms", Goal(least=2.0)), ours, again)
+    row = Row(f"{what}: sent for the first time", "sent again, something else having changed", "ms")
+    report.add(row, ours, later)
     if size >= _SIZED:
         grown = Row(f"{what}: growth of the server to its peak", "size of the body", "MB", Goal(most=4.0))
         report.add(grown, (peak - before) / 1e6, len(bodies[-1]) / 1e6)
     chart.add("Plantel", size, ours)
     chart.add("Plantel, the same again", size, again)
     chart.add("the driver's fastest", size, theirs)
+
+
+def _bare(log: Path, bodies: Sequence[bytes]) -> float:
+    """The same of a handler that only answers `1`: what HTTP takes, of which nobody gets rid."""
+    port = free_tcp_port()
+    with (
+        ServerProcess([sys.executable, "-m", "bench.floors", "bare", str(port)], port, log),
+        contextlib.closing(Caller(port, "")) as caller,
+    ):
+        _add(caller, bodies[0])
+        return statistics.median([_add(caller, body) for body in bodies])
+
+
+def _changed(one: Sequence[Member], penalty: int) -> bytes:
+    return roster.form([msgspec.structs.replace(member, penalty=penalty) for member in one])
 
 
 def _add(caller: Caller, body: bytes) -> float:
