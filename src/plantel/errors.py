@@ -545,7 +545,7 @@ class RereadRefused(SwitchRefused):
 
 
 class DevicesUntold(SwitchRefused):
-    """Which of the two is missing, `plantel check` says."""
+    """Where it is not the right that is missing, which `plantel check` says, it is the module."""
 
     code = "devices_untold"
     text = Text(
