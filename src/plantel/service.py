@@ -77,10 +77,12 @@ class Receipt(msgspec.Struct, frozen=True):
 class Wanted(msgspec.Struct):
     """The items of a request, looked through by `Service.wanted`: whoever may be sent the same again keeps it.
 
-    `members`: the distinct ones. `problems`: what is wrong with the others, as far as their service can tell by itself.
+    `campaigns`: every name of a campaign in them, once for each spelling. `members`: the distinct ones. `problems`:
+    what is wrong with the others, as far as their service can tell by itself.
     """
 
     items: Sequence[Member | errors.InvalidItem]
+    campaigns: Collection[str]
     members: Sequence[Member]
     problems: Sequence[errors.InvalidItem]
     stored: tuple[Hashable, Receipt] | None = None
@@ -123,10 +125,12 @@ class Service:
         """For `add`. For any thread."""
         members: Sequence[Member] = [item for item in items if isinstance(item, Member)]
         problems = [item for item in items if isinstance(item, errors.InvalidItem)] if len(members) < len(items) else []
+        campaigns = dict.fromkeys([member.campaign for member in members])
         if not problems and len(members) > 1:
             members, clashes = settle(members)
             problems += clashes
-        return Wanted(items, members, [*problems, *self._interfaces.check(items)])
+        problems += self._interfaces.check(items)
+        return Wanted(items, campaigns, members, problems)
 
     async def add(self, actor: Actor, items: Sequence[Member | errors.InvalidItem] | Wanted, source: Source) -> Receipt:
         """Put every item into its campaign, or none.
@@ -145,10 +149,9 @@ class Service:
         also: Callable[[Receipt, Transaction], None] | None = None,
     ) -> Receipt:
         """`also` is part of the transaction that stores the batch."""
-        items = asked.items if isinstance(asked, Wanted) else asked
-        await self._check_allowed(actor, items, source)
         wanted = asked if isinstance(asked, Wanted) else self.wanted(asked)
-        problems = wanted.problems
+        await self._check_allowed(actor, wanted, source)
+        items, problems = wanted.items, wanted.problems
         doubts, unverified = ([], []) if self._verify is None else await self._doubts(self._verify, items, problems)
         if self._phones_required:
             problems = [*problems, *doubts]
@@ -163,11 +166,11 @@ class Service:
                     transaction.record(batch, ())
                     return msgspec.structs.replace(before, batch=batch.id)
             campaigns = transaction.campaigns(self.instance)
-            unknown = _unknown_campaigns(items, campaigns)
+            unknown = _unknown_campaigns(wanted, campaigns)
             if problems or unknown:
                 found = sorted([*problems, *unknown], key=lambda error: error.item or 0)
                 return _refuse(transaction, batch, found)
-            receipt = _commit(transaction, batch, _spelled(wanted.members, campaigns))
+            receipt = _commit(transaction, batch, wanted, campaigns)
             if declared := _pauses_declared(receipt.changes):
                 transaction.forget_pauses(self.instance, self._by_all_names(declared))
             if also is not None:
@@ -183,14 +186,15 @@ class Service:
         warnings = (*unverified, *doubts)
         return self._tell(msgspec.structs.replace(result, warnings=warnings) if warnings else result)
 
-    async def _check_allowed(self, actor: Actor, items: Sequence[Member | errors.InvalidItem], source: Source) -> None:
+    async def _check_allowed(self, actor: Actor, wanted: Wanted, source: Source) -> None:
         """Raise what `add` raises where there is nothing to add, or the actor may not."""
         actor.check_write()
-        if not items:
+        if not wanted.items:
             await self.refuse(actor, source, errors.EmptyBatch())
-        forbidden = self._forbidden(actor, items)
+        # asked before all else: it must not tell what exists
+        forbidden = next((name for name in wanted.campaigns if not actor.reaches(name)), None)
         if forbidden is not None:
-            await self.refuse(actor, source, forbidden, len(items))
+            await self.refuse(actor, source, errors.CampaignForbidden(campaign=forbidden), len(wanted.items))
 
     async def _doubts(
         self,
@@ -210,14 +214,6 @@ class Service:
             if (servers := found.unknown.get((fold(item.campaign), item.interface)))
         ]
         return doubts, [] if found.unverified is None else [found.unverified]
-
-    def _forbidden(self, actor: Actor, items: Iterable[Member | errors.InvalidItem]) -> errors.CampaignForbidden | None:
-        """The first campaign out of the actor's reach. Asked before all else: it must not tell what exists."""
-        if actor.campaigns:
-            for campaign in dict.fromkeys(item.campaign for item in items if isinstance(item, Member)):
-                if not actor.reaches(campaign):
-                    return errors.CampaignForbidden(campaign=campaign)
-        return None
 
     async def refuse(self, actor: Actor, source: Source, problem: errors.PlantelError, items: int = 0) -> NoReturn:
         """Record a batch that cannot even be decided, and raise BatchRefused."""
@@ -524,10 +520,12 @@ class Service:
         return receipt
 
 
-def _commit(transaction: Transaction, batch: Batch, members: Sequence[Member]) -> Receipt:
+def _commit(transaction: Transaction, batch: Batch, wanted: Wanted, campaigns: Mapping[str, Campaign]) -> Receipt:
+    """Store what is wanted, `campaigns` being all that there are."""
+    members = _spelled(wanted, campaigns)
     changes = decide_add(*transaction.unlike(batch.instance, members))
-    campaigns = frozenset([fold(name) for name in {member.campaign for member in members}])
-    return Receipt(batch.id, transaction.record(batch, changes), changes, campaigns, members)
+    concerned = frozenset(map(fold, wanted.campaigns))
+    return Receipt(batch.id, transaction.record(batch, changes), changes, concerned, members)
 
 
 def _unexplained(transaction: Transaction, instance: str, one: Observed) -> bool:
@@ -558,9 +556,9 @@ def _pauses_declared(changes: Iterable[Change]) -> list[Member]:
     return [
         change.after
         for change in changes
-        if change.kind is Kind.UPDATED
-        and change.before is not None
+        if change.before is not None
         and change.after is not None
+        and change.kind is Kind.UPDATED
         and change.before.paused is not change.after.paused
     ]
 
@@ -571,24 +569,20 @@ def _refuse(transaction: Transaction, batch: Batch, problems: Iterable[errors.Pl
     return batch.id, found
 
 
-def _unknown_campaigns(
-    items: Sequence[Member | errors.InvalidItem], campaigns: Mapping[str, Campaign]
-) -> list[errors.InvalidItem]:
-    unknown = {
-        name for name in {item.campaign for item in items if isinstance(item, Member)} if fold(name) not in campaigns
-    }
+def _unknown_campaigns(wanted: Wanted, campaigns: Mapping[str, Campaign]) -> list[errors.InvalidItem]:
+    unknown = {name for name in wanted.campaigns if fold(name) not in campaigns}
     if not unknown:
         return []
     return [
         errors.UnknownCampaign(key="queueName", item=number, campaign=item.campaign)
-        for number, item in enumerate(items, 1)
+        for number, item in enumerate(wanted.items, 1)
         if isinstance(item, Member) and item.campaign in unknown
     ]
 
 
-def _spelled(members: Sequence[Member], campaigns: Mapping[str, Campaign]) -> Sequence[Member]:
-    """`members` with their campaigns spelled as declared."""
-    declared = {name: campaigns[fold(name)].name for name in {member.campaign for member in members}}
+def _spelled(wanted: Wanted, campaigns: Mapping[str, Campaign]) -> Sequence[Member]:
+    """The members with their campaigns spelled as declared."""
+    declared = {name: campaigns[fold(name)].name for name in wanted.campaigns}
     if all(name == spelled for name, spelled in declared.items()):
-        return members
-    return [msgspec.structs.replace(member, campaign=declared[member.campaign]) for member in members]
+        return wanted.members
+    return [msgspec.structs.replace(member, campaign=declared[member.campaign]) for member in wanted.members]
