@@ -18,7 +18,8 @@ to it.
     ├── RequestRefused          outside the contract of a call
     │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, NotAForm, UnknownInstance
     ├── StoreError
-    │   └── StoreUnavailable, StoreFull, ServerBusy, LeaseLost, SchemaTooOld, SchemaTooNew, StoreNotEmpty
+    │   └── StoreUnavailable, StoreFull, ServerBusy, LeaseLost, StoreMissing, SchemaTooOld, SchemaTooNew,
+    │       StoreNotEmpty
     ├── SwitchError             an Asterisk does not do what was asked
     │   ├── SwitchUnreachable, SwitchTimeout, SwitchLoginRefused, SwitchNotReady, SwitchBehind,
     │   │   SwitchTaken, SwitchProtocol, MemberDrifted, PhonesUnverified
@@ -367,6 +368,16 @@ class LeaseLost(StoreError):
     text = Text(
         "the lease on {name} was lost: another node may be at it by now",
         "se perdió la concesión de {name}: puede que otro nodo ya se ocupe de ello",
+    )
+
+
+class StoreMissing(StoreError):
+    """The database answers and is empty, or its file could be made; whoever asked makes nothing."""
+
+    code = "store_missing"
+    text = Text(
+        "there is no store of Plantel yet: plantel serve makes it",
+        "todavía no hay un almacén de Plantel: plantel serve lo crea",
     )
 
 

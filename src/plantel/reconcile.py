@@ -95,6 +95,11 @@ class Status(msgspec.Struct, frozen=True):
     members: int = 0
 
 
+def lease_name(instance: str, server: str) -> str:
+    """The lease that who changes anything on this server has to hold."""
+    return f"reconcile {instance}/{server}"
+
+
 class Reconciler:
     """One server of one instance.
 
@@ -383,7 +388,7 @@ class Reconciler:
         async with AsyncExitStack() as held:
             try:
                 lease = await held.enter_async_context(
-                    self._store.lease(f"reconcile {self._service.instance}/{self.name}", TAKEN_SECONDS)
+                    self._store.lease(lease_name(self._service.instance, self.name), TAKEN_SECONDS)
                 )
             except TimeoutError:
                 raise errors.SwitchTaken(server=self.name, seconds=TAKEN_SECONDS) from None

@@ -1,7 +1,7 @@
 """Whether the phones of new members exist, as far as the servers tell."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import structlog
 
@@ -21,7 +21,11 @@ _Told = Mapping[str, DeviceState | None] | errors.SwitchError
 class Phones:
     """The phones of one instance's servers. No server is waited for longer than `deadline` seconds."""
 
-    def __init__(self, delivery: Delivery, deadline: float) -> None:
+    def __init__(
+        self, delivery: Delivery, deadline: float, known: Callable[[str, bool], None] = lambda _server, _told: None
+    ) -> None:
+        """`known` is called with each server that was asked, and whether it told all that it was asked."""
+        self._known = known
         self._delivery = delivery
         self._deadline = deadline
         self._silent: dict[str, str] = {}
@@ -78,6 +82,7 @@ class Phones:
         """Log which servers have ceased to tell, or tell again: once, not with every add."""
         for server in asked:
             reason = silent.get(server)
+            self._known(server, reason is None)
             before = self._silent.pop(server, None)
             if reason is not None:
                 self._silent[server] = reason.code

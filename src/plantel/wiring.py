@@ -23,7 +23,7 @@ from plantel.reconcile import Reconciler
 from plantel.retention import Retention
 from plantel.roster import Interfaces
 from plantel.service import Service
-from plantel.store import open_store
+from plantel.store import check_sessions, open_store
 from plantel.store.realtime import RealtimeView
 from plantel.verification import Phones
 
@@ -76,13 +76,16 @@ def realtime_views(settings: Settings) -> tuple[RealtimeView, ...]:
 
 
 @contextlib.asynccontextmanager
-async def assembled(settings: Settings, *, serving: bool = False) -> AsyncIterator[Plantel]:
-    """Everything made and open, nothing running yet; closed on the way out. Raises StoreError.
+async def assembled(settings: Settings, *, serving: bool = False, make: bool = True) -> AsyncIterator[Plantel]:
+    """Everything made and open, nothing running yet; closed on the way out. Raises InvalidSetting, StoreError.
 
-    `serving`: with the realtime views, which who only asks leaves as they are.
+    `serving`: with the realtime views, which who only asks leaves as they are; a pooler that lends sessions is refused.
+    With `make` false the store is neither made (StoreMissing) nor migrated (SchemaTooOld).
     """
     views = realtime_views(settings) if serving else ()
-    store = await asyncio.to_thread(partial(open_store, settings.store.url, views=views))
+    if serving:
+        await asyncio.to_thread(check_sessions, settings.store.url)
+    store = await asyncio.to_thread(partial(open_store, settings.store.url, migrate=make, make=make, views=views))
     clock = SystemClock()
     interfaces = Interfaces((*Interfaces.DEFAULT, *settings.roster.interfaces))
     switches: list[AmiSwitch] = []
@@ -98,7 +101,9 @@ async def assembled(settings: Settings, *, serving: bool = False) -> AsyncIterat
                 clock,
                 interfaces,
                 delivery.wake,
-                None if verify == "off" else Phones(delivery, settings.delivery.deadline).verify,
+                None
+                if verify == "off"
+                else Phones(delivery, settings.delivery.deadline, partial(ops.verifies, one.name)).verify,
                 phones_required=verify == "require",
                 names=delivery.names,
             )

@@ -2,18 +2,26 @@
 
 import asyncio
 import json
+import os
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import Engine, inspect, make_url
 
 from plantel.plan import LiveMember
-from plantel.store import open_store
+from plantel.reconcile import lease_name
+from plantel.retention import LEASE
+from plantel.store import open_store, schema
+from plantel.store.mariadb.database import MariadbDatabase
+from plantel.store.postgresql.database import PostgresqlDatabase
+from plantel.store.sqlite.connection import engine as sqlite_engine
 from plantel.testing.ami_server import AmiServer
 from plantel.testing.mariadb import PrivateMariadb
 from plantel.testing.postgresql import PrivatePostgresql
+from tests.support.pgbouncer import PrivatePgbouncer
 from tests.support.server import PlantelServer, free_port
 
 pytestmark = pytest.mark.anyio
@@ -25,11 +33,11 @@ async def pbx() -> AsyncIterator[AmiServer]:
         yield server
 
 
-def plantel(folder: Path, port: int, **keys: object) -> PlantelServer:
+def plantel(folder: Path, port: int, *, store: str = "", **keys: object) -> PlantelServer:
     """A configuration with one server, named pbx1."""
     lines = {"name": "pbx1", "port": port, "username": "plantel", "secret": "secret", **keys}
     text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
-    return PlantelServer(folder, config=f"[[asterisk]]\n{text}")
+    return PlantelServer(folder, store=store, config=f"[[asterisk]]\n{text}")
 
 
 async def run(server: PlantelServer, *arguments: str, code: int = 0, lang: str = "en") -> str:
@@ -51,6 +59,7 @@ async def findings(server: PlantelServer, subject: str, *, code: int) -> list[di
 
 async def test_check_without_any_server(tmp_path: Path) -> None:
     alone = PlantelServer(tmp_path)
+    alone.declare([])
     shown = await run(alone, "check", lang="es")
     assert [line[:5] for line in shown.splitlines()] == ["bien "] * 4
     assert "no hay ningún servidor configurado" in shown
@@ -167,6 +176,89 @@ async def test_check_names_a_store_that_cannot_be_opened(tmp_path: Path) -> None
     shown = await run(server, "check", code=1)
     assert "BAD  store: the store is unavailable: " in shown
     assert "-> check that the folder exists and that this user may write there" in shown
+
+
+def below(url: str) -> Engine:
+    """The database of a store, as it is."""
+    if url.startswith("sqlite"):
+        return sqlite_engine(url.removeprefix("sqlite:///"))
+    return (PostgresqlDatabase if url.startswith("postgresql") else MariadbDatabase)(url).engine
+
+
+def tables(url: str) -> list[str]:
+    """What is in it; of a file that is not there, nothing."""
+    if url.startswith("sqlite") and not Path(url.removeprefix("sqlite:///")).exists():
+        return []
+    with below(url).connect() as connection:
+        return inspect(connection).get_table_names()
+
+
+async def test_check_makes_nothing_where_there_is_no_store_yet(tmp_path: Path, store_url: str, pbx: AmiServer) -> None:
+    server = plantel(tmp_path, pbx.port, store=store_url)
+    shown = await run(server, "check")
+    assert "there is no store of Plantel yet: plantel serve makes it" in shown
+    assert "ok   asterisk pbx1: " in shown, "the servers are looked at all the same"
+    assert tables(store_url) == []
+    server.declare(["Ventas->"])
+    shown = await run(server, "check")
+    assert "ok   journal: everything is known since the beginning" in shown
+    assert "members" in tables(store_url)
+
+
+async def test_check_migrates_nothing(tmp_path: Path, store_url: str) -> None:
+    with below(store_url).connect() as connection:
+        schema.alembic_version.create(connection)  # as Alembic leaves a store below the first version
+    (found,) = await findings(PlantelServer(tmp_path, store=store_url), "store", code=1)
+    assert f"this version needs {schema.VERSION}: run plantel serve once to migrate it" in found["what"]
+    assert tables(store_url) == ["alembic_version"]
+
+
+async def test_check_tells_which_nodes_are_connected_and_what_each_works_on(
+    tmp_path: Path, store_url: str, pbx: AmiServer
+) -> None:
+    server = plantel(tmp_path, pbx.port, store=store_url)
+    store = open_store(store_url)
+    try:
+        async with store.lease(lease_name("default", "pbx1"), 10), store.lease(LEASE, 10):
+            found = await findings(server, "nodes", code=0)
+    finally:
+        await store.close()
+    if store_url.startswith("sqlite"):
+        assert found == [], "nobody knows"
+        return
+    node = "127.0.0.1"
+    if store_url.startswith("postgresql"):
+        node = f"plantel {socket.gethostname()[:40]}:{os.getpid()} ({node})"
+    assert [one["what"] for one in found] == [f"connected to the database: {node}, at work on pbx1, journal just now"]
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+async def test_check_says_that_no_node_is_connected(tmp_path: Path, kind: str, request: pytest.FixtureRequest) -> None:
+    server = PlantelServer(tmp_path, store=request.getfixturevalue(f"{kind}_url"))
+    (found,) = await findings(server, "nodes", code=0)
+    assert found["what"] == "none is connected to the database"
+
+
+async def test_a_pooler_that_lends_sessions_is_noticed(
+    tmp_path: Path, postgresql: PrivatePostgresql, postgresql_url: str
+) -> None:
+    await open_store(postgresql_url).close()
+    with PrivatePgbouncer(postgresql, "transaction") as pooler:
+        server = PlantelServer(tmp_path, store=pooler.url(str(make_url(postgresql_url).database)))
+        (found,) = await findings(server, "store", code=1)
+        assert "leads to a pooler that lends a session" in found["what"]
+        done = await asyncio.to_thread(server.outcome, "serve", lang="es")
+    assert done.returncode == 2
+    assert "store.url: lleva a un agrupador que presta una sesión" in done.stderr
+
+
+async def test_a_pooler_that_leaves_each_connection_its_session_is_as_good_as_none(
+    tmp_path: Path, postgresql: PrivatePostgresql, postgresql_url: str
+) -> None:
+    await open_store(postgresql_url).close()
+    with PrivatePgbouncer(postgresql, "session") as pooler:
+        server = PlantelServer(tmp_path, store=pooler.url(str(make_url(postgresql_url).database)))
+        assert "BAD" not in await run(server, "check")
 
 
 async def test_check_names_a_table_that_may_only_be_read_in_postgresql(

@@ -159,6 +159,9 @@ async def test_health_says_that_the_store_is_away_so_that_a_balancer_asks_anothe
     trouble.append(errors.StoreUnavailable(detail="gone"))
     answer = await door.call("GET", "/health")
     assert (answer.status, answer.json) == (503, {"status": "store_unavailable", "servers": {}})
+    assert b"\nplantel_store_available 0.0\n" in (await door.call("GET", "/metrics", address="127.0.0.1")).body
+    trouble.clear()
+    assert b"\nplantel_store_available 1.0\n" in (await door.call("GET", "/metrics", address="127.0.0.1")).body
 
 
 async def test_health_names_the_servers_and_metrics_are_for_loopback_only(door: Door) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from plantel import errors
 from plantel.store import open_store, session_lease
-from plantel.store.mariadb.lease import MariadbLeaseSession
+from plantel.store.mariadb.lease import lock_name
 from plantel.store.postgresql.database import PostgresqlDatabase
 from plantel.store.postgresql.lease import PostgresqlLeaseSession
 from plantel.store.store import SqlStore
@@ -40,7 +40,7 @@ def _ended_postgresql(server: PrivatePostgresql, database: str) -> None:
 
 
 def _ended_mariadb(server: PrivateMariadb, database: str) -> None:
-    name = MariadbLeaseSession(database)._name(NAME)
+    name = lock_name(database, NAME)
     ((holder,),) = server.sql(f"SELECT IS_USED_LOCK('{name}')")
     server.sql(f"KILL {holder}")
 

@@ -114,6 +114,16 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         open_store(f"sqlite:///{tmp_path}/nowhere/plantel.db")
 
 
+def test_who_makes_nothing_leaves_another_programs_file_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("CREATE TABLE invoices (id)")
+    before = path.read_bytes()
+    with pytest.raises(errors.StoreUnavailable, match="something else"):
+        open_store(f"sqlite:///{path}", migrate=False, make=False)
+    assert path.read_bytes() == before
+
+
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "plantel.db"
     path.write_bytes(b"this is no database, however long it may be looked at" * 100)

@@ -37,13 +37,15 @@ class Site:
     def __init__(self, verify: Literal["warn", "require"], servers: int = 1) -> None:
         store, clock = MemoryStore(), SetClock()
         self.delivery = Delivery(())
+        self.told: dict[str, bool] = {}
+        """By server, as the metrics are told."""
         self.service = Service(
             store,
             "default",
             clock,
             Interfaces(),
             self.delivery.wake,
-            Phones(self.delivery, 0.05).verify,
+            Phones(self.delivery, 0.05, self.told.__setitem__).verify,
             phones_required=verify == "require",
         )
         self.switches = [
@@ -123,6 +125,7 @@ async def test_that_a_server_cannot_tell_is_logged_once() -> None:
         for told in (False, False, True, True, False):
             switch.told = told
             await site.add(ANA)
+            assert site.told == {"pbx1": told}
     assert [(one["event"], one["server"], one.get("code")) for one in logs if one["event"].startswith("phones")] == [
         ("phones_unverified", "pbx1", "devices_untold"),
         ("phones_verified", "pbx1", None),

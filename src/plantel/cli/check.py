@@ -1,6 +1,7 @@
 """`plantel check`: what works, what does not, and what to do about it."""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -14,8 +15,10 @@ from plantel.config import AsteriskSettings, HttpSettings, Settings, check_certi
 from plantel.http.instance import Instance
 from plantel.language import Text, current
 from plantel.phones import PhoneRules
+from plantel.reconcile import lease_name
+from plantel.retention import LEASE
 from plantel.roster import Campaign, Member, fold
-from plantel.store import check_rights, missing_views, shown
+from plantel.store import check_rights, check_sessions, missing_views, nodes, shown
 from plantel.wiring import Plantel, assembled, make_switch, operator, realtime_views
 
 
@@ -76,15 +79,7 @@ async def check(*, as_json: AsJson = False) -> None:
     loaded = settings()
     findings = [Finding("config", good=True, what=tell("is valid", "es válida"))]
     findings += _check_tls(loaded.http)
-    try:
-        async with assembled(loaded) as plantel:
-            await asyncio.to_thread(check_rights, loaded.store.url)
-            findings.append(Finding("store", good=True, what=shown(loaded.store.url)))
-            findings.append(await _check_journal(plantel))
-            for instance in plantel.instances.values():
-                findings += await _check_instance(loaded, instance)
-    except (errors.StoreError, errors.InvalidSetting) as error:
-        findings.append(_bad("store", error))
+    findings += await _check_store_and_servers(loaded)
     if as_json:
         json([one._asdict() for one in findings])
     else:
@@ -94,6 +89,58 @@ async def check(*, as_json: AsJson = False) -> None:
                 print(f"       -> {one.remedy}")
     if not all(one.good for one in findings):
         sys.exit(1)
+
+
+async def _check_store_and_servers(loaded: Settings) -> list[Finding]:
+    """The servers also where there is no store, or none that works; nothing is made, and nothing migrated."""
+    findings: list[Finding] = []
+    async with contextlib.AsyncExitStack() as opened:
+        instances: dict[str, Instance] = {}
+        try:
+            # before we are connected ourselves
+            connected = await asyncio.to_thread(_connected, loaded)
+            await asyncio.to_thread(check_sessions, loaded.store.url)
+            findings += connected
+            plantel = await opened.enter_async_context(assembled(loaded, make=False))
+            await asyncio.to_thread(check_rights, loaded.store.url)
+            findings.append(Finding("store", good=True, what=shown(loaded.store.url)))
+            findings.append(await _check_journal(plantel))
+            instances = plantel.instances
+        except errors.StoreMissing as error:
+            what = f"{shown(loaded.store.url)}: {error.say(current())}"
+            findings.append(Finding("store", good=True, what=what))
+        except (errors.StoreError, errors.InvalidSetting) as error:
+            findings.append(_bad("store", error))
+        for one in loaded.instance:
+            try:
+                findings += await _check_instance(loaded, one.name, instances.get(one.name))
+            except errors.StoreError as error:
+                findings.append(_bad("store", error))
+    return findings
+
+
+def _connected(loaded: Settings) -> list[Finding]:
+    """Which nodes there are, and what each does now that only one may do; nothing of a file, which does not know."""
+    if loaded.store.url.startswith("sqlite"):
+        return []
+    work = {lease_name(server.instance, server.name): server.name for server in loaded.asterisk} | {LEASE: "journal"}
+    shown_nodes = []
+    for node in nodes(loaded.store.url, list(work)):
+        at = f" ({node.address})" if node.name and node.address else node.address
+        who = f"{node.name}{at}" or tell("the database's machine", "la máquina de la base de datos")
+        if node.leases:
+            who += tell(
+                ", at work on {what} just now",
+                ", que trabaja ahora en {what}",
+                what=", ".join(work[lease] for lease in node.leases),
+            )
+        shown_nodes.append(who)
+    what = tell(
+        "connected to the database: {nodes}", "conectados a la base de datos: {nodes}", nodes="; ".join(shown_nodes)
+    )
+    if not shown_nodes:
+        what = tell("none is connected to the database", "ninguno está conectado a la base de datos")
+    return [Finding("nodes", good=True, what=what)]
 
 
 def _bad(subject: str, error: errors.PlantelError) -> Finding:
@@ -124,11 +171,12 @@ async def _check_journal(plantel: Plantel) -> Finding:
     return Finding("journal", good=True, what=what)
 
 
-async def _check_instance(loaded: Settings, instance: Instance) -> list[Finding]:
-    campaigns, members = await _roster(instance)
+async def _check_instance(loaded: Settings, name: str, instance: Instance | None) -> list[Finding]:
+    """Its servers; `instance` None: without a roster."""
+    campaigns, members = await _roster(instance) if instance is not None else ([], [])
     findings: list[Finding] = []
     queues: set[str] = set()
-    servers = [server for server in loaded.asterisk if server.instance == instance.name]
+    servers = [server for server in loaded.asterisk if server.instance == name]
     reached = True
     for server in servers:
         switch = make_switch(server)
@@ -140,7 +188,7 @@ async def _check_instance(loaded: Settings, instance: Instance) -> list[Finding]
         else:
             findings += _judge(server, diagnosis, members)
             findings += _judge_verification(loaded, server, diagnosis)
-            if server.delivery == "realtime":
+            if server.delivery == "realtime" and instance is not None:
                 findings += await _judge_realtime(loaded, server, diagnosis, instance)
             queues |= {fold(queue) for queue in diagnosis.queues}
         finally:

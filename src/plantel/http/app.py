@@ -72,7 +72,7 @@ class FrontDoor:
             request.respond(status, [_JSON], ops.health(instance, trouble))
         elif path == "/metrics" and _is_loopback(request.peer):
             instances = {one.name: one for one in (*self._hosts.values(), self._default) if one}
-            request.respond(200, [_METRICS], ops.metrics(instances.values()))
+            request.respond(200, [_METRICS], ops.metrics(instances.values(), self._trouble()))
         elif path == "/api" or path.startswith("/api/"):
             await self._api(request, {"plantel_instance": instance, "plantel_address": request.address})
         else:

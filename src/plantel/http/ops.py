@@ -18,6 +18,14 @@ ANSWERS = Counter({"1": 0, "0": 0})
 
 AGREED = Gauge("plantel_server_agreed", "1 where an Asterisk shows the roster, 0 where it lags", ["instance", "server"])
 
+VERIFIES = Gauge(
+    "plantel_server_verifies",
+    "0 where an Asterisk, when last asked, did not tell whether phones exist",
+    ["instance", "server"],
+)
+
+STORE_AVAILABLE = Gauge("plantel_store_available", "0 where the node's last look at its database failed, else 1")
+
 KNOWN_SINCE = Gauge("plantel_history_known_since_seconds", "Since when everything is known of the past, where it ends")
 
 
@@ -47,8 +55,14 @@ def known_since(moment: datetime) -> None:
     KNOWN_SINCE.set(moment.timestamp())
 
 
-def metrics(instances: Iterable[Instance]) -> bytes:
-    """The metrics in Prometheus' text format."""
+def verifies(instance: str, server: str, told: bool) -> None:
+    """Have the metrics say so."""
+    VERIFIES.labels(instance, server).set(told)
+
+
+def metrics(instances: Iterable[Instance], trouble: errors.StoreError | None) -> bytes:
+    """The metrics in Prometheus' text format. `trouble` as `health` has it."""
+    STORE_AVAILABLE.set(trouble is None)
     for instance in instances:
         for one in instance.delivery.reconcilers:
             AGREED.labels(instance.name, one.name).set(one.status.state is State.AGREED)

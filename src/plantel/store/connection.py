@@ -15,6 +15,7 @@ import sqlalchemy
 
 from plantel import errors
 from plantel.ports import Lease
+from plantel.store.node import Node
 
 LikeRow = tuple[int, str, str]
 """campaign id, membername, folded interface"""
@@ -255,6 +256,14 @@ class Database(Translator, Protocol):
         Called within `connection.begin()`; holds until that transaction has ended, or the connection is closed.
         """
         ...
+
+    def check_sessions(self) -> None:
+        """Raise InvalidSetting where what is between us and the server does not leave each connection its session."""
+        return
+
+    def nodes(self, _leases: Sequence[str]) -> list[Node]:
+        """Who is connected as we are, and which of these leases each of them holds. Raises as `connect`."""
+        return []
 
     @abstractmethod
     def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[Lease]:

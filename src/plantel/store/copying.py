@@ -67,6 +67,8 @@ def _told_of(side: str, url: str) -> Iterator[None]:
         yield
     except errors.InvalidSetting as error:
         raise errors.InvalidSetting(setting=side, detail=error.params["detail"]) from error
+    except errors.StoreMissing as error:
+        raise errors.StoreUnavailable(detail=f"{side} {shown(url)}: {error}") from error
     except (errors.StoreUnavailable, errors.StoreFull) as error:
         raise type(error)(detail=f"{side} {shown(url)}: {error.params['detail']}") from error
 

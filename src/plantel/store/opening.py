@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, false, insert, inspect, select, updat
 from plantel import errors
 from plantel.store import schema
 from plantel.store.connection import Database
+from plantel.store.node import Node
 from plantel.store.realtime import Part, RealtimeView
 from plantel.store.sqlite.file import SqliteFile
 from plantel.store.store import SqlStore
@@ -25,15 +26,15 @@ MARIADB = ("mariadb", "mysql")
 """The schemes of their URLs."""
 
 
-def open_store(url: str, *, migrate: bool = True, views: Sequence[RealtimeView] = ()) -> SqlStore:
+def open_store(url: str, *, migrate: bool = True, make: bool = True, views: Sequence[RealtimeView] = ()) -> SqlStore:
     """Open the store at `url`, `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://...`, `mariadb://...`.
 
     A file is made if there is none, readable by its owner only; in an empty database the tables are made. The store of
-    an earlier release is migrated, or, with `migrate` false, refused (SchemaTooOld). `views` are made where they are
-    not there as they should be; others stay. Blocks: meant for the start of a program. Raises InvalidSetting,
-    SchemaTooOld, SchemaTooNew, StoreUnavailable, StoreFull.
+    an earlier release is migrated, or, with `migrate` false, refused (SchemaTooOld). With `make` false nothing is made
+    (StoreMissing). `views` are made where they are not there as they should be; others stay. Blocks: meant for the
+    start of a program. Raises InvalidSetting, StoreMissing, SchemaTooOld, SchemaTooNew, StoreUnavailable, StoreFull.
     """
-    database = open_database(url, migrate=migrate)
+    database = open_database(url, migrate=migrate, make=make)
     if views:
         from plantel.store.views import provide  # noqa: PLC0415 - see above
 
@@ -43,10 +44,7 @@ def open_store(url: str, *, migrate: bool = True, views: Sequence[RealtimeView] 
 
 
 def open_database(url: str, *, migrate: bool = True, make: bool = True) -> Database:
-    """The database below a store, with the present schema. Raises as `open_store`, whose words `migrate` has too.
-
-    With `make` false StoreUnavailable is raised where there is no store, and nothing is made.
-    """
+    """The database below a store, with the present schema. As `open_store`, without views."""
     database = _database(url, make=make)
     with database.translating(), database.engine.connect() as connection:
         _agree_on_schema(database, connection, migrate=migrate, make=make)
@@ -74,6 +72,23 @@ def check_rights(url: str) -> None:
             connection.execute(insert(table).from_select(table.c.keys(), nothing, include_defaults=False))
             connection.execute(update(table).values({key: key}).where(false()))
             connection.execute(delete(table).where(false()))
+
+
+def check_sessions(url: str) -> None:
+    """Raise InvalidSetting where the database at `url` is behind a pooler that Plantel cannot work with. Blocks."""
+    server = _server(url)
+    if server is not None:
+        server(url).check_sessions()
+
+
+def nodes(url: str, leases: Sequence[str]) -> list[Node]:
+    """Who else is connected to the database at `url` now, and which of `leases` each holds. Blocks; raises StoreError.
+
+    Empty for a file, which does not know who uses it. A program counts as well that stays connected for a moment only,
+    as the command line does.
+    """
+    server = _server(url)
+    return [] if server is None else server(url).nodes(leases)
 
 
 def leftover_parts(url: str, views: Sequence[RealtimeView], *, remove: bool = False) -> list[Part]:
@@ -121,22 +136,30 @@ def _agree_on_schema(database: Database, connection: Connection, *, migrate: boo
     connection.rollback()  # a read alone has begun a transaction, as SQLAlchemy sees it
     if found == schema.VERSION:
         return
-    if found is None and not make:
-        raise errors.StoreUnavailable(detail="there is no store of Plantel in this database")
+    # without the lock, which in MariaDB takes away what somebody left unfinished
+    _refuse(found, migrate=migrate, make=make)
     with connection.begin():
         database.lock_schema(connection)
         found = _found(connection)
+        _refuse(found, migrate=migrate, make=make)  # another release may have come between
         if found is None:
             schema.create(connection)
-        elif found > schema.VERSION:
-            raise errors.SchemaTooNew(found=found)
         elif found < schema.VERSION:
-            if not migrate:
-                raise errors.SchemaTooOld(found=found, needed=schema.VERSION)
             # Alembic takes longer to import than all the rest of a start.
             from plantel.store.migrations import upgrade  # noqa: PLC0415
 
             upgrade(connection)
+
+
+def _refuse(found: str | None, *, migrate: bool, make: bool) -> None:
+    """Raise where the schema is not to be made or migrated, or cannot be."""
+    if found is None:
+        if not make:
+            raise errors.StoreMissing()
+    elif found > schema.VERSION:
+        raise errors.SchemaTooNew(found=found)
+    elif found < schema.VERSION and not migrate:
+        raise errors.SchemaTooOld(found=found, needed=schema.VERSION)
 
 
 def _found(connection: Connection) -> str | None:

@@ -3,7 +3,7 @@
 import difflib
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -19,8 +19,10 @@ from plantel.ports import Lease
 from plantel.store import schema
 from plantel.store.connection import Database
 from plantel.store.mariadb import connection as mariadb
+from plantel.store.mariadb import nodes
 from plantel.store.mariadb.connection import Driver, MariadbConnection
 from plantel.store.mariadb.lease import MariadbLeaseSession
+from plantel.store.node import Node
 from plantel.store.session_lease import VALID_SECONDS, SessionLeases
 
 NEEDED = (10, 11)
@@ -101,6 +103,10 @@ class MariadbDatabase(Database):
         if locked != 1:
             raise errors.StoreUnavailable(detail="another process is making or migrating the tables")
         _clear_unfinished(connection)
+
+    def nodes(self, leases: Sequence[str]) -> list[Node]:
+        with self.translating(), self.engine.connect() as connection:
+            return nodes.connected(connection, str(self._target.database), leases)
 
     def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[Lease]:
         return self._leases.hold(name, seconds)

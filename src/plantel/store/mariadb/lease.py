@@ -52,14 +52,11 @@ class MariadbLeaseSession(LeaseSession):
         return session
 
     async def lock(self, name: str) -> bool:
-        (locked,) = await self.ask("SELECT GET_LOCK(%s, 0)", self._name(name))
+        (locked,) = await self.ask("SELECT GET_LOCK(%s, 0)", lock_name(self._database, name))
         return bool(locked)
 
     async def unlock(self, name: str) -> None:
-        await self.ask("SELECT RELEASE_LOCK(%s)", self._name(name))
-
-    def _name(self, lease: str) -> str:
-        return "plantel " + hashlib.blake2b(f"{self._database} {lease}".encode(), digest_size=20).hexdigest()
+        await self.ask("SELECT RELEASE_LOCK(%s)", lock_name(self._database, name))
 
     async def _answer(self, query: str, values: tuple[object, ...]) -> Any:
         def answer() -> Any:
@@ -85,3 +82,8 @@ class MariadbLeaseSession(LeaseSession):
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except Exception as error:
             raise translated(error) or error from error
+
+
+def lock_name(database: str, lease: str) -> str:
+    """The name of the lock that stands for it."""
+    return "plantel " + hashlib.blake2b(f"{database} {lease}".encode(), digest_size=20).hexdigest()

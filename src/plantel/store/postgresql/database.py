@@ -1,7 +1,10 @@
 """The PostgreSQL database behind a store."""
 
+import os
 import re
 import secrets
+import socket
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -14,7 +17,9 @@ from plantel import errors
 from plantel.language import Text
 from plantel.ports import Lease
 from plantel.store.connection import Database
+from plantel.store.node import Node
 from plantel.store.postgresql import connection as postgresql
+from plantel.store.postgresql import nodes
 from plantel.store.postgresql.connection import PostgresqlConnection
 from plantel.store.postgresql.lease import PostgresqlLeaseSession
 from plantel.store.postgresql.news import PostgresqlNews
@@ -29,7 +34,6 @@ MIGRATION_SECONDS = 600
 _SCHEMA_LOCK = postgresql.WRITE_LOCK + 1
 
 _DEFAULTS = {
-    "fallback_application_name": "plantel",
     # of several hosts, the one that can be written: a standby may not yet show what was stored
     "target_session_attrs": "read-write",
     "connect_timeout": "5",
@@ -48,7 +52,13 @@ class PostgresqlDatabase(Database):
 
     def __init__(self, url: str) -> None:
         """Connects when first used. Raises InvalidSetting."""
-        self._parameters: dict[str, Any] = {**_DEFAULTS, **_parsed(url), "client_encoding": "UTF8"}
+        self._parameters: dict[str, Any] = {
+            **_DEFAULTS,
+            # for who asks which nodes there are; the server keeps 63 bytes
+            "fallback_application_name": f"plantel {socket.gethostname()[:40]}:{os.getpid()}",
+            **_parsed(url),
+            "client_encoding": "UTF8",
+        }
         self.engine = sqlalchemy.create_engine(
             "postgresql+psycopg://", creator=self._open, poolclass=NullPool, isolation_level="AUTOCOMMIT"
         )
@@ -83,6 +93,14 @@ class PostgresqlDatabase(Database):
         driver.execute("BEGIN")
         driver.execute("SELECT set_config('lock_timeout', %s, true)", [f"{MIGRATION_SECONDS}s"])
         driver.execute("SELECT pg_advisory_xact_lock(%s)", [_SCHEMA_LOCK])
+
+    def check_sessions(self) -> None:
+        with self.translating():
+            nodes.check_sessions(self._parameters)
+
+    def nodes(self, leases: Sequence[str]) -> list[Node]:
+        with self.translating(), self.engine.connect() as connection:
+            return nodes.connected(connection, leases)
 
     def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[Lease]:
         return self._leases.hold(name, seconds)

@@ -64,11 +64,11 @@ class PostgresqlLeaseSession(LeaseSession):
         return session
 
     async def lock(self, name: str) -> bool:
-        (locked,) = await self.ask("SELECT pg_try_advisory_lock(%s)", _key(name))
+        (locked,) = await self.ask("SELECT pg_try_advisory_lock(%s)", lock_key(name))
         return bool(locked)
 
     async def unlock(self, name: str) -> None:
-        await self.ask("SELECT pg_advisory_unlock(%s)", _key(name))
+        await self.ask("SELECT pg_advisory_unlock(%s)", lock_key(name))
 
     def end(self) -> None:
         """Trust it no more, and break the connection: whoever waits for an answer is told at once."""
@@ -99,5 +99,6 @@ class PostgresqlLeaseSession(LeaseSession):
         await self._connection.close()
 
 
-def _key(lease: str) -> int:
+def lock_key(lease: str) -> int:
+    """The key of the advisory lock that stands for it."""
     return int.from_bytes(hashlib.blake2b(lease.encode(), digest_size=8).digest(), signed=True)

@@ -23,18 +23,22 @@ class SqliteFile(Database):
     """`sqlite:///relative.db` or `sqlite:////absolute.db`; made, for its owner only, if there is none."""
 
     def __init__(self, url: str, *, make: bool = True) -> None:
-        """Raises InvalidSetting, StoreUnavailable (also, with `make` false, where there is no file), and errors that
-        `translated` translates."""
+        """With `make` false a file that is not there is not made (StoreMissing, where it could be), and one that is
+        there stays as it is. Raises InvalidSetting, StoreMissing, StoreUnavailable, and errors that `translated`
+        translates."""
         path = _path(url)
         try:
             # SQLite itself would make it with 0644. -wal and -shm take their mode from it.
             os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o600))
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and not make and os.access(path.parent, os.W_OK | os.X_OK):
+                raise errors.StoreMissing() from error
             raise errors.StoreUnavailable(detail=f"{path}: {error.strerror}") from error
         self.engine = sqlite.engine(str(path))
         self._leases = Leases(f"{path}-lease")
-        with sqlite.translating(), self.engine.connect() as connection:
-            _use_wal(_driver(connection))
+        if make:
+            with sqlite.translating(), self.engine.connect() as connection:
+                _use_wal(_driver(connection))
 
     def translated(self, error: BaseException) -> errors.StoreError | None:
         return sqlite.translated(error)
