@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, update
 
 from plantel import errors
+from plantel.roster import Campaign
 from plantel.store import migrations, open_store, schema
 from plantel.store.postgresql.database import PostgresqlDatabase
 from plantel.store.sqlite.connection import engine
@@ -136,6 +138,32 @@ async def test_a_store_of_a_newer_plantel_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(errors.SchemaTooNew, match="9999"):
         open_store(f"sqlite:///{path}")
     assert path.read_bytes() == before
+
+
+async def test_a_store_that_a_newer_plantel_migrates_is_used_no_longer(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def upgrade(connection: Connection) -> None:
+        connection.execute(update(schema.alembic_version).values(version_num="9999"))
+
+    campaign = Campaign("default", "Ventas")
+    store = open_store(store_url)
+    try:
+        await store.write(lambda transaction: transaction.add_campaign(campaign))
+        assert set(await store.read(lambda transaction: transaction.campaigns("default"))) == {"ventas"}
+        with monkeypatch.context() as newer:
+            newer.setattr(schema, "VERSION", "9999")
+            newer.setattr(migrations, "upgrade", upgrade)
+            await open_store(store_url).close()
+        for use in (store.write, store.read):  # also the second time
+            with pytest.raises(errors.SchemaTooNew, match="9999"):
+                await use(lambda transaction: transaction.campaigns("default"))
+            with pytest.raises(errors.SchemaTooNew, match="9999"):
+                await use(lambda transaction: transaction.campaigns("default"))
+        with pytest.raises(errors.SchemaTooNew, match="9999"):
+            await store.changed_elsewhere()  # by which a node finds out before it is asked anything
+    finally:
+        await store.close()
 
 
 async def test_an_older_store_is_left_alone_where_nobody_asked_to_migrate(oldest: Path) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Executable, Row, select
+from sqlalchemy import Executable, Row, func, select
 
+from plantel import errors
 from plantel.roster import Campaign, fold
 from plantel.store import rows, schema
 
@@ -46,9 +47,17 @@ def load(ask: Ask, instance: str) -> Known:
 
 
 def stamp(ask: Ask) -> bytes:
-    """Of the campaigns, as the transaction that asks sees them: where it is the same, so are they."""
+    """Of the campaigns, as the transaction that asks sees them: where it is the same, so are they.
+
+    Raises SchemaTooNew where a newer Plantel has migrated the store since it was opened. This is the place to see it:
+    what is kept of a store that others write to is trusted no longer than until the next stamp.
+    """
     k = schema.keys.c
-    return bytes(ask(select(k.value).where(k.name == schema.CAMPAIGNS))[0][0])
+    version = select(func.max(schema.alembic_version.c.version_num)).scalar_subquery()
+    row = ask(select(k.value, version.label("version")).where(k.name == schema.CAMPAIGNS))[0]
+    if row.version > schema.VERSION:
+        raise errors.SchemaTooNew(found=row.version)
+    return bytes(row.value)
 
 
 class KnownToAll:

@@ -257,6 +257,11 @@ class Database(Translator, Protocol):
         """
         ...
 
+    def tell_of_migration(self, _connection: sqlalchemy.Connection) -> None:
+        """Have processes that are at work take their next look at the store for the first, within the transaction that
+        migrates it. A file tells of every commit by itself."""
+        return
+
     def check_sessions(self) -> None:
         """Raise InvalidSetting where what is between us and the server does not leave each connection its session."""
         return

@@ -149,6 +149,7 @@ def _agree_on_schema(database: Database, connection: Connection, *, migrate: boo
             from plantel.store.migrations import upgrade  # noqa: PLC0415
 
             upgrade(connection)
+            database.tell_of_migration(connection)
 
 
 def _refuse(found: str | None, *, migrate: bool, make: bool) -> None:

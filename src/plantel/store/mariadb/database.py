@@ -10,7 +10,7 @@ from typing import Any
 import pymysql
 import sqlalchemy
 from pymysql.constants import CLIENT, CR, SERVER_STATUS
-from sqlalchemy import create_engine, exc, make_url
+from sqlalchemy import create_engine, exc, make_url, update
 from sqlalchemy.pool import NullPool
 
 from plantel import errors
@@ -103,6 +103,9 @@ class MariadbDatabase(Database):
         if locked != 1:
             raise errors.StoreUnavailable(detail="another process is making or migrating the tables")
         _clear_unfinished(connection)
+
+    def tell_of_migration(self, connection: sqlalchemy.Connection) -> None:
+        connection.execute(update(schema.turn).values(version=schema.turn.c.version + 1))
 
     def nodes(self, leases: Sequence[str]) -> list[Node]:
         with self.translating(), self.engine.connect() as connection:

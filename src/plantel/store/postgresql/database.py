@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 from plantel import errors
 from plantel.language import Text
 from plantel.ports import Lease
+from plantel.store import schema
 from plantel.store.connection import Database
 from plantel.store.node import Node
 from plantel.store.postgresql import connection as postgresql
@@ -93,6 +94,9 @@ class PostgresqlDatabase(Database):
         driver.execute("BEGIN")
         driver.execute("SELECT set_config('lock_timeout', %s, true)", [f"{MIGRATION_SECONDS}s"])
         driver.execute("SELECT pg_advisory_xact_lock(%s)", [_SCHEMA_LOCK])
+
+    def tell_of_migration(self, connection: sqlalchemy.Connection) -> None:
+        connection.scalar(schema.commits)
 
     def check_sessions(self) -> None:
         with self.translating():
