@@ -1,7 +1,7 @@
 """A batch and what it changes: decided here, purely, from the items asked for and the members that are there."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import repeat
 
@@ -9,6 +9,10 @@ import msgspec
 
 from plantel import errors
 from plantel.roster import Member, fold
+
+CLOCKS_APART = timedelta(hours=1)
+"""As far as the clocks of nodes differ by no more, and none is set back by more, times follow the order of the batches:
+see `ports.Transaction.record`."""
 
 
 class Kind(StrEnum):

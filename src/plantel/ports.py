@@ -90,6 +90,10 @@ class Transaction(Protocol):
 
         `changes` are as `batch.decide_add` makes them: consistent with the members present, each campaign existing.
         A refused batch (with problems, without changes) is stored for its reasons and leaves the revision as it is.
+
+        Where the batch before it, of whatever instance, is of a later time, it is stored as of that time: so a past
+        roster stays what it was, however clocks differ. But where that one is later by more than `batch.CLOCKS_APART`
+        its clock was wrong, and is not followed.
         """
         ...
 
@@ -130,9 +134,9 @@ class Transaction(Protocol):
         """The roster as it was after the last batch, by the order of commits, that is of `moment` or before; ordered as
         `members`.
 
-        So it is one that there was, also where clocks differ, or a batch had to wait and is stored after younger ones.
-        (By more than an hour it may be an earlier one than that.) Raises HistoryForgotten for a moment before
-        `known_since`.
+        Times follow the order of commits (`record`), but where a clock was wrong by more than `batch.CLOCKS_APART`: it
+        is one that there was also then, but may be an earlier one than that. Raises HistoryForgotten for a moment
+        before `known_since`.
         """
         ...
 

@@ -3,8 +3,6 @@
 Whoever calls gives an `Actor`; rights are checked here, once, for every door (wire call, JSON API, command line).
 """
 
-import itertools
-import os
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -15,6 +13,7 @@ import msgspec
 from plantel import errors
 from plantel.access import Actor, Role
 from plantel.batch import Batch, Change, Kind, Problem, Source, decide_add, settle
+from plantel.batch_ids import BatchIds
 from plantel.drift import DriftRecord
 from plantel.phones import PhoneRules
 from plantel.plan import NO_REASONS, Claim, Observed
@@ -23,20 +22,10 @@ from plantel.roster import Campaign, Interfaces, Member, Origin, check_reason, f
 from plantel.why.facts import Trace
 from plantel.why.tracing import trace
 
-_process = f"{os.getpid() & 0xFFFF:04x}{os.urandom(4).hex()}"
-_numbers = itertools.count()
-
+_ids = BatchIds()
 
 _LINES = 20
 """Of an agent's history, to find the beginning of a pause that is minutes old."""
-
-
-def _new_id(now: datetime) -> str:
-    """A batch's id: 48 bits of milliseconds, 48 that are this process's own, 16 that count. Unique, sorted by time.
-
-    It names, it opens nothing: that takes a token. So it need not be hard to guess, and asks the kernel for nothing.
-    """
-    return f"{int(now.timestamp() * 1000):012x}{_process}{next(_numbers) & 0xFFFF:04x}"
 
 
 Heard = Callable[[frozenset[str], int, Sequence[Change]], None]
@@ -504,7 +493,7 @@ class Service:
     def _batch(self, actor: Actor, source: Source, items: int) -> Batch:
         """A new one, of now: made within its transaction, so that what is stored later is not of an earlier time."""
         now = self._clock.now()
-        return Batch(_new_id(now), self.instance, actor.name, source, now, items)
+        return Batch(_ids.new(now), self.instance, actor.name, source, now, items)
 
     def _by_all_names(self, members: Iterable[Member]) -> list[Member]:
         """The members, once for each name that a server has for their phone."""

@@ -382,7 +382,7 @@ async def test_a_refused_batch_is_kept_for_its_reasons(store: Store) -> None:
 
 
 async def test_batches_come_newest_first(store: Store) -> None:
-    batches = [a_batch(name=name, minute=minute) for name, minute in (("z", 0), ("a", 2), ("m", 1))]
+    batches = [a_batch(name=name, minute=minute) for name, minute in (("z", 0), ("a", 200), ("m", 100))]
     for batch in batches:
         await store.write(added(batch=batch))
     assert await store.read(lambda transaction: transaction.batches("acme", 10)) == batches[::-1]
@@ -489,8 +489,8 @@ async def test_the_roster_at_a_moment(store: Store) -> None:
     assert await at(9) == await roster(store)
 
 
-async def test_the_roster_at_a_moment_is_one_that_there_was(store: Store) -> None:
-    """Whoever waits long has an earlier time than those who are stored before."""
+async def test_a_batch_is_of_no_earlier_time_than_the_one_before(store: Store) -> None:
+    """Nodes' clocks differ, and are set back: a past roster is one that there was, and stays what it was."""
     await store.write(declared("Ventas->"))
     await store.write(added(ANA, batch=a_batch(minute=1)))
     bea, cid = with_phone(BEA, ANA.interface), with_phone(CID, ANA.interface)
@@ -502,8 +502,20 @@ async def test_the_roster_at_a_moment_is_one_that_there_was(store: Store) -> Non
         return await store.read(lambda transaction: transaction.members_at("acme", moment))
 
     assert await at(1) == [ANA]
-    assert await at(2) == [cid]
+    assert await at(2) == [ANA]
     assert await at(3) == [cid]
+    assert [line.at for line in await store.read(lambda t: t.journal("acme"))] == [
+        NOON + timedelta(minutes=minute) for minute in (1, 3, 3, 3, 3)
+    ]
+
+
+async def test_a_clock_that_was_wrong_by_more_is_not_followed(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    for minute in (0, 61, 0.5, 0.25, 60.25, 60, 10_000, 2):
+        await store.write(added(with_phone(ANA, f"SIP/{minute * 100:.0f}"), batch=a_batch(minute=minute)))
+    assert [batch.at for batch in reversed(await store.read(lambda t: t.batches("acme", 9)))] == [
+        NOON + timedelta(minutes=minute) for minute in (0, 61, 0.5, 0.5, 60.25, 60.25, 10_000, 2)
+    ]
 
 
 # --- units of work ---------------------------------------------------------------------------------------------------

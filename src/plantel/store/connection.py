@@ -141,8 +141,8 @@ class Connection(Translator, Protocol):
         ...
 
     @abstractmethod
-    def newest(self) -> tuple[int, int]:
-        """The highest batch number and revision; 0 where there is none."""
+    def newest(self) -> tuple[int, int, int]:
+        """The highest batch number and revision, and the time (µs) of that batch; 0 where there is none."""
         ...
 
     # --- members and the journal -------------------------------------------------------------------------------------

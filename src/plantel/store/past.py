@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Executable, Row, Select, func, select
 
 from plantel.roster import fold
-from plantel.store import schema
+from plantel.store import rows, schema
 from plantel.store.connection import Connection, MemberRow
 
 _UNDONE_MOST = 1_000
@@ -15,8 +15,8 @@ _UNDONE_MOST = 1_000
 _UNDONE_EACH = 4
 """To undo so many lines takes no longer than to look for one member in the journal's index."""
 
-_SKEW = 3_600_000_000
-"""Microseconds by which a batch may be of an earlier time than one stored before it: nodes' clocks differ by less."""
+_SKEW = rows.APART
+"""A batch that is of an earlier time than one stored before it is so by more: a clock was wrong."""
 
 _PAGE = 4_096
 """Batches among which it is quicker to look at each than to halve them again."""
@@ -30,9 +30,8 @@ Ask = Callable[[Executable], Sequence[Row[Any]]]
 def revision_at(ask: Ask, instance: str, moment: int) -> int | None:
     """The revision after the last batch, by the order of commits, that is of `moment` (µs) or before; None: before all.
 
-    Batches are numbered in the order of commits, and nearly in that of their times. So halving finds the one after
-    which all are later even if clocks differ, and from there it is not far back. A clock that was wrong by more than
-    _SKEW may hide batches; what is found is a revision that there was all the same.
+    Batches are numbered in the order of commits, and so are their times, but for those of a clock that was wrong by
+    more than _SKEW. What is found around those is a revision that there was all the same.
     """
     b = schema.batches.c
     low, high = 0, ask(select(func.coalesce(func.max(b.number), 0)))[0][0]
@@ -44,8 +43,8 @@ def revision_at(ask: Ask, instance: str, moment: int) -> int | None:
         else:
             high = found[0].number - 1
     last = select(b.revision).where(b.instance == instance, b.number <= high, b.at <= moment)
-    rows = ask(last.order_by(b.number.desc()).limit(1))
-    return rows[0].revision if rows else None
+    newest = ask(last.order_by(b.number.desc()).limit(1))
+    return newest[0].revision if newest else None
 
 
 def members_at(ask: Ask, connection: Connection, those: Collection[int], revision: int) -> list[MemberRow]:

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import Row
 
 from plantel.access import Role, Token, User
-from plantel.batch import Batch, Change, Kind, Problem, Source
+from plantel.batch import CLOCKS_APART, Batch, Change, Kind, Problem, Source
 from plantel.drift import Done, DriftRecord, Route
 from plantel.plan import Claim, DriftKind
 from plantel.ports import Entry
@@ -16,6 +16,9 @@ from plantel.store.connection import ClaimRow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+APART = CLOCKS_APART // _MICROSECOND
+"""`batch.CLOCKS_APART`, as times are stored."""
 
 _problems = msgspec.json.Decoder(tuple[Problem, ...])
 _patterns = msgspec.json.Decoder(tuple[str, ...])

@@ -83,6 +83,8 @@ class Group:
         self.number = 0
         """The newest batch's."""
         self.revision = 0
+        self.at = 0
+        """The time (µs) that the newest batch is of."""
         self.elsewhere = 0
         """How many times another process was seen to have committed."""
         self._version = connection.data_version()
@@ -108,7 +110,7 @@ class Group:
             if found != self._stamp:
                 self.known.clear()
                 self._stamp = found
-            self.number, self.revision = self.connection.newest()
+            self.number, self.revision, self.at = self.connection.newest()
             self._stale = False
 
     def look_up(self, likes: Sequence[Like]) -> None:
@@ -198,7 +200,7 @@ class Unit(SqlTransaction):
         self._connection = group.connection
         self._known = group.known
         self._group = group
-        self._start = group.number, group.revision
+        self._start = group.number, group.revision, group.at
         self._saved = False
         self.rows = Rows()
         self.touched: list[_Key] = []
@@ -218,7 +220,7 @@ class Unit(SqlTransaction):
 
     def abandon(self) -> None:
         """The work has failed: nothing that it wrote remains. Raises an error of the database."""
-        self._group.number, self._group.revision = self._start
+        self._group.number, self._group.revision, self._group.at = self._start
         if self._saved:
             self._known.clear()
             if self._connection.in_transaction:
@@ -240,6 +242,9 @@ class Unit(SqlTransaction):
         else:
             recorded = self._rows_of(batch.instance, number, group.revision, changes, touched)
         revision = group.revision + len(changes)
+        at = rows.microseconds(batch.at)
+        if at < group.at <= at + rows.APART:  # another node's clock is ahead of ours, or ours was set back
+            at = group.at
         recorded.batches.append(
             (
                 number,
@@ -247,7 +252,7 @@ class Unit(SqlTransaction):
                 batch.instance,
                 batch.actor,
                 str(batch.source),
-                rows.microseconds(batch.at),
+                at,
                 batch.items,
                 rows.json(batch.problems) if batch.problems else "[]",
                 revision,
@@ -257,7 +262,7 @@ class Unit(SqlTransaction):
         if group.touches(touched):
             self._before_reading()
         self.rows, self.touched = recorded, touched
-        group.number, group.revision = number, revision
+        group.number, group.revision, group.at = number, revision, at
         return revision
 
     def _write_slices(self, instance: str, number: int, changes: Sequence[Change]) -> None:

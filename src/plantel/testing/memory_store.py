@@ -13,7 +13,7 @@ import msgspec
 
 from plantel import errors
 from plantel.access import Token, User
-from plantel.batch import Batch, Change
+from plantel.batch import CLOCKS_APART, Batch, Change
 from plantel.drift import DriftRecord
 from plantel.plan import Claim
 from plantel.ports import Entry, Lease, Like, Needless, Transaction
@@ -207,6 +207,9 @@ class _MemoryTransaction:
         state = self._writing()
         if batch.id in state.batches:
             raise errors.StoreError(detail=f"the batch {batch.id} is there already")
+        newest = next(reversed(state.batches.values()), batch)
+        if batch.at < newest.at <= batch.at + CLOCKS_APART:
+            batch = msgspec.structs.replace(batch, at=newest.at)
         state.batches[batch.id] = batch
         arriving: dict[_Pair, list[Member]] = {}
         for change in changes:

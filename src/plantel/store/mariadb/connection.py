@@ -344,11 +344,12 @@ class MariadbConnection(Connection):
         # nobody knows what was lost with a connection, or what another server has
         return (self._made << 64) + self._turn - self._own
 
-    def newest(self) -> tuple[int, int]:
-        ((number, revision),) = self._ask(
-            b"SELECT (SELECT MAX(number) FROM batches), (SELECT MAX(revision) FROM journal)"
+    def newest(self) -> tuple[int, int, int]:
+        ((number, revision, at),) = self._ask(
+            b"SELECT (SELECT MAX(number) FROM batches), (SELECT MAX(revision) FROM journal),"
+            b" (SELECT at FROM batches ORDER BY number DESC LIMIT 1)"
         )
-        return number or 0, revision or 0
+        return number or 0, revision or 0, at or 0
 
     # --- members and the journal -------------------------------------------------------------------------------------
 

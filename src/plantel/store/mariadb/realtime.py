@@ -1,6 +1,7 @@
 """The realtime view in MariaDB."""
 
 from plantel.store.realtime import MARK, Part, RealtimeSql, literal
+from plantel.store.rows import APART
 
 FOUND = f"""SELECT table_name, REGEXP_SUBSTR(view_definition, '(?<={MARK})[0-9a-f]+') FROM information_schema.views
     WHERE table_schema = DATABASE() AND view_definition LIKE '%{MARK}%'"""  # noqa: S608 - a constant
@@ -41,7 +42,7 @@ _NAMED = f"UPDATE members SET queue_name = ({_NAMING.format('members')}) WHERE q
 # transaction began. What a session of Plantel's changes goes straight through.
 _WRITTEN = f"""CREATE OR REPLACE TRIGGER members_written BEFORE UPDATE ON members FOR EACH ROW
 BEGIN
-    DECLARE new_batch, new_revision bigint;
+    DECLARE new_batch, new_revision, new_at bigint;
     IF {OWN} IS NULL THEN
         IF NOT NEW.queue_name <=> OLD.queue_name OR NEW.campaign <> OLD.campaign OR NEW.membername <> OLD.membername
         OR NEW.interface <> OLD.interface OR NEW.phone <> OLD.phone THEN
@@ -56,11 +57,14 @@ BEGIN
             UPDATE turn SET version = version + 1;
             SELECT COALESCE(MAX(number), 0) + 1 INTO new_batch FROM batches LOCK IN SHARE MODE;
             SELECT COALESCE(MAX(revision), 0) + 1 INTO new_revision FROM journal LOCK IN SHARE MODE;
+            SET new_at = FLOOR(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000);
+            SELECT GREATEST(new_at, COALESCE(MAX(at), 0)) INTO new_at FROM batches
+            WHERE number = new_batch - 1 AND at <= new_at + {APART} LOCK IN SHARE MODE;
             INSERT INTO batches (number, id, instance, actor, source, at, items, problems, revision, changes)
             SELECT new_batch,
-                CONCAT(LPAD(LOWER(HEX(FLOOR(UNIX_TIMESTAMP(SYSDATE(6)) * 1000))), 12, '0'), LEFT(MD5(UUID()), 16)),
+                CONCAT(LPAD(LOWER(HEX(new_at DIV 1000)), 12, '0'), LEFT(MD5(UUID()), 16)),
                 instance, CONCAT('server:', SUBSTRING_INDEX(USER(), '@', 1)), 'server',
-                FLOOR(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000), 1, '[]', new_revision, 1
+                new_at, 1, '[]', new_revision, 1
             FROM campaigns WHERE id = OLD.campaign;
             INSERT INTO journal (revision, batch, campaign, membername, kind, after_interface, after_penalty,
                 after_paused, before_interface, before_penalty, before_paused)

@@ -349,9 +349,12 @@ class PostgresqlConnection(Connection):
         # nobody knows what was lost with a connection, or what another server has
         return (self._made << 64) + self._version - self._own
 
-    def newest(self) -> tuple[int, int]:
-        row = self._rows("SELECT (SELECT max(number) FROM batches), (SELECT max(revision) FROM journal)")[0]
-        return row[0] or 0, row[1] or 0
+    def newest(self) -> tuple[int, int, int]:
+        ((number, revision, at),) = self._rows(
+            "SELECT (SELECT max(number) FROM batches), (SELECT max(revision) FROM journal),"
+            " (SELECT at FROM batches ORDER BY number DESC LIMIT 1)"
+        )
+        return number or 0, revision or 0, at or 0
 
     # --- members and the journal -------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from plantel.store.postgresql.connection import WRITE_LOCK
 from plantel.store.realtime import LOCK_SECONDS, MARK, Part, RealtimeSql, RealtimeView, literal
+from plantel.store.rows import APART
 
 # As `SqlTransaction.reasons` has it; ordered by a sum, so that it is not looked for from the end of the whole journal.
 _REASON = """CASE WHEN m.paused THEN (SELECT j.reason FROM journal AS j
@@ -88,6 +89,7 @@ DECLARE
     after members%ROWTYPE;
     new_batch bigint;
     new_revision bigint;
+    new_at bigint;
 BEGIN
     IF TG_OP <> 'UPDATE' THEN
         RAISE EXCEPTION '{_REFUSAL}, not in %', TG_TABLE_NAME
@@ -122,12 +124,14 @@ BEGIN
     WHERE m.campaign = before.campaign AND m.membername = before.membername;
     SELECT coalesce(max(number), 0) + 1 INTO new_batch FROM batches;
     SELECT coalesce(max(revision), 0) + 1 INTO new_revision FROM journal;
+    new_at := extract(epoch FROM clock_timestamp()) * 1000000;
+    new_at := greatest(new_at, (SELECT at FROM batches WHERE number = new_batch - 1 AND at <= new_at + {APART}));
     INSERT INTO batches (number, id, instance, actor, source, at, items, problems, revision, changes)
     VALUES (new_batch,
-        lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
+        lpad(to_hex(new_at / 1000), 12, '0')
         || left(replace(gen_random_uuid()::text, '-', ''), 16),
         {literal(self.view.instance)}, {literal(f"server:{self.view.server}")}, 'server',
-        (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, 1, '[]', new_revision, 1);
+        new_at, 1, '[]', new_revision, 1);
     INSERT INTO journal (revision, batch, campaign, membername, kind, after_interface, after_penalty, after_paused,
         before_interface, before_penalty, before_paused, reason)
     VALUES (new_revision, new_batch, before.campaign, before.membername, 'updated', before.interface, after.penalty,

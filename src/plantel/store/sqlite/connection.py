@@ -226,11 +226,13 @@ class SqliteConnection(Connection):
         """Another number than before where another connection has committed in between."""
         return int(self._driver.execute("PRAGMA data_version").fetchone()[0])
 
-    def newest(self) -> tuple[int, int]:
-        """The highest batch number and revision; 0 where there is none."""
-        row = self._driver.execute("SELECT (SELECT max(number) FROM batches), (SELECT max(revision) FROM journal)")
-        number, revision = row.fetchone()
-        return number or 0, revision or 0
+    def newest(self) -> tuple[int, int, int]:
+        row = self._driver.execute(
+            "SELECT (SELECT max(number) FROM batches), (SELECT max(revision) FROM journal),"
+            " (SELECT at FROM batches ORDER BY number DESC LIMIT 1)"
+        )
+        number, revision, at = row.fetchone()
+        return number or 0, revision or 0, at or 0
 
     def members_like(self, rows: Sequence[LikeRow]) -> list[MemberRow]:
         """The members that share agent or phone with one of `rows`; one may come twice."""
