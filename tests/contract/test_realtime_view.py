@@ -161,6 +161,23 @@ async def test_what_asterisk_writes_is_a_batch_of_its_own_among_the_others(base:
         assert batch.at <= (await made.service.batch(OPERATOR, entries[3].batch))[0].at
 
 
+@pytest.mark.parametrize(("minutes", "followed"), [(30, True), (61, False)])
+async def test_what_asterisk_writes_is_of_no_earlier_time_than_what_was_there(
+    base: Base, minutes: int, *, followed: bool
+) -> None:
+    async with roster(base) as made:
+        await made.declare(VENTAS)
+        await made.add(ANA)
+        base.administer(f"UPDATE batches SET at = at + {minutes * 60_000_000}")  # stored by a node whose clock is ahead
+        made.write("penalty", 8)
+        await made.add(msgspec.structs.replace(ANA, penalty=1))
+        first, written, last = (line.at for line in await made.service.journal(OPERATOR))
+        if followed:
+            assert first == written == last
+        else:
+            assert written <= last < first
+
+
 @pytest.mark.parametrize("mapping", [{}, {"SIP/": "PJSIP/"}])
 async def test_both_write_at_once_and_one_order_explains_it(base: Base, mapping: dict[str, str]) -> None:
     async with roster(base, msgspec.structs.replace(VIEW, mapping=mapping)) as made:
