@@ -144,6 +144,10 @@ class Transaction(Protocol):
         """The first moment about which everything is known; None: since the beginning."""
         ...
 
+    def time(self) -> datetime:
+        """The time of day where the data is kept: by a database server's clock, or else by this machine's."""
+        ...
+
     def needless(self, cutoff: datetime) -> Needless | None:
         """Some of the journal's lines and batches that nobody needs who asks about `cutoff` or a later moment, as
         `prune` takes them; None where there is nothing left to do."""

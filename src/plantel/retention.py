@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 
 from plantel import errors
+from plantel.batch import CLOCKS_APART
 from plantel.ports import Clock, Needless, Store, Transaction
 
 ROUND_SECONDS = 3600.0
@@ -50,8 +51,12 @@ class Retention:
             await asyncio.sleep(ROUND_SECONDS)
 
     async def run_once(self) -> None:
-        """Forget all that is old enough by now. Raises TimeoutError where another node is at it; StoreError."""
-        cutoff = self._clock.now() - self._keep
+        """Forget all that is old enough by the node's clock and by the database's: one that is wrong must not cost the
+        history. Raises TimeoutError where another node is at it; StoreError."""
+        here, there = self._clock.now(), await self._store.read(lambda transaction: transaction.time())
+        if abs(here - there) > CLOCKS_APART:
+            log.warning("clocks_differ", node=here.isoformat(), database=there.isoformat())
+        cutoff = min(here, there) - self._keep
         steps = 0
         async with self._store.lease(LEASE, LEASE_SECONDS) as lease:
             while True:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -507,6 +507,12 @@ async def test_a_batch_is_of_no_earlier_time_than_the_one_before(store: Store) -
     assert [line.at for line in await store.read(lambda t: t.journal("acme"))] == [
         NOON + timedelta(minutes=minute) for minute in (1, 3, 3, 3, 3)
     ]
+
+
+async def test_it_tells_the_time(store: Store) -> None:
+    here = datetime.now(UTC)
+    there = await store.read(lambda transaction: transaction.time())
+    assert abs(there - here) < timedelta(minutes=5)  # the database's clock is this machine's here, its zone is not
 
 
 async def test_a_clock_that_was_wrong_by_more_is_not_followed(store: Store) -> None:

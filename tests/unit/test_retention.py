@@ -16,10 +16,20 @@ KEEP = timedelta(minutes=30)
 
 
 class Clock:
-    """An hour after noon."""
+    """An hour after noon, unless told otherwise."""
+
+    def __init__(self, minute: int = 60) -> None:
+        self.time = NOON + timedelta(minutes=minute)
 
     def now(self) -> datetime:
-        return NOON + timedelta(hours=1)
+        return self.time
+
+
+def memory() -> MemoryData:
+    """Where it is an hour after noon."""
+    data = MemoryData()
+    data.now = Clock().now
+    return data
 
 
 def retention(store: MemoryStore) -> tuple[Retention, list[datetime]]:
@@ -28,7 +38,7 @@ def retention(store: MemoryStore) -> tuple[Retention, list[datetime]]:
 
 
 async def test_what_is_older_is_forgotten() -> None:
-    store = MemoryStore()
+    store = MemoryStore(memory())
     await store.write(declared("Ventas->"))
     for minute in (0, 10, 29, 31, 50):
         await store.write(added(Member("Ventas->", "Ana", "SIP/1", minute), batch=a_batch(minute=minute)))
@@ -39,9 +49,22 @@ async def test_what_is_older_is_forgotten() -> None:
     assert await store.read(lambda t: t.known_since()) == NOON + timedelta(minutes=29)
 
 
+@pytest.mark.parametrize(("node", "database"), [(60, 10_000_000), (10_000_000, 60)])
+async def test_one_wrong_clock_does_not_cost_the_history(node: int, database: int) -> None:
+    data = memory()
+    data.now = Clock(database).now
+    store = MemoryStore(data)
+    await store.write(declared("Ventas->"))
+    for minute in (0, 10, 29, 31, 50):
+        await store.write(added(Member("Ventas->", "Ana", "SIP/1", minute), batch=a_batch(minute=minute)))
+    await Retention(store, Clock(node), KEEP, lambda _: None).run_once()
+    left = await store.read(lambda t: [line.at for line in t.journal("acme")])
+    assert left == [NOON + timedelta(minutes=minute) for minute in (29, 31, 50)]
+
+
 async def test_while_another_node_does_it_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("plantel.retention.LEASE_SECONDS", 0.01)
-    data = MemoryData()
+    data = memory()
     store = MemoryStore(data)
     await store.write(declared("Ventas->"))
     await store.write(added(Member("Ventas->", "Ana", "SIP/1"), batch=a_batch(minute=1)))
@@ -53,7 +76,7 @@ async def test_while_another_node_does_it_nothing_is_done(monkeypatch: pytest.Mo
 
 
 async def test_it_tells_since_when_everything_is_known() -> None:
-    store = MemoryStore()
+    store = MemoryStore(memory())
     await store.write(declared("Ventas->"))
     await store.write(added(Member("Ventas->", "Ana", "SIP/1"), batch=a_batch(minute=1)))
     told: asyncio.Future[datetime] = asyncio.get_running_loop().create_future()

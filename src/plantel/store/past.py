@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Executable, Row, Select, func, select
+from sqlalchemy import Executable, Row, Select, func, literal_column, select
 
 from plantel.roster import fold
 from plantel.store import rows, schema
@@ -18,6 +18,12 @@ _UNDONE_EACH = 4
 _SKEW = rows.APART
 """A batch that is of an earlier time than one stored before it is so by more: a clock was wrong."""
 
+_TIME = {
+    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)",
+    "postgresql": "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+    "mariadb": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
+}
+
 _PAGE = 4_096
 """Batches among which it is quicker to look at each than to halve them again."""
 
@@ -25,6 +31,12 @@ _NEAR = 100_000
 """Lines at the end of the journal among which those of an instance, or a campaign, are looked for first."""
 
 Ask = Callable[[Executable], Sequence[Row[Any]]]
+
+
+def time(ask: Ask, dialect: str) -> int:
+    """The time of day (µs) by the database's clock."""
+    found: int = ask(select(literal_column(_TIME[dialect])))[0][0]
+    return found
 
 
 def revision_at(ask: Ask, instance: str, moment: int) -> int | None:

@@ -264,6 +264,9 @@ class SqlTransaction(ABC):
         forgotten = pruning.forgotten(self._rows)
         return None if forgotten is None else rows.moment(forgotten.since)
 
+    def time(self) -> datetime:
+        return rows.moment(past.time(self._rows, self._connection.core.dialect.name))
+
     def needless(self, cutoff: datetime) -> Needless | None:
         return pruning.needless(self._rows, rows.microseconds(cutoff))
 

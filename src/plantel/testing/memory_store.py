@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
@@ -83,6 +83,8 @@ class MemoryData:
         self.commits: Counter[int] = Counter()
         """How often each store has committed, by its `id()`."""
         self.leases: dict[str, asyncio.Lock] = {}
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        """The clock of what would be the database's machine."""
 
 
 class MemoryStore:
@@ -95,7 +97,7 @@ class MemoryStore:
 
     async def write(self, work: Callable[[Transaction], T], *, like: Like | None = None) -> T:  # noqa: ARG002  # a hint
         self._check_open()
-        transaction = _MemoryTransaction(self._data.state.copied(), writable=True)
+        transaction = _MemoryTransaction(self._data.state.copied(), self._data.now, writable=True)
         result = work(transaction)
         self._data.state = transaction.state
         self._data.commits[id(self)] += 1
@@ -104,7 +106,7 @@ class MemoryStore:
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         self._check_open()
-        result = work(_MemoryTransaction(self._data.state, writable=False))
+        result = work(_MemoryTransaction(self._data.state, self._data.now, writable=False))
         await asyncio.sleep(0)
         return result
 
@@ -151,8 +153,9 @@ class _MemoryLease(Lease):
 
 
 class _MemoryTransaction:
-    def __init__(self, state: _State, *, writable: bool) -> None:
+    def __init__(self, state: _State, now: Callable[[], datetime], *, writable: bool) -> None:
         self.state = state
+        self._now = now
         self._writable = writable
 
     def _writing(self) -> _State:
@@ -289,6 +292,9 @@ class _MemoryTransaction:
 
     def known_since(self) -> datetime | None:
         return self.state.known_since
+
+    def time(self) -> datetime:
+        return self._now()
 
     def needless(self, cutoff: datetime) -> Needless | None:
         """All of it, in one step."""

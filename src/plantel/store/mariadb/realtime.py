@@ -57,7 +57,7 @@ BEGIN
             UPDATE turn SET version = version + 1;
             SELECT COALESCE(MAX(number), 0) + 1 INTO new_batch FROM batches LOCK IN SHARE MODE;
             SELECT COALESCE(MAX(revision), 0) + 1 INTO new_revision FROM journal LOCK IN SHARE MODE;
-            SET new_at = FLOOR(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000);
+            SET new_at = TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6));
             SELECT GREATEST(new_at, COALESCE(MAX(at), 0)) INTO new_at FROM batches
             WHERE number = new_batch - 1 AND at <= new_at + {APART} LOCK IN SHARE MODE;
             INSERT INTO batches (number, id, instance, actor, source, at, items, problems, revision, changes)
