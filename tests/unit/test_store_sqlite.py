@@ -3,6 +3,8 @@
 import asyncio
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
@@ -373,3 +375,28 @@ def _modes(folder: Path) -> dict[str, int]:
 
 def _path(opened: SqlStore) -> Path:
     return Path(str(opened._writer._connection.core.engine.url.database))
+
+
+async def test_two_stores_of_one_process_lose_nothing_when_another_process_comes_and_goes(tmp_path: Path) -> None:
+    """A process that closes one descriptor of a file loses its locks on it, all of them."""
+    url = f"sqlite:///{tmp_path}/plantel.db"
+
+    def another(program: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", program, url], capture_output=True, text=True, timeout=60, check=True
+        ).stdout.strip()
+
+    first = open_store(url)
+    second = open_store(url)
+    try:
+        await first.write(declared("Ventas->"))
+        comes_and_goes = "import asyncio, sys; from plantel.store import open_store;"
+        await asyncio.to_thread(another, f"{comes_and_goes} asyncio.run(open_store(sys.argv[1]).close())")
+        await first.write(added(ANA))
+        await second.write(added(BEA))
+        count = "import sqlite3, sys; file = sqlite3.connect(sys.argv[1].removeprefix('sqlite:///'));"
+        found = await asyncio.to_thread(another, f"{count} print(*file.execute('SELECT membername FROM members'))")
+        assert found == "('Ana',) ('Bea',)"
+    finally:
+        await first.close()
+        await second.close()

@@ -1,9 +1,10 @@
 """The file behind a store in SQLite."""
 
+import errno
 import os
 import sqlite3
 import time
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
 import sqlalchemy
@@ -28,8 +29,7 @@ class SqliteFile(Database):
         translates."""
         path = _path(url)
         try:
-            # SQLite itself would make it with 0644. -wal and -shm take their mode from it.
-            os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o600))
+            _provide(path, make=make)
         except OSError as error:
             if isinstance(error, FileNotFoundError) and not make and os.access(path.parent, os.W_OK | os.X_OK):
                 raise errors.StoreMissing() from error
@@ -66,6 +66,20 @@ def _path(url: str) -> Path:
         )
         raise errors.InvalidSetting(setting="store.url", detail=detail)
     return Path(name)
+
+
+def _provide(path: Path, *, make: bool) -> None:
+    """Make the file if there is none, and never open one that is there: to close it would end all the locks that this
+    process has on it, those of another store too, whose log somebody else would then take for left over, and remove.
+    Raises OSError."""
+    if make:
+        with suppress(FileExistsError):
+            # SQLite itself would make it with 0644. -wal and -shm take their mode from it.
+            os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL, 0o600))
+    path.stat()
+    for wrong, found in ((errno.EISDIR, path.is_dir()), (errno.EACCES, not os.access(path, os.R_OK | os.W_OK))):
+        if found:
+            raise OSError(wrong, os.strerror(wrong))
 
 
 def _driver(connection: sqlalchemy.Connection) -> sqlite3.Connection:
