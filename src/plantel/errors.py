@@ -19,7 +19,7 @@ to it.
     │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, NotAForm, UnknownInstance
     ├── StoreError
     │   └── StoreUnavailable, StoreFull, ServerBusy, LeaseLost, StoreMissing, SchemaTooOld, SchemaTooNew,
-    │       StoreNotEmpty
+    │       MigrationFailed, StoreNotEmpty
     ├── SwitchError             an Asterisk does not do what was asked
     │   ├── SwitchUnreachable, SwitchTimeout, SwitchLoginRefused, SwitchNotReady, SwitchBehind,
     │   │   SwitchTaken, SwitchProtocol, MemberDrifted, PhonesUnverified
@@ -394,6 +394,18 @@ class SchemaTooNew(StoreError):
     text = Text(
         "the store was written by a newer Plantel (schema {found}): install that version",
         "el almacén lo escribió un Plantel más nuevo (esquema {found}): instale esa versión",
+    )
+
+
+class MigrationFailed(StoreError):
+    """`detail` is the database's word. On MariaDB, which commits each step, those before it stay done."""
+
+    code = "migration_failed"
+    text = Text(
+        "the store could not be migrated from schema {found} to {needed}: {detail}: put that right and start again, or"
+        " go back to the backup",
+        "no se pudo migrar el almacén del esquema {found} al {needed}: {detail}: corríjalo y arranque otra vez, o"
+        " vuelva a la copia de seguridad",
     )
 
 

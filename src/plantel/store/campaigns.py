@@ -49,15 +49,19 @@ def load(ask: Ask, instance: str) -> Known:
 def stamp(ask: Ask) -> bytes:
     """Of the campaigns, as the transaction that asks sees them: where it is the same, so are they.
 
-    Raises SchemaTooNew where a newer Plantel has migrated the store since it was opened. This is the place to see it:
-    what is kept of a store that others write to is trusted no longer than until the next stamp.
+    Raises SchemaTooNew where a newer Plantel has migrated the store since it was opened, or is about to. This is the
+    place to see it: what is kept of a store that others write to is trusted no longer than until the next stamp.
     """
     k = schema.keys.c
     version = select(func.max(schema.alembic_version.c.version_num)).scalar_subquery()
-    row = ask(select(k.value, version.label("version")).where(k.name == schema.CAMPAIGNS))[0]
-    if row.version > schema.VERSION:
-        raise errors.SchemaTooNew(found=row.version)
-    return bytes(row.value)
+    found = ask(
+        select(k.name, k.value, version.label("version")).where(k.name.in_((schema.CAMPAIGNS, schema.MIGRATING)))
+    )
+    values = {row.name: bytes(row.value) for row in found}
+    newest = max(found[0].version, values.get(schema.MIGRATING, b"").decode())
+    if newest > schema.VERSION:
+        raise errors.SchemaTooNew(found=newest)
+    return values[schema.CAMPAIGNS]
 
 
 class KnownToAll:

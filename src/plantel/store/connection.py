@@ -257,6 +257,11 @@ class Database(Translator, Protocol):
         """
         ...
 
+    def announce_migration(self, _connection: sqlalchemy.Connection, _version: str) -> None:
+        """Have nobody write between this and the end of the migration to `version`, which comes next, within the same
+        transaction. Raises an error that is translated where somebody writes for too long. A file is locked by then."""
+        return
+
     def tell_of_migration(self, _connection: sqlalchemy.Connection) -> None:
         """Have processes that are at work take their next look at the store for the first, within the transaction that
         migrates it. A file tells of every commit by itself."""

@@ -148,7 +148,14 @@ def _agree_on_schema(database: Database, connection: Connection, *, migrate: boo
             # Alembic takes longer to import than all the rest of a start.
             from plantel.store.migrations import upgrade  # noqa: PLC0415
 
-            upgrade(connection)
+            database.announce_migration(connection, schema.VERSION)
+            try:
+                upgrade(connection)
+            except Exception as error:
+                if (translated := database.translated(error)) is None:
+                    raise
+                detail = translated.params["detail"]
+                raise errors.MigrationFailed(found=found, needed=schema.VERSION, detail=detail) from error
             database.tell_of_migration(connection)
 
 
@@ -164,11 +171,17 @@ def _refuse(found: str | None, *, migrate: bool, make: bool) -> None:
 
 
 def _found(connection: Connection) -> str | None:
-    """The version that the store is stamped with; None for an empty database."""
+    """The version that the store is stamped with, or that of a newer Plantel which has begun to migrate it; None for an
+    empty database."""
     tables = inspect(connection).get_table_names()
     if not tables:
         return None
     if schema.alembic_version.name not in tables:
         raise errors.StoreUnavailable(detail="this database holds something else, not a store of Plantel")
     stamp = connection.execute(select(schema.alembic_version.c.version_num)).scalar_one_or_none()
-    return stamp or ""  # as Alembic leaves it below the first version
+    if not stamp:
+        return ""  # as Alembic leaves it below the first version
+    k = schema.keys.c
+    begun = connection.execute(select(k.value).where(k.name == schema.MIGRATING)).scalar_one_or_none() or b""
+    # what a newer Plantel has half migrated is no longer of the version that it was; who is as new goes on with it
+    return begun.decode() if begun.decode() > schema.VERSION else str(stamp)

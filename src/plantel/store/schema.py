@@ -239,6 +239,10 @@ CAMPAIGNS = "campaigns"
 """The row of `keys` whose value is another after each change of the campaigns."""
 
 
+MIGRATING = "migrating"
+"""The row of `keys` that names the version to which the store is being migrated; in MariaDB only, where a migration is
+not one transaction."""
+
 FORGOTTEN = "forgotten"
 """The row of `keys` that says up to where `pruning` has forgotten the past; none where all is kept."""
 

@@ -10,14 +10,14 @@ from typing import Any
 import pymysql
 import sqlalchemy
 from pymysql.constants import CLIENT, CR, SERVER_STATUS
-from sqlalchemy import create_engine, exc, make_url, update
+from sqlalchemy import create_engine, delete, exc, insert, make_url, update
 from sqlalchemy.pool import NullPool
 
 from plantel import errors
 from plantel.language import Text
 from plantel.ports import Lease
 from plantel.store import schema
-from plantel.store.connection import Database
+from plantel.store.connection import PATIENT_SECONDS, Database
 from plantel.store.mariadb import connection as mariadb
 from plantel.store.mariadb import nodes
 from plantel.store.mariadb.connection import Driver, MariadbConnection
@@ -40,6 +40,9 @@ node has stopped, or is cut off, and others wait. For 100,000 members the longes
 
 LOCK_SECONDS = 15
 """How long to wait while another node writes: longer than a stopped node may keep others waiting."""
+
+MIGRATION_SECONDS = 600
+"""How long a step of a migration waits for who reads the table that it changes."""
 
 _OPTIONS = ("ssl_ca", "ssl_cert", "ssl_key", "unix_socket")
 
@@ -104,7 +107,21 @@ class MariadbDatabase(Database):
             raise errors.StoreUnavailable(detail="another process is making or migrating the tables")
         _clear_unfinished(connection)
 
+    def announce_migration(self, connection: sqlalchemy.Connection, version: str) -> None:
+        """Nodes of an older release notice at their next transaction, so none sees what is half migrated; and so does
+        whoever starts after a migration that was cut off."""
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, Driver)
+        driver.wait_for_answers(PATIENT_SECONDS)
+        connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {MIGRATION_SECONDS}")
+        connection.exec_driver_sql("START TRANSACTION")
+        connection.execute(update(schema.turn).values(version=schema.turn.c.version + 1))
+        connection.execute(delete(schema.keys).where(schema.keys.c.name == schema.MIGRATING))
+        connection.execute(insert(schema.keys).values(name=schema.MIGRATING, value=version.encode()))
+        connection.exec_driver_sql("COMMIT")
+
     def tell_of_migration(self, connection: sqlalchemy.Connection) -> None:
+        connection.execute(delete(schema.keys).where(schema.keys.c.name == schema.MIGRATING))
         connection.execute(update(schema.turn).values(version=schema.turn.c.version + 1))
 
     def nodes(self, leases: Sequence[str]) -> list[Node]:

@@ -1,4 +1,10 @@
-"""From the schema of an earlier release to the present one. Imports Alembic, so import it only where that is needed."""
+"""From the schema of an earlier release to the present one. Imports Alembic, so import it only where that is needed.
+
+A migration is one transaction, and one that was cut off has not happened; but MariaDB commits each step of it. There
+the next start does it again from the beginning: so each step has to be one that can be repeated (`if_not_exists=True`,
+`if_exists=True`, an UPDATE that finds nothing more to do). Nobody writes meanwhile (`Database.announce_migration`);
+steps are statements, as nodes that wait end who is silent in a transaction.
+"""
 
 from pathlib import Path
 

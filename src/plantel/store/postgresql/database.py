@@ -32,6 +32,9 @@ OLDEST = 150000
 MIGRATION_SECONDS = 600
 """How long to wait while another node makes or migrates the schema."""
 
+SILENT_SECONDS = 60
+"""Between two steps of a migration. They are statements, and what is between them takes no time."""
+
 _SCHEMA_LOCK = postgresql.WRITE_LOCK + 1
 
 _DEFAULTS = {
@@ -92,8 +95,19 @@ class PostgresqlDatabase(Database):
         driver = connection.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)
         driver.execute("BEGIN")
-        driver.execute("SELECT set_config('lock_timeout', %s, true)", [f"{MIGRATION_SECONDS}s"])
+        # who stops in the midst of it gives it up: others wait
+        silent, locked = "idle_in_transaction_session_timeout", "lock_timeout"
+        driver.execute(
+            "SELECT set_config(%s, %s, true), set_config(%s, %s, true)",
+            [silent, f"{SILENT_SECONDS}s", locked, f"{MIGRATION_SECONDS}s"],
+        )
         driver.execute("SELECT pg_advisory_xact_lock(%s)", [_SCHEMA_LOCK])
+
+    def announce_migration(self, connection: sqlalchemy.Connection, _version: str) -> None:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        # a batch that began before the migration must not end after it
+        driver.execute(f"SELECT pg_advisory_xact_lock({postgresql.WRITE_LOCK})")
 
     def tell_of_migration(self, connection: sqlalchemy.Connection) -> None:
         connection.scalar(schema.commits)
