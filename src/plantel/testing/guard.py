@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,6 +50,29 @@ def children(parent: int) -> list[int]:
             if int(status.read_text().rpartition(")")[2].split()[1]) == parent:
                 found.append(int(status.parent.name))
     return found
+
+
+def freeze(pid: int, seconds: float = 10.0) -> None:
+    """Stop a process (SIGSTOP), and return once it stands still; thawed with SIGCONT.
+
+    To send the signal is not enough: until the thread that takes it has its turn, the others go on. Raises
+    ProcessLookupError, TimeoutError.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + seconds
+    while not _states(pid) <= frozenset("TtZX"):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"process {pid} goes on {seconds} s after SIGSTOP")
+        time.sleep(0.001)  # the kernel tells of it to nobody but its parent
+
+
+def _states(pid: int) -> frozenset[str]:
+    """What its threads do, a letter each as proc(5) has them."""
+    found = set()
+    for status in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            found.add(status.read_text().rpartition(")")[2].split()[0])
+    return frozenset(found)
 
 
 def _guard(pid: int, handle: int, files: Sequence[str]) -> None:

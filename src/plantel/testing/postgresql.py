@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from plantel.testing.guard import children
+from plantel.testing.guard import children, freeze
 from plantel.testing.private_server import ServerFailed, free_port
 from plantel.testing.temporary_server import TemporaryServer
 
@@ -94,8 +94,16 @@ class PrivatePostgresql(TemporaryServer):
 
     def kill(self) -> None:
         """End all its processes at once (SIGKILL)."""
-        self._signal(signal.SIGSTOP)  # so that none is started meanwhile
+        if self.pid is not None:
+            freeze(self.pid)  # so that none is started meanwhile
         super().kill()
+
+    def freeze(self) -> None:
+        super().freeze()
+        assert self.pid is not None
+        for pid in children(self.pid):
+            with contextlib.suppress(ProcessLookupError):
+                freeze(pid)
 
     def execute(self, statement: str, *values: object, database: str = "postgres") -> list[tuple[object, ...]]:
         """Run one statement as `postgres`; its rows, if it has any."""

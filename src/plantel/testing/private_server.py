@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-from plantel.testing.guard import Guard
+from plantel.testing.guard import Guard, freeze
 
 # Below the ports that the kernel gives to outgoing connections, so that none of those takes one during a restart.
 _PORTS = range(16000, 32000)
@@ -112,9 +112,9 @@ class PrivateServer(ABC):
         self.start()
 
     def freeze(self) -> None:
-        """Let it hang (SIGSTOP): connections stay open and nothing answers."""
+        """Let it hang (SIGSTOP): from now on connections stay open and nothing answers."""
         assert self.pid is not None, "it is not running"
-        self._signal(signal.SIGSTOP)
+        freeze(self.pid)
 
     def thaw(self) -> None:
         """Let it go on after `freeze`."""

@@ -4,6 +4,7 @@ import signal
 import threading
 from pathlib import Path
 
+from plantel.testing.guard import freeze
 from tests.support.server import PlantelServer
 
 
@@ -31,7 +32,7 @@ class Node(PlantelServer):
     def freeze(self) -> None:
         """SIGSTOP: every thread stands still, whatever it holds."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
+        freeze(self.process.pid)
 
     def thaw(self) -> None:
         assert self.process is not None

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from plantel.testing.guard import freeze
 from tests.support.ami_proxy import AmiProxy
 from tests.support.server import PlantelServer
 
@@ -26,7 +27,7 @@ class Node(PlantelServer):
     def freeze(self) -> None:
         """SIGSTOP: every thread stands still, whatever it holds."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
+        freeze(self.process.pid)
 
     def thaw(self) -> None:
         assert self.process is not None
