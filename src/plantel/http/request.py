@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from plantel import errors
 from plantel.http.rsgi import Exchange, Headers, Scope, Transport
@@ -20,6 +22,12 @@ the client is still there says nothing, since it is so, too, where a chunk is no
 """
 
 _watch = Watch()
+
+T = TypeVar("T")
+
+
+class ClientGone(Exception):
+    """The client hung up: there is nobody left to answer."""
 
 
 Body = bytes | bytearray
@@ -139,6 +147,22 @@ class Request:
     async def gone(self) -> None:
         """Return once the client is gone."""
         await self._exchange.client_disconnect()
+
+    async def while_there(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` returns or raises; cancel it, and raise ClientGone, if the client hangs up first.
+
+        For work that takes long and that nobody needs without its answer, e.g. checking a password.
+        """
+        task = asyncio.ensure_future(work)
+        gone = asyncio.ensure_future(self.gone())
+        try:
+            await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise ClientGone
+            return task.result()
+        finally:
+            task.cancel()
+            gone.cancel()
 
     # --- its answer --------------------------------------------------------------------------------------------------
 

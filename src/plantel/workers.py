@@ -1,0 +1,58 @@
+"""Threads for one kind of work, and a bounded queue before them, so that no kind waits for another."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from plantel import errors
+
+T = TypeVar("T")
+
+
+class Workers:
+    """`threads` threads of their own. At most `waiting` pieces of work wait for one of them; more are refused.
+
+    A piece that has not begun is dropped if its caller is cancelled, e.g. since the client hung up.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        threads: int,
+        waiting: int,
+        *,
+        full: Callable[[], errors.PlantelError] = errors.ServerBusy,
+    ) -> None:
+        """`full` makes the error that refuses work. Threads start when there is work for them."""
+        self._threads = ThreadPoolExecutor(threads, f"plantel-{name}")
+        self._most = threads + waiting
+        self._taken = 0
+        self._full = full
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What `work` returns, or raises, in one of the threads. Raises what `full` makes when too much waits.
+
+        To be called on the event loop. A cancelled caller does not stop work that has begun: it still counts until its
+        end.
+        """
+        if self._taken >= self._most:
+            raise self._full()
+        self._taken += 1
+        loop = asyncio.get_running_loop()
+        job = self._threads.submit(work)
+        job.add_done_callback(lambda _: self._free(loop))
+        return await asyncio.wrap_future(job)
+
+    def _free(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            loop.call_soon_threadsafe(self._release)
+        except RuntimeError:  # the loop was closed: nobody counts any more
+            return
+
+    def _release(self) -> None:
+        self._taken -= 1
+
+    def close(self) -> None:
+        """Drop what has not begun, and wait for what has."""
+        self._threads.shutdown(cancel_futures=True)
