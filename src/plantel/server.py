@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -61,11 +62,10 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
     `ready` is called once connections are accepted. Raises AddressInUse, StoreError.
     """
     logs.configure(settings.log.level, settings.log.format)
+    logs.take_over()
     share_memory()
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    _listen(asyncio.get_running_loop(), stop)
     _check_address(settings.http.host, settings.http.port)
     async with assembled(settings, serving=True) as plantel, asyncio.TaskGroup() as background:
         looks = [background.create_task(reconciler.settled()) for _, reconciler in plantel.reconcilers]
@@ -77,6 +77,7 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
             await asyncio.wait(looks, timeout=FIRST_LOOK)
         running += looks
         server = http_server(settings.http, front_door(plantel))
+        logs.adopt("_granian", logging.ERROR)
         serving = background.create_task(server.serve())
         await _accepting(settings, serving)
         spare_collector()
@@ -90,6 +91,21 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
         for task in (*late, *running):
             task.cancel()
     log.info("stopped")
+
+
+def _listen(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Heed signals, and what goes wrong where nobody waits for it.
+
+    SIGTERM or SIGINT stops, and draining is neither cut short nor made longer by another. SIGHUP changes nothing.
+    """
+    loop.set_exception_handler(logs.of_loop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _say_of_hangup)
+
+
+def _say_of_hangup() -> None:
+    log.warning("hangup", effect="none: settings and certificates are read at the start only")
 
 
 def share_memory() -> None:

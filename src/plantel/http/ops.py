@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY, Gauge, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from plantel import errors
+from plantel import errors, logs
 from plantel.http.instance import Instance
 from plantel.reconcile import State
 
@@ -29,8 +29,8 @@ STORE_AVAILABLE = Gauge("plantel_store_available", "0 where the node's last look
 KNOWN_SINCE = Gauge("plantel_history_known_since_seconds", "Since when everything is known of the past, where it ends")
 
 
-class _Answers(Collector):
-    """ANSWERS as a metric."""
+class _Counts(Collector):
+    """What is counted elsewhere, as metrics."""
 
     def collect(self) -> Iterable[CounterMetricFamily]:
         text = "Answers of the wire call and its neighbours, by body"
@@ -38,9 +38,14 @@ class _Answers(Collector):
         for answer, count in ANSWERS.items():
             family.add_metric([answer], count)
         yield family
+        yield CounterMetricFamily(
+            "plantel_log_lines_dropped",
+            "Lines that the log did not take: too many at once, nobody reads",
+            logs.dropped(),
+        )
 
 
-REGISTRY.register(_Answers())
+REGISTRY.register(_Counts())
 
 
 def health(instance: Instance, trouble: errors.StoreError | None) -> bytes:
