@@ -1,6 +1,7 @@
 """What is unsafe, and what is not: each finding in a situation that has it, and in one that lacks nothing else."""
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,8 @@ from plantel.access import Role, Token
 from plantel.config import AsteriskSettings, HttpSettings, RosterSettings, Settings, StoreSettings
 from plantel.descriptors import descriptors
 from plantel.roster import Interfaces, Member
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 STRONG = "b7c1a0f3d5e94b62"
 
@@ -219,3 +222,11 @@ def test_each_can_be_said(folder: Path, language: str) -> None:
     for one in every:
         for text in (one.what, one.remedy):
             assert text.say(language, **one.params)  # type: ignore[arg-type]
+
+
+def test_each_is_documented() -> None:
+    codes = set(re.findall(r'Unsafe\(\s*"(\w+)"', Path(safety.__file__).read_text()))
+    assert {"root", "dials_out", "writable"} < codes
+    for name in ("configuration.md", "configuracion.md"):
+        documented = set(re.findall(r"^\| `(\w+)` \|", (DOCS / name).read_text("utf-8"), re.MULTILINE))
+        assert codes <= documented
