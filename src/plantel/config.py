@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from plantel import errors
+from plantel.descriptors import LEAST
 from plantel.language import Text
 from plantel.phones import AS_SENT, PhoneRules, UnfitRule
 from plantel.roster import Interfaces
@@ -102,6 +103,9 @@ class HttpSettings(msgspec.Struct, frozen=True):
     body_limit: Size = Size(16 * 2**20)
     body_timeout: Duration = Duration(30)
     header_timeout: Duration = Duration(15)
+    idle_timeout: Duration = Duration(75)
+    write_timeout: Duration = Duration(30)
+    connections: Annotated[int, Meta(ge=LEAST, le=1_000_000)] = 4096
     drain_timeout: Duration = Duration(20)
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()

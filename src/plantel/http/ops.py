@@ -1,7 +1,7 @@
 """What operators and their monitoring look at: `/health` and `/metrics`."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -10,11 +10,15 @@ from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from plantel import errors
+from plantel.http.connections import Reason
 from plantel.http.instance import Instance
 from plantel.reconcile import State
 
 ANSWERS = Counter({"1": 0, "0": 0})
 """Answers of the wire call and its neighbours, by body. Counted on the event loop alone, so that it needs no lock."""
+
+CLOSED = Counter(dict.fromkeys(Reason, 0))
+"""Connections that had to go. Counted by the thread that closes them alone."""
 
 AGREED = Gauge("plantel_server_agreed", "1 where an Asterisk shows the roster, 0 where it lags", ["instance", "server"])
 
@@ -26,21 +30,33 @@ VERIFIES = Gauge(
 
 STORE_AVAILABLE = Gauge("plantel_store_available", "0 where the node's last look at its database failed, else 1")
 
+CONNECTIONS = Gauge("plantel_http_connections", "Open HTTP connections at the last look")
+
 KNOWN_SINCE = Gauge("plantel_history_known_since_seconds", "Since when everything is known of the past, where it ends")
 
 
-class _Answers(Collector):
-    """ANSWERS as a metric."""
+class _Counted(Collector):
+    """A Counter as a metric."""
+
+    def __init__(self, name: str, text: str, label: str, counts: Mapping[str, int]) -> None:
+        self._name = name
+        self._text = text
+        self._label = label
+        self._counts = counts
 
     def collect(self) -> Iterable[CounterMetricFamily]:
-        text = "Answers of the wire call and its neighbours, by body"
-        family = CounterMetricFamily("plantel_answers", text, labels=["answer"])
-        for answer, count in ANSWERS.items():
-            family.add_metric([answer], count)
+        family = CounterMetricFamily(self._name, self._text, labels=[self._label])
+        for value, count in self._counts.items():
+            family.add_metric([value], count)
         yield family
 
 
-REGISTRY.register(_Answers())
+REGISTRY.register(
+    _Counted("plantel_answers", "Answers of the wire call and its neighbours, by body", "answer", ANSWERS)
+)
+REGISTRY.register(
+    _Counted("plantel_http_connections_closed", "HTTP connections that had to go, by reason", "reason", CLOSED)
+)
 
 
 def health(instance: Instance, trouble: errors.StoreError | None) -> bytes:
@@ -48,6 +64,16 @@ def health(instance: Instance, trouble: errors.StoreError | None) -> bytes:
     requests while there is no `trouble` with the store, whose code is the status otherwise."""
     servers = {one.name: one.status.state for one in instance.delivery.reconcilers}
     return msgspec.json.encode({"status": "ok" if trouble is None else trouble.code, "servers": servers})
+
+
+def connections(count: int) -> None:
+    """Have the metrics say that so many are open."""
+    CONNECTIONS.set(count)
+
+
+def closed(reason: Reason) -> None:
+    """Have the metrics count one more."""
+    CLOSED[reason] += 1
 
 
 def known_since(moment: datetime) -> None:

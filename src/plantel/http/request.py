@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from plantel import errors
+from plantel.http.connections import LARGE, large_answers
 from plantel.http.rsgi import Exchange, Headers, Scope, Transport
 from plantel.watch import Watch
 
@@ -168,6 +169,8 @@ class Request:
 
     def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer, all at once. The length need not be said."""
+        if len(body) > LARGE:
+            large_answers.append((self.scope.client, len(body)))
         self._exchange.response_bytes(status, [*headers, *self.added] if self.added else headers, body)
 
     def begin_response(self, status: int, headers: Headers) -> Transport:

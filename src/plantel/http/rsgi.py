@@ -85,3 +85,10 @@ class Exchange(Protocol):
 
     def response_stream(self, status: int, headers: Headers, /) -> Transport:
         """The beginning of an answer."""
+
+
+class Application(Protocol):
+    """What answers requests."""
+
+    async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
+        """One HTTP request."""
