@@ -16,8 +16,10 @@ from granian.server.embed import Server
 
 from plantel import errors, logs
 from plantel.config import HttpSettings, Settings
+from plantel.http import ops
 from plantel.http.app import FrontDoor
 from plantel.http.integra import Integra
+from plantel.late_loop import LateLoop
 from plantel.wiring import Plantel, assembled
 
 FIRST_LOOK = 3.0
@@ -80,6 +82,7 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
         serving = background.create_task(server.serve())
         await _accepting(settings, serving)
         spare_collector()
+        running.append(background.create_task(LateLoop(ops.LATE_LOOP.observe).run()))
         ready(plantel)
         await _first(asyncio.create_task(stop.wait()), serving)
         log.info("draining")

@@ -196,7 +196,9 @@ class Integra:
                 continue
             if len(members) <= limits.LISTED_AT_ONCE:
                 return _listed(members), [JSON]
-            return await request.while_there(self._lists.run(partial(_listed, members))), [JSON]
+            held = [members]
+            del members  # to let go of very many takes a while, too
+            return await request.while_there(self._lists.run(lambda: _listed(held.pop()))), [JSON]
         raise unknown
 
     async def _log_in(self, instance: Instance, request: Request) -> Answer:
