@@ -13,7 +13,7 @@ from functools import lru_cache
 import msgspec
 
 from plantel import errors
-from plantel.roster import check_name, fold
+from plantel.roster import NAME_BYTES, ascii_lower, check_name, fold
 
 
 class Role(StrEnum):
@@ -36,7 +36,7 @@ class Actor(msgspec.Struct, frozen=True):
 
     def reaches(self, campaign: str) -> bool:
         """Whether one of the patterns covers `campaign`."""
-        return not self.campaigns or _patterns(self.campaigns).fullmatch(fold(campaign)) is not None
+        return not self.campaigns or covers(self.campaigns, campaign)
 
     def check_write(self) -> None:
         """Raise ActionForbidden unless the role may change members."""
@@ -80,9 +80,9 @@ class User(msgspec.Struct, frozen=True):
     created: datetime
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)  # only who runs the server gives patterns, to tokens, users and Asterisk servers
 def _patterns(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(_pattern(fold(pattern)) for pattern in patterns), re.DOTALL)
+    return re.compile("|".join(_pattern(ascii_lower(pattern)) for pattern in patterns), re.DOTALL)
 
 
 def _pattern(pattern: str) -> str:
@@ -91,8 +91,11 @@ def _pattern(pattern: str) -> str:
 
 
 def covers(patterns: Iterable[str], campaign: str) -> bool:
-    """Whether one of `patterns` (`*` any text, `?` one character, ASCII case aside) matches the whole of `campaign`."""
-    return _patterns(tuple(patterns)).fullmatch(fold(campaign)) is not None
+    """Whether one of `patterns` (`*` any text, `?` one character, ASCII case aside) matches the whole of `campaign`.
+
+    None does if no campaign can have that name, since it is too long.
+    """
+    return len(campaign) <= NAME_BYTES and _patterns(tuple(patterns)).fullmatch(fold(campaign)) is not None
 
 
 def check_account_name(name: str) -> None:

@@ -101,6 +101,7 @@ class HttpSettings(msgspec.Struct, frozen=True):
     tls_cert: str = ""
     tls_key: str = ""
     body_limit: Size = Size(16 * 2**20)
+    batch_items: Annotated[int, Meta(ge=1, le=10_000_000)] = 100_000
     body_timeout: Duration = Duration(30)
     header_timeout: Duration = Duration(15)
     idle_timeout: Duration = Duration(75)

@@ -9,14 +9,17 @@ to it.
     │   ├── MissingKey, EmptyValue, NotText, NotAnInteger, NegativeValue, ValueTooLarge, NotAFlag
     │   ├── NameTooLong, ForbiddenCharacter, InterfaceNotAllowed
     │   ├── NotAnObject, Contradiction, PhoneUnknown, ReasonWithoutPause
-    │   └── UnknownCampaign, UnknownMember
+    │   ├── UnknownCampaign, UnknownMember
+    │   └── MoreProblems         stands for those beyond the first thousand
     ├── InvalidBatch            the batch as a whole is wrong
-    │   └── FieldMissing, NotJson, BodyCutShort, NotAnArray, EmptyBatch
+    │   ├── FieldMissing, NotJson, BodyCutShort, NotAnArray, EmptyBatch
+    │   └── TooManyFields, TooManyItems, BadlyEncoded
     ├── BatchRefused            the batch was recorded as refused; carries its id and every problem
     ├── AccessRefused
     │   └── NotAuthenticated, CampaignForbidden, ActionForbidden, TooManyAttempts
     ├── RequestRefused          outside the contract of a call
-    │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, NotAForm, UnknownInstance
+    │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, QueryTooLong, NotAForm,
+    │       UnknownInstance
     ├── StoreError
     │   └── StoreUnavailable, StoreFull, ServerBusy, LeaseLost, StoreMissing, SchemaTooOld, SchemaTooNew,
     │       MigrationFailed, StoreNotEmpty
@@ -39,6 +42,7 @@ to it.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar
 
 from plantel.language import Language, Text
@@ -47,14 +51,19 @@ from plantel.language import Language, Text
 class PlantelError(Exception):
     """Base of all.
 
-    `params` fill the text's placeholders and are JSON-serialisable; `str()` gives the English wording.
+    `params` fill the text's placeholders and are JSON-serialisable; `str()` gives the English wording. A text among
+    them is cut to `longest` characters: many came from outside, and are logged, stored and told.
     """
 
     code: ClassVar[str] = "error"
     text: ClassVar[Text] = Text("something went wrong", "algo ha fallado")
+    longest: ClassVar[int] = 1000
 
     def __init__(self, **params: Any) -> None:
         super().__init__()
+        for name, value in params.items():
+            if isinstance(value, str) and len(value) > self.longest:
+                params[name] = value[: self.longest - 1] + "…"
         self.params = params
 
     def say(self, language: Language = "en") -> str:
@@ -83,6 +92,7 @@ class InvalidItem(PlantelError):
 
     code = "invalid_item"
     text = Text("is not valid", "no es válido")
+    longest = 200  # a batch may have a thousand
 
     def __init__(self, *, key: str = "", item: int | None = None, **params: Any) -> None:
         super().__init__(**params)
@@ -197,6 +207,13 @@ class UnknownMember(InvalidItem):
     text = Text("{member} is not in campaign {campaign}", "{member} no está en la campaña {campaign}")
 
 
+class MoreProblems(InvalidItem):
+    """The last of a batch's problems, if there are more than are told one by one: `count` more."""
+
+    code = "more_problems"
+    text = Text("problems that are not listed: {count}", "problemas que no se enumeran: {count}")
+
+
 # --- a batch as a whole ----------------------------------------------------------------------------------------------
 
 
@@ -233,10 +250,31 @@ class EmptyBatch(InvalidBatch):
     text = Text("the list is empty: it names nobody", "la lista está vacía: no nombra a nadie")
 
 
+class TooManyFields(InvalidBatch):
+    code = "too_many_fields"
+    text = Text(
+        "the form has more than {most} fields: is & within a value encoded as %26?",
+        "el formulario tiene más de {most} campos: ¿va & dentro de un valor como %26?",
+    )
+
+
+class TooManyItems(InvalidBatch):
+    code = "too_many_items"
+    text = Text("one batch may name at most {most} agents", "un lote puede nombrar como mucho {most} agentes")
+
+
+class BadlyEncoded(InvalidBatch):
+    code = "badly_encoded"
+    text = Text(
+        "more than {most} % begin no escape: is % within a value encoded as %25?",
+        "más de {most} % no inician ningún escape: ¿va % dentro de un valor como %25?",
+    )
+
+
 class BatchRefused(PlantelError):
     """Nothing of the batch was stored.
 
-    `batch` is its id; `problems` holds every reason, at least one, in item order.
+    `batch` is its id; `problems` holds the reasons, at least one, in item order; of very many the last is MoreProblems.
     """
 
     code = "batch_refused"
@@ -320,6 +358,13 @@ class BodyTooLate(RequestRefused):
 class BodyTooLarge(RequestRefused):
     code = "body_too_large"
     text = Text("the body may have at most {most} bytes", "el cuerpo puede tener como mucho {most} bytes")
+
+
+class QueryTooLong(RequestRefused):
+    code = "query_too_long"
+    text = Text(
+        "the query string may have at most {most} bytes", "la cadena de consulta puede tener como mucho {most} bytes"
+    )
 
 
 class NotAForm(RequestRefused):
@@ -887,6 +932,7 @@ class AnswerRedirected(ClientError):
     )
 
 
+@cache
 def every_error() -> Mapping[str, type[PlantelError]]:
     """Each stable code with its class. Two classes with one code are a mistake that a test finds."""
 

@@ -110,8 +110,8 @@ class Transaction(Protocol):
 
     def batch(self, instance: str, batch: str) -> Batch | None: ...
 
-    def batches(self, instance: str, limit: int) -> list[Batch]:
-        """The newest `limit` batches, newest first."""
+    def batches(self, instance: str, limit: int, *, problems: bool = True) -> list[Batch]:
+        """The newest `limit` batches, newest first; without `problems`, of which each may have a megabyte."""
         ...
 
     def journal(
@@ -260,6 +260,10 @@ class Store(Protocol):
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` on a consistent view that holds all whose `write` has returned. Writes in it are an error."""
+        ...
+
+    async def look_up(self, work: Callable[[Transaction], T]) -> T:
+        """As `read`, and never behind reads: for the one row that says who asks. It must not read more."""
         ...
 
     def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[Lease]:

@@ -7,7 +7,7 @@ character would end an AMI header. An interface is a dial string, so its shape i
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from operator import attrgetter
@@ -15,6 +15,7 @@ from operator import attrgetter
 import msgspec
 
 from plantel import errors
+from plantel.tally import Tally
 
 NAME_BYTES = 79
 """The longest campaign name, member name or interface, in bytes of UTF-8."""
@@ -33,10 +34,33 @@ _BOTH = re.compile(rf"(?!\s){_NAME.pattern}(?<!\s)\n{_INTERFACE.pattern}")
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
-@lru_cache(maxsize=16384)  # the same few names come again and again, several times for each item
-def fold(name: str) -> str:
-    """The form in which Asterisk compares queue names and interfaces: ASCII letters without case (`strcasecmp`)."""
-    return name.lower() if name.isascii() else name.translate(_ASCII_LOWER)
+def ascii_lower(text: str) -> str:
+    """`text` with ASCII letters in lower case, and all others as they are."""
+    return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
+
+
+class _Folds(dict[str, str]):
+    """Of names their folded forms, 13 MiB of them at most: the same few come again and again."""
+
+    MOST = 16_384
+
+    def __missing__(self, name: str) -> str:
+        if len(name) > NAME_BYTES:
+            return name  # neither kept nor looked at: whoever sends it may send another one each time
+        folded = ascii_lower(name)
+        if folded == name:
+            folded = name
+        if len(self) >= self.MOST:
+            self.clear()
+        self[name] = folded
+        return folded
+
+
+fold: Callable[[str], str] = _Folds().__getitem__
+"""The form in which Asterisk compares queue names and interfaces: ASCII letters without case (`strcasecmp`).
+
+A name that is too long for one (NAME_BYTES) equals itself alone, and takes no time however long it is.
+"""
 
 
 def check_name(name: str, key: str) -> None:
@@ -60,7 +84,7 @@ def check_name(name: str, key: str) -> None:
     raise errors.ForbiddenCharacter(key=key, character=_describe(name[0] if name[0].isspace() else name[-1]))
 
 
-@lru_cache(maxsize=4096)  # a batch names few campaigns, each many times
+@lru_cache(maxsize=4096)  # a batch names few campaigns, each many times; a wrong one raises, and is not kept
 def _check_campaign(name: str) -> None:
     check_name(name, "queueName")
 
@@ -127,11 +151,11 @@ class Interfaces:
         members = [item for item in items if isinstance(item, Member)]
         if all(map(matches, map(_interface, members))):  # as in nearly every batch
             return []
-        return [
-            errors.InterfaceNotAllowed(key="interface1", item=number, interface=item.interface)
-            for number, item in enumerate(items, 1)
-            if isinstance(item, Member) and not matches(item.interface)
-        ]
+        tally = Tally()
+        for number, item in enumerate(items, 1):
+            if isinstance(item, Member) and not matches(item.interface):
+                tally.make(errors.InterfaceNotAllowed, key="interface1", item=number, interface=item.interface)
+        return tally.told()
 
 
 _interface = attrgetter("interface")
@@ -224,11 +248,11 @@ _PART = 64 * 1024
 """Characters of an array, at least, that are read at a time."""
 
 
-def parse_members(array: str) -> list[Member] | None:
+def parse_members(array: str, most: int) -> list[Member] | None:
     """The members of a JSON array in which every item is valid; None where any is not, for `parse_member` to say why.
 
     The same rules as `parse_member`, in a third of its time: large batches are nearly always right. None, too, where
-    `_parts` takes a text with "}," in it for the end of an item.
+    `_parts` takes a text with "}," in it for the end of an item. Raises TooManyItems past `most`.
     """
     campaigns: dict[str, str] = {}  # one text for each, not one for each item
     members: list[Member] = []
@@ -237,6 +261,8 @@ def parse_members(array: str) -> list[Member] | None:
             items = _wire_items.decode(part)
             if members and not items:  # a comma, and nothing after it
                 return None
+            if len(members) + len(items) > most:
+                raise errors.TooManyItems(most=most)
             for item in items:
                 campaign = campaigns.get(item.queueName)
                 if campaign is None:
@@ -299,7 +325,7 @@ def _penalty_of(value: object) -> int:
     if value is None:
         return 0
     if isinstance(value, str):
-        if value.isascii() and value.isdigit() and len(value) < _PENALTY_DIGITS:
+        if len(value) < _PENALTY_DIGITS and value.isascii() and value.isdigit():
             return int(value)
         digits = value.strip()
         if not digits:
@@ -310,11 +336,15 @@ def _penalty_of(value: object) -> int:
                 raise errors.NegativeValue(key="penalty")
             if len(number.lstrip("0")) > _PENALTY_DIGITS:
                 raise errors.ValueTooLarge(key="penalty", most=PENALTY_MOST)
-            return int(number)
+            return int(number.lstrip("0") or "0")
     raise errors.NotAnInteger(key="penalty")
 
 
-_penalty_said = lru_cache(maxsize=256)(_penalty_of)  # for texts: the same few come again and again
+_short_penalty = lru_cache(maxsize=256)(_penalty_of)  # the same few come again and again
+
+
+def _penalty_said(penalty: int | str) -> int:
+    return _short_penalty(penalty) if type(penalty) is str and len(penalty) <= _PENALTY_DIGITS else _penalty_of(penalty)
 
 
 _FLAGS: dict[object, bool] = {"0": False, "1": True, "true": True, "false": False, "": False}

@@ -17,12 +17,14 @@ from granian.server.embed import Server
 from plantel import errors, logs
 from plantel.config import HttpSettings, Settings
 from plantel.descriptors import Share, descriptors, share, take
+from plantel.http import ops
 from plantel.http.app import FrontDoor
 from plantel.http.attendance import Attendance
 from plantel.http.connections import Deadlines
 from plantel.http.integra import Integra
 from plantel.http.limits import HEADER_BYTES
 from plantel.http.reaper import Reaper
+from plantel.late_loop import LateLoop
 from plantel.wiring import Plantel, assembled
 
 FIRST_LOOK = 3.0
@@ -93,6 +95,7 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
         await _accepting(settings, serving)
         reaper = _reaper(settings.http, attendance)
         spare_collector()
+        running.append(background.create_task(LateLoop(ops.LATE_LOOP.observe).run()))
         ready(plantel)
         await _first(asyncio.create_task(stop.wait()), serving)
         log.info("draining")

@@ -19,6 +19,7 @@ from plantel.phones import PhoneRules
 from plantel.plan import NO_REASONS, Claim, Observed
 from plantel.ports import Clock, Entry, Store, Transaction
 from plantel.roster import Campaign, Interfaces, Member, Origin, check_reason, fold
+from plantel.tally import Tally, together
 from plantel.why.facts import Trace
 from plantel.why.tracing import trace
 
@@ -27,6 +28,9 @@ _ids = BatchIds()
 _LINES = 20
 """Of an agent's history, to find the beginning of a pause that is minutes old."""
 
+
+ITEMS = 100_000
+"""Items of one batch, unless a site says otherwise: what the API promises to take in one go."""
 
 Heard = Callable[[frozenset[str], int, Sequence[Change]], None]
 """Told after a commit about members: the folded campaigns concerned, the store's revision, what it changed."""
@@ -76,6 +80,16 @@ class Wanted(msgspec.Struct):
     problems: Sequence[errors.InvalidItem]
     stored: tuple[Hashable, Receipt] | None = None
     """The version of the roster (`Transaction.version`) in which it had them all, and what there is to say of it."""
+    asked: tuple[tuple[str, ...], str | None] | None = None
+    """The last answer of `forbidden_to`, with the patterns of whoever asked."""
+
+    def forbidden_to(self, actor: Actor) -> str | None:
+        """One of the campaigns that is not the actor's, None if all are. For any thread."""
+        asked = self.asked
+        if asked is None or asked[0] != actor.campaigns:
+            forbidden = next((name for name in self.campaigns if not actor.reaches(name)), None)
+            asked = self.asked = actor.campaigns, forbidden
+        return asked[1]
 
 
 class Service:
@@ -84,7 +98,8 @@ class Service:
     `interfaces` is the site's allow-list. With `verify`, new members' phones are verified: an unknown one is warned of
     or, with `phones_required`, refused; that some could not be verified is only warned of. `heard` is called on the
     event loop after each commit that changed members, before the call returns. `names` gives all that the servers call
-    an interface. All methods raise StoreError where the store fails, and then nothing was changed.
+    an interface. A batch has at most `most` items. All methods raise StoreError where the store fails, and then nothing
+    was changed.
     """
 
     def __init__(
@@ -98,6 +113,7 @@ class Service:
         *,
         phones_required: bool = False,
         names: Callable[[str], Collection[str]] = lambda interface: (interface,),
+        most: int = ITEMS,
     ) -> None:
         self._store = store
         self.instance = instance
@@ -107,18 +123,21 @@ class Service:
         self._verify = verify
         self._phones_required = phones_required
         self._names = names
+        self.most = most
 
     # --- members -----------------------------------------------------------------------------------------------------
 
     def wanted(self, items: Sequence[Member | errors.InvalidItem]) -> Wanted:
         """For `add`. For any thread."""
         members: Sequence[Member] = [item for item in items if isinstance(item, Member)]
-        problems = [item for item in items if isinstance(item, errors.InvalidItem)] if len(members) < len(items) else []
+        problems: Sequence[errors.InvalidItem] = ()
         campaigns = dict.fromkeys([member.campaign for member in members])
-        if not problems and len(members) > 1:
-            members, clashes = settle(members)
-            problems += clashes
-        problems += self._interfaces.check(items)
+        if len(members) < len(items):
+            problems = Tally(item for item in items if isinstance(item, errors.InvalidItem)).told()
+        elif len(members) > 1:
+            members, problems = settle(members)
+        if not_allowed := self._interfaces.check(items):
+            problems = together(problems, not_allowed)
         return Wanted(items, campaigns, members, problems)
 
     async def add(self, actor: Actor, items: Sequence[Member | errors.InvalidItem] | Wanted, source: Source) -> Receipt:
@@ -126,7 +145,8 @@ class Service:
 
         An item that could not even be read comes as its error. An agent already there is updated, moved to the phone
         sent, and whoever else is on that phone in that campaign is replaced. Raises BatchRefused, once the refusal is
-        recorded, with every problem found; AccessRefused where the actor may not, recorded as well.
+        recorded, with the problems found, as `Tally` tells them; AccessRefused where the actor may not, recorded as
+        well.
         """
         return await self._add(actor, items, source)
 
@@ -143,7 +163,7 @@ class Service:
         items, problems = wanted.items, wanted.problems
         doubts, unverified = ([], []) if self._verify is None else await self._doubts(self._verify, items, problems)
         if self._phones_required:
-            problems = [*problems, *doubts]
+            problems = together(problems, doubts)
         stored = None
 
         def work(transaction: Transaction) -> Receipt | Refusal:
@@ -157,8 +177,7 @@ class Service:
             campaigns = transaction.campaigns(self.instance)
             unknown = _unknown_campaigns(wanted, campaigns)
             if problems or unknown:
-                found = sorted([*problems, *unknown], key=lambda error: error.item or 0)
-                return _refuse(transaction, batch, found)
+                return _refuse(transaction, batch, together(problems, unknown))
             receipt = _commit(transaction, batch, wanted, campaigns)
             if declared := _pauses_declared(receipt.changes):
                 transaction.forget_pauses(self.instance, self._by_all_names(declared))
@@ -180,8 +199,10 @@ class Service:
         actor.check_write()
         if not wanted.items:
             await self.refuse(actor, source, errors.EmptyBatch())
+        if len(wanted.items) > self.most:
+            await self.refuse(actor, source, errors.TooManyItems(most=self.most), len(wanted.items))
         # asked before all else: it must not tell what exists
-        forbidden = next((name for name in wanted.campaigns if not actor.reaches(name)), None)
+        forbidden = wanted.forbidden_to(actor)
         if forbidden is not None:
             await self.refuse(actor, source, errors.CampaignForbidden(campaign=forbidden), len(wanted.items))
 
@@ -197,12 +218,13 @@ class Service:
             (number, one) for number, one in enumerate(items, 1) if isinstance(one, Member) and number not in wrong
         ]
         found = await verify([item for _, item in asked])
-        doubts: list[errors.InvalidItem] = [
-            errors.PhoneUnknown(key="interface1", item=number, interface=item.interface, servers=servers)
-            for number, item in asked
-            if (servers := found.unknown.get((fold(item.campaign), item.interface)))
-        ]
-        return doubts, [] if found.unverified is None else [found.unverified]
+        doubts = Tally()
+        for number, item in asked:
+            if servers := found.unknown.get((fold(item.campaign), item.interface)):
+                doubts.make(
+                    errors.PhoneUnknown, key="interface1", item=number, interface=item.interface, servers=servers
+                )
+        return doubts.told(), [] if found.unverified is None else [found.unverified]
 
     async def refuse(self, actor: Actor, source: Source, problem: errors.PlantelError, items: int = 0) -> NoReturn:
         """Record a batch that cannot even be decided, and raise BatchRefused."""
@@ -249,28 +271,26 @@ class Service:
         pausing: bool = False,
     ) -> Receipt:
         """`change` is given each member and, where it is `pausing`, the reason of the pause that there is."""
-        actor.check_write()
-        if not actor.reaches(campaign):
-            await self.refuse(actor, source, errors.CampaignForbidden(campaign=campaign), len(agents))
+        await self._check_change(actor, campaign, len(agents), source)
 
         def work(transaction: Transaction) -> Receipt | Refusal:
             batch = self._batch(actor, source, len(agents))
-            problems: list[errors.PlantelError] = []
+            problems = Tally()
             chosen: dict[str, Member] = {}
             if fold(campaign) not in transaction.campaigns(self.instance):
-                problems.append(errors.UnknownCampaign(campaign=campaign))
+                problems.make(errors.UnknownCampaign, campaign=campaign)
             else:
                 present = transaction.members(self.instance, [campaign])
                 by_agent = {member.membername: member for member in present}
                 by_phone = {member.phone: member for member in present}
                 for number, agent in enumerate(agents, 1):
                     member = by_agent.get(agent) or by_phone.get(fold(agent))
-                    if member is None:
-                        problems.append(errors.UnknownMember(item=number, member=agent, campaign=campaign))
-                    else:
+                    if member is not None:
                         chosen[member.membername] = member
-            if problems:
-                return _refuse(transaction, batch, problems)
+                    else:
+                        problems.make(errors.UnknownMember, item=number, member=agent, campaign=campaign)
+            if found := problems.told():
+                return _refuse(transaction, batch, found)
             reasons = NO_REASONS
             if pausing:
                 reasons = transaction.reasons(self.instance, chosen.values())
@@ -290,6 +310,14 @@ class Service:
         if isinstance(result, tuple):
             raise errors.BatchRefused(*result)
         return self._tell(result)
+
+    async def _check_change(self, actor: Actor, campaign: str, agents: int, source: Source) -> None:
+        """Raise what `_change` raises where the actor may not, or names too many."""
+        actor.check_write()
+        if not actor.reaches(campaign):
+            await self.refuse(actor, source, errors.CampaignForbidden(campaign=campaign), agents)
+        if agents > self.most:
+            await self.refuse(actor, source, errors.TooManyItems(most=self.most), agents)
 
     async def adopt(self, actor: Actor, server: str, found: Sequence[Member | errors.InvalidItem]) -> Receipt:
         """Take over members that somebody else added to `server`, as they were found there: from now on the roster has
@@ -471,8 +499,8 @@ class Service:
         return found, visible
 
     async def batches(self, actor: Actor, limit: int = 100) -> list[Batch]:
-        """The newest batches, newest first; only their own for who may not see every campaign."""
-        found = await self._store.read(lambda transaction: transaction.batches(self.instance, limit))
+        """The newest batches, newest first, without problems; only their own for who may not see every campaign."""
+        found = await self._store.read(lambda transaction: transaction.batches(self.instance, limit, problems=False))
         return [one for one in found if not actor.campaigns or one.actor == actor.name]
 
     async def journal(
@@ -562,11 +590,11 @@ def _unknown_campaigns(wanted: Wanted, campaigns: Mapping[str, Campaign]) -> lis
     unknown = {name for name in wanted.campaigns if fold(name) not in campaigns}
     if not unknown:
         return []
-    return [
-        errors.UnknownCampaign(key="queueName", item=number, campaign=item.campaign)
-        for number, item in enumerate(wanted.items, 1)
-        if isinstance(item, Member) and item.campaign in unknown
-    ]
+    tally = Tally()
+    for number, item in enumerate(wanted.items, 1):
+        if isinstance(item, Member) and item.campaign in unknown:
+            tally.make(errors.UnknownCampaign, key="queueName", item=number, campaign=item.campaign)
+    return tally.told()
 
 
 def _spelled(wanted: Wanted, campaigns: Mapping[str, Campaign]) -> Sequence[Member]:

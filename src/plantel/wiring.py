@@ -106,6 +106,7 @@ async def assembled(settings: Settings, *, serving: bool = False, make: bool = T
                 else Phones(delivery, settings.delivery.deadline, partial(ops.verifies, one.name)).verify,
                 phones_required=verify == "require",
                 names=delivery.names,
+                most=settings.http.batch_items,
             )
             reconcilers = []
             for server in servers:

@@ -9,8 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-HELD_BY: dict[str, tuple[str, ...]] = {
-}
+HELD_BY: dict[str, tuple[str, ...]] = {}
 """A promise, and the tests that fail if it is broken: `file::function`."""
 
 

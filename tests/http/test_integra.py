@@ -13,7 +13,7 @@ from plantel import errors
 from plantel.access import Role, User
 from plantel.batch import Source
 from plantel.http.auth import FREE_TRIES, Brake
-from plantel.http.integra import BIG_BODY
+from plantel.http.limits import AT_ONCE
 from plantel.roster import Member
 from tests.support.door import ADD, EPOCH, FORM, OPERATOR, Door, basic, item, make_door
 from tests.support.rsgi import Answer
@@ -95,7 +95,7 @@ async def test_adding_again_updates_and_answers_1(door: Door) -> None:
 
 def crowd() -> list[dict[str, object]]:
     """So many that their form is taken apart in a thread, and remembered."""
-    return [item(f"agent {number}", phone=f"SIP/{number}") for number in range(BIG_BODY // 100)]
+    return [item(f"agent {number}", phone=f"SIP/{number}") for number in range(AT_ONCE // 100)]
 
 
 async def test_a_large_batch_sent_again_changes_nothing_and_is_a_batch_of_its_own(door: Door) -> None:

@@ -11,6 +11,9 @@ from plantel import errors, roster
 from plantel.roster import NAME_BYTES, Interfaces, Member, fold, parse_member, parse_members
 from tests.support.door import item
 
+MOST = 100_000
+"""Items, where their number makes no difference."""
+
 NAMED_KEYS = {"membername": "membername", "queueName": "campaign", "interface1": "interface"}
 
 
@@ -222,7 +225,7 @@ def test_the_fast_way_and_the_thorough_way_agree(items: list[dict[str, object]])
         thorough = [parse_member(one) for one in items]
     except errors.InvalidItem:
         thorough = None
-    fast = parse_members(json.dumps(items))
+    fast = parse_members(json.dumps(items), MOST)
     assert fast is None or fast == thorough
     if thorough is not None and not any(one.get(key) is None for one in items for key in ("penalty", "paused")):
         assert fast == thorough, "the fast way has to take what is right"
@@ -248,9 +251,9 @@ def test_an_array_read_in_parts_is_read_as_a_whole(
         text = text[:place] + spoilt[1] + text[place:]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(roster, "_PART", 10**6)
-        whole = parse_members(text)
+        whole = parse_members(text, MOST)
         patch.setattr(roster, "_PART", part)
-        parts = parse_members(text)
+        parts = parse_members(text, MOST)
     assert parts is None or parts == whole
     if spoilt is None and not any("}" in str(one["note"]) for one in items):
         assert parts is not None, "only a text that looks like the end of an item may be in the way"
@@ -259,7 +262,7 @@ def test_an_array_read_in_parts_is_read_as_a_whole(
 @pytest.mark.parametrize("end", [",]", "},]", ",{}]", "", "]]"])
 def test_what_follows_the_last_item_of_a_large_array_is_no_less_wrong(end: str) -> None:
     array = json.dumps([item(f"ana {number}") for number in range(2_000)], separators=(",", ":"))
-    found = parse_members(array)
+    found = parse_members(array, MOST)
     assert found is not None
     assert len(found) == 2_000
-    assert parse_members(array.removesuffix("]") + end) is None
+    assert parse_members(array.removesuffix("]") + end, MOST) is None

@@ -118,7 +118,7 @@ class Authenticator:
     async def log_in(self, name: str, password: str, address: str) -> str:
         """A new session's token text. Raises NotAuthenticated, TooManyAttempts."""
         self._brake.check(name, address)
-        user = await self._store.read(lambda transaction: transaction.user(self._instance, name))
+        user = await self._store.look_up(lambda transaction: transaction.user(self._instance, name))
         # counted before the answer is known: tries made at the same time must not all slip through
         self._brake.failed(name, address)
         if not await asyncio.to_thread(self._verify, user, password) or user is None:
@@ -166,7 +166,7 @@ class Authenticator:
 
     async def _find(self, name: str, secret: str) -> Token | None:
         hashed = digest(await self._token_key(), secret)
-        token = await self._store.read(lambda transaction: transaction.token(self._instance, name, hashed))
+        token = await self._store.look_up(lambda transaction: transaction.token(self._instance, name, hashed))
         if token is None or (token.expires is not None and token.expires <= self._clock.now()):
             return None
         return token

@@ -18,5 +18,26 @@ NAME = 255
 HEADER_BYTES = 64 * 1024
 """Bytes of all headers of one request. Proxies and single sign-on add cookies of up to 16 KiB."""
 
-PROBLEMS = 1_000
-"""Problems of one batch that are kept and told one by one; the others are counted. Nobody mends more in one go."""
+BAD_ESCAPES = 100_000
+"""`%` that begin no escape, in one field. One for each item of the largest batch, e.g. of a campaign "Línea 100%"."""
+
+AT_ONCE = 32 * 1024
+"""Bytes of a batch that the event loop takes apart itself, if nothing is wrong with it: 400 members, about 1 ms."""
+
+EXPLAINED_AT_ONCE = 1024
+"""Bytes of a batch in which the loop also finds what is wrong: an error takes longer than a member, 500 fit: 2 ms."""
+
+BAD_ESCAPES_AT_ONCE = 1_000
+"""`BAD_ESCAPES` where the loop decodes: 0.1 ms."""
+
+TAKING_APART = 2
+"""Threads that take large batches apart. Python runs in one at a time; the second is for hashing and copying."""
+
+WAITING_BATCHES = 64
+"""Large batches that wait for one of them. Each holds a body in memory; the next one is told to come back."""
+
+LISTED_AT_ONCE = 500
+"""Members whose list is written on the event loop: about 1 ms."""
+
+WAITING_LISTS = 64
+"""Longer lists that wait to be written."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import msgspec
-from prometheus_client import REGISTRY, Gauge, generate_latest
+from prometheus_client import REGISTRY, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
@@ -31,6 +31,12 @@ VERIFIES = Gauge(
 STORE_AVAILABLE = Gauge("plantel_store_available", "0 where the node's last look at its database failed, else 1")
 
 CONNECTIONS = Gauge("plantel_http_connections", "Open HTTP connections at the last look")
+
+LATE_LOOP = Histogram(
+    "plantel_late_loop_seconds",
+    "By how much the event loop was late, looked at 20 times a second",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
 
 KNOWN_SINCE = Gauge("plantel_history_known_since_seconds", "Since when everything is known of the past, where it ends")
 

@@ -39,15 +39,17 @@ class Request:
     """An HTTP request, and its one answer.
 
     `path` is percent-decoded. `peer` is the address of the connection's other end, `address` the client's: another,
-    where a trusted proxy forwards the request. `added` are headers that the answer carries, whatever it is.
+    where a trusted proxy forwards the request. `added` are headers that the answer carries, whatever it is. `read`:
+    whether the whole body came in.
     """
 
-    __slots__ = ("_address", "_begun", "_exchange", "_fields", "added", "path", "scope")
+    __slots__ = ("_address", "_begun", "_exchange", "_fields", "added", "path", "read", "scope")
 
     def __init__(self, scope: Scope, exchange: Exchange) -> None:
         self.scope = scope
         self.path = scope.path
         self.added: Headers = ()
+        self.read = False
         self._fields = scope.headers
         self._exchange = exchange
         self._begun = False
@@ -101,6 +103,7 @@ class Request:
                     raise errors.BodyTooLarge(most=limit)
                 if size == expected:
                     # nothing can follow: no need to go round again for the empty last piece
+                    self.read = True
                     if not whole:
                         return piece
                     whole += piece
@@ -115,6 +118,7 @@ class Request:
         finally:
             if _watch.end(wait):
                 raise errors.BodyTooLate(seconds=round(seconds), received=size)
+        self.read = True
         return whole
 
     async def drain(self) -> bool:

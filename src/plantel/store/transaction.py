@@ -207,10 +207,12 @@ class SqlTransaction(ABC):
         found = self._rows(select(schema.batches).where(b.instance == instance, b.id == batch))
         return rows.batch(found[0]) if found else None
 
-    def batches(self, instance: str, limit: int) -> list[Batch]:
+    def batches(self, instance: str, limit: int, *, problems: bool = True) -> list[Batch]:
         b = schema.batches.c
-        newest = select(schema.batches).where(b.instance == instance).order_by(b.number.desc()).limit(limit)
-        return [rows.batch(row) for row in self._rows(newest)]
+        told = b.problems if problems else (b.problems != "[]").label("refused")
+        columns = (b.id, b.instance, b.actor, b.source, b.at, b["items"], told)
+        newest = select(*columns).where(b.instance == instance).order_by(b.number.desc()).limit(limit)
+        return [rows.batch(row) if problems else rows.batch_line(row) for row in self._rows(newest)]
 
     def journal(
         self,

@@ -110,6 +110,9 @@ class MemoryStore:
         await asyncio.sleep(0)
         return result
 
+    async def look_up(self, work: Callable[[Transaction], T]) -> T:
+        return await self.read(work)
+
     @asynccontextmanager
     async def lease(self, name: str, seconds: float) -> AsyncIterator[Lease]:
         self._check_open()
@@ -245,9 +248,11 @@ class _MemoryTransaction:
         found = self.state.batches.get(batch)
         return found if found is not None and found.instance == instance else None
 
-    def batches(self, instance: str, limit: int) -> list[Batch]:
-        those = [batch for batch in reversed(self.state.batches.values()) if batch.instance == instance]
-        return those[:limit]
+    def batches(self, instance: str, limit: int, *, problems: bool = True) -> list[Batch]:
+        those = [batch for batch in reversed(self.state.batches.values()) if batch.instance == instance][:limit]
+        if problems:
+            return those
+        return [msgspec.structs.replace(batch, problems=(), refused=not batch.stored) for batch in those]
 
     def journal(
         self,
