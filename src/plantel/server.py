@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -72,12 +73,11 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
     `ready` is called once connections are accepted. Raises AddressInUse, StoreError.
     """
     logs.configure(settings.log.level, settings.log.format)
+    logs.take_over()
     share_memory()
     _take_descriptors(settings.http)
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    _listen(asyncio.get_running_loop(), stop)
     _check_address(settings.http.host, settings.http.port)
     async with assembled(settings, serving=True) as plantel, asyncio.TaskGroup() as background:
         looks = [background.create_task(reconciler.settled()) for _, reconciler in plantel.reconcilers]
@@ -91,6 +91,7 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
         door = front_door(plantel)
         attendance = Attendance(door) if settings.http.tls_cert else None
         server = http_server(settings.http, attendance or door)
+        logs.adopt("_granian", logging.ERROR)
         serving = background.create_task(server.serve())
         await _accepting(settings, serving)
         reaper = _reaper(settings.http, attendance)
@@ -107,6 +108,21 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
         for task in (*late, *running):
             task.cancel()
     log.info("stopped")
+
+
+def _listen(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Heed signals, and what goes wrong where nobody waits for it.
+
+    SIGTERM or SIGINT stops, and draining is neither cut short nor made longer by another. SIGHUP changes nothing.
+    """
+    loop.set_exception_handler(logs.of_loop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _say_of_hangup)
+
+
+def _say_of_hangup() -> None:
+    log.warning("hangup", effect="none: settings and certificates are read at the start only")
 
 
 def share_memory() -> None:

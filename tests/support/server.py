@@ -115,11 +115,11 @@ class PlantelServer:
             env=self._environ(lang),
         )
 
-    def start(self) -> None:
-        """Start serving; returns once connections are accepted."""
+    def start(self, *arguments: str, redirect: str = "") -> None:
+        """Start serving; returns once connections are accepted. `redirect` as for a shell, e.g. `2>/dev/full`."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [PROGRAM, "--config", self.config, "serve"],
+                ["sh", "-c", f'exec "$@" {redirect}', "sh", PROGRAM, "--config", self.config, "serve", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -7,6 +7,7 @@ import msgspec
 import uvloop
 from cyclopts import Parameter
 
+from plantel import process
 from plantel.access import Role, Token, digest, new_secret, token_text
 from plantel.cli.context import settings
 from plantel.cli.output import note, tell
@@ -33,6 +34,7 @@ def serve(
         ),
     ] = False,
 ) -> None:
+    process.ignore_signals()
     loaded = settings()
     check_certificate(loaded.http)
     uvloop.run(_serve(loaded, demo=demo))

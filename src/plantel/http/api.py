@@ -416,6 +416,7 @@ def make_api() -> Litestar:
     )
     return Litestar(
         [router],
+        debug=False,  # the default is up to an environment variable, and shows local variables to the client
         # the door has its own limit, also for what Litestar does not count
         request_max_body_size=None,
         exception_handlers={errors.PlantelError: _refused, HTTPException: _http_error},

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from prometheus_client import REGISTRY, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from plantel import errors
+from plantel import errors, logs
 from plantel.http.connections import Reason
 from plantel.http.instance import Instance
 from plantel.reconcile import State
@@ -41,28 +42,29 @@ LATE_LOOP = Histogram(
 KNOWN_SINCE = Gauge("plantel_history_known_since_seconds", "Since when everything is known of the past, where it ends")
 
 
-class _Counted(Collector):
-    """A Counter as a metric."""
-
-    def __init__(self, name: str, text: str, label: str, counts: Mapping[str, int]) -> None:
-        self._name = name
-        self._text = text
-        self._label = label
-        self._counts = counts
+class _Counts(Collector):
+    """What is counted elsewhere, as metrics."""
 
     def collect(self) -> Iterable[CounterMetricFamily]:
-        family = CounterMetricFamily(self._name, self._text, labels=[self._label])
-        for value, count in self._counts.items():
-            family.add_metric([value], count)
-        yield family
+        yield _counted("plantel_answers", "Answers of the wire call and its neighbours, by body", "answer", ANSWERS)
+        yield _counted(
+            "plantel_http_connections_closed", "HTTP connections that had to go, by reason", "reason", CLOSED
+        )
+        yield CounterMetricFamily(
+            "plantel_log_lines_dropped",
+            "Lines that the log did not take: too many at once, nobody reads",
+            logs.dropped(),
+        )
 
 
-REGISTRY.register(
-    _Counted("plantel_answers", "Answers of the wire call and its neighbours, by body", "answer", ANSWERS)
-)
-REGISTRY.register(
-    _Counted("plantel_http_connections_closed", "HTTP connections that had to go, by reason", "reason", CLOSED)
-)
+def _counted(name: str, text: str, label: str, counts: Mapping[Any, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    return family
+
+
+REGISTRY.register(_Counts())
 
 
 def health(instance: Instance, trouble: errors.StoreError | None) -> bytes:

@@ -144,6 +144,7 @@ def engine(path: str) -> Engine:
     return create_engine(
         URL.create("sqlite", database=path),
         poolclass=NullPool,
+        hide_parameters=True,  # its errors would show them: digests of passwords
         isolation_level="AUTOCOMMIT",
         connect_args={
             "isolation_level": None,
