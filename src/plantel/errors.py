@@ -16,10 +16,10 @@ to it.
     │   └── TooManyFields, TooManyItems, BadlyEncoded
     ├── BatchRefused            the batch was recorded as refused; carries its id and every problem
     ├── AccessRefused
-    │   └── NotAuthenticated, CampaignForbidden, ActionForbidden, TooManyAttempts
+    │   └── NotAuthenticated, CampaignForbidden, ActionForbidden, TooManyAttempts, ForeignOrigin
     ├── RequestRefused          outside the contract of a call
     │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, QueryTooLong, NotAForm,
-    │       UnknownInstance
+    │       UnknownInstance, HostUnclear
     ├── StoreError
     │   └── StoreUnavailable, StoreFull, ServerBusy, LeaseLost, StoreMissing, SchemaTooOld, SchemaTooNew,
     │       MigrationFailed, StoreNotEmpty
@@ -32,6 +32,7 @@ to it.
     ├── ConfigError
     │   └── ConfigUnreadable, UnknownSetting, InvalidSetting, Mistakes
     ├── AddressInUse            the server cannot listen
+    ├── InternalError           a fault of Plantel's own; carries the id under which the log has it
     ├── NameTaken, NoSuchThing  registering or looking up a campaign, a user or a token
     ├── HistoryForgotten        of what was before nothing certain is known any more
     └── ClientError             a server as plantel.client meets it
@@ -324,6 +325,14 @@ class TooManyAttempts(AccessRefused):
     )
 
 
+class ForeignOrigin(AccessRefused):
+    code = "foreign_origin"
+    text = Text(
+        "a web page of {origin} may not call this server; http.cors_origins names those that may",
+        "una página web de {origin} no puede llamar a este servidor; http.cors_origins nombra las que pueden",
+    )
+
+
 # --- requests outside the contract of a call -------------------------------------------------------------------------
 
 
@@ -378,6 +387,14 @@ class NotAForm(RequestRefused):
 class UnknownInstance(RequestRefused):
     code = "unknown_instance"
     text = Text("no instance is served under the host {host}", "ninguna instancia se sirve con el host {host}")
+
+
+class HostUnclear(RequestRefused):
+    code = "host_unclear"
+    text = Text(
+        "the request has to name one host: one Host header, the same as in the request line",
+        "la petición debe nombrar un solo host: una cabecera Host, la misma que en la línea de petición",
+    )
 
 
 # --- the store -------------------------------------------------------------------------------------------------------
@@ -713,6 +730,13 @@ class Mistakes(ConfigError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Mistakes, (self.mistakes,)
+
+
+class InternalError(PlantelError):
+    code = "internal_error"
+    text = Text(
+        "something failed here: the log has it under {id}", "algo ha fallado aquí: está en el registro como {id}"
+    )
 
 
 class AddressInUse(PlantelError):
