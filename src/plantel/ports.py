@@ -276,7 +276,10 @@ class Store(Protocol):
         ...
 
     async def changed_elsewhere(self) -> bool:
-        """Whether another process has committed to this store since the last call (the first call: False)."""
+        """Whether another process has committed to this store since the last call (the first call: False).
+
+        Raises StoreError; the same as a `write` before, while it is still so that nothing can be stored.
+        """
         ...
 
     async def wait_elsewhere(self, seconds: float) -> None:

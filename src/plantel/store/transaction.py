@@ -395,6 +395,12 @@ class SqlTransaction(ABC):
             lines = lines.where(d.folded_campaign == fold(campaign))
         return [rows.drift(row) for row in reversed(self._rows(lines))]
 
+    def put_trial(self, value: bytes) -> None:
+        """Store `value`, which means nothing, in place of an earlier one; empty: none. Raises StoreError."""
+        self._change(delete(schema.keys).where(schema.keys.c.name == schema.TRIAL))
+        if value:
+            self._change(insert(schema.keys).values(name=schema.TRIAL, value=value))
+
     # --- statements --------------------------------------------------------------------------------------------------
 
     def _rows(self, statement: Executable) -> Sequence[Row[Any]]:
