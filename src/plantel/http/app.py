@@ -170,7 +170,7 @@ def _without_usual_port(host: str) -> str:
 
 
 def _address(hop: str) -> str | None:
-    """The IP address of a hop, None if it is none. Some proxies add a port: `192.0.2.7:40000`, `[2001:db8::7]:40000`."""
+    """The IP address of a hop, None if it is none. Some proxies add a port: `192.0.2.7:400`, `[2001:db8::7]:400`."""
     for text in (hop, hop.partition("]")[0].removeprefix("["), hop.partition(":")[0]):
         try:
             return str(ipaddress.ip_address(text))
