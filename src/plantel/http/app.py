@@ -84,7 +84,8 @@ class FrontDoor:
             trouble = self._trouble()
             status = 200 if trouble is None else statuses(trouble).api
             request.respond(status, [_JSON], ops.health(instance, trouble))
-        elif path == "/metrics" and _is_loopback(request.peer):
+        # behind a proxy on this machine everybody comes from it
+        elif path == "/metrics" and _is_loopback(request.peer) and _is_loopback(request.address):
             instances = {one.name: one for one in (*self._hosts.values(), self._default) if one}
             request.respond(200, [_METRICS], ops.metrics(instances.values(), self._trouble()))
         elif path == "/api" or path.startswith("/api/"):
