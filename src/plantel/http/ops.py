@@ -17,7 +17,7 @@ from plantel.reconcile import State
 ANSWERS = Counter({"1": 0, "0": 0})
 """Answers of the wire call and its neighbours, by body. Counted on the event loop alone, so that it needs no lock."""
 
-CLOSED = Counter(dict.fromkeys(Reason, 0))
+CLOSED: Counter[str] = Counter(dict.fromkeys(Reason, 0))
 """Connections that had to go. Counted by the thread that closes them alone."""
 
 AGREED = Gauge("plantel_server_agreed", "1 where an Asterisk shows the roster, 0 where it lags", ["instance", "server"])
@@ -51,12 +51,11 @@ class _Counted(Collector):
         yield family
 
 
-REGISTRY.register(
-    _Counted("plantel_answers", "Answers of the wire call and its neighbours, by body", "answer", ANSWERS)
-)
-REGISTRY.register(
-    _Counted("plantel_http_connections_closed", "HTTP connections that had to go, by reason", "reason", CLOSED)
-)
+for _metric in (
+    _Counted("plantel_answers", "Answers of the wire call and its neighbours, by body", "answer", ANSWERS),
+    _Counted("plantel_http_connections_closed", "HTTP connections that had to go, by reason", "reason", CLOSED),
+):
+    REGISTRY.register(_metric)
 
 
 def health(instance: Instance, trouble: errors.StoreError | None) -> bytes:
