@@ -22,7 +22,7 @@ from plantel import errors
 from plantel.descriptors import LEAST
 from plantel.language import Text
 from plantel.phones import AS_SENT, PhoneRules, UnfitRule
-from plantel.roster import Interfaces
+from plantel.roster import Interfaces, is_trunk
 
 DEFAULT_PATHS = (Path("plantel.toml"), Path("/etc/plantel/plantel.toml"))
 
@@ -131,9 +131,10 @@ class StoreSettings(msgspec.Struct, frozen=True):
 
 
 class RosterSettings(msgspec.Struct, frozen=True):
-    """`[roster]`. `interfaces` adds patterns to `roster.Interfaces.DEFAULT`."""
+    """`[roster]`. `interfaces` adds patterns to `roster.Interfaces.DEFAULT`; `trunks` are refused all the same."""
 
     interfaces: tuple[str, ...] = ()
+    trunks: tuple[str, ...] = ()
     session: Duration = Duration(12 * 3600)
 
 
@@ -467,6 +468,12 @@ def _resolve(settings: Settings, environ: Mapping[str, str], mistakes: list[erro
         Interfaces((*Interfaces.DEFAULT, *settings.roster.interfaces))
     except re.error as error:
         wrong("roster.interfaces", f"is not a regular expression: {error}", f"no es una expresión regular: {error}")
+    if not all(map(is_trunk, settings.roster.trunks)):
+        wrong(
+            "roster.trunks",
+            'must be names of trunks, such as [ "mytrunk", "DAHDI/g0" ]',
+            'deben ser nombres de troncales, como [ "mytrunk", "DAHDI/g0" ]',
+        )
     _check_instances(settings.instance, wrong)
     names = {one.name for one in settings.instance}
     servers = []

@@ -176,8 +176,8 @@ class ForbiddenCharacter(InvalidItem):
 class InterfaceNotAllowed(InvalidItem):
     code = "interface_not_allowed"
     text = Text(
-        "{interface} is not an interface that this server accepts",
-        "{interface} no es una interfaz que este servidor acepte",
+        "{interface} is not an interface that this server accepts, such as SIP/1004 or PJSIP/1004",
+        "{interface} no es una interfaz que este servidor acepte, como SIP/1004 o PJSIP/1004",
     )
 
 

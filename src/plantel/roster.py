@@ -129,33 +129,74 @@ def _describe(character: str) -> str:
 class Interfaces:
     """A site's allow-list of dial interfaces: whole-string regular expressions without regard to case.
 
-    The default admits a phone by its name in SIP, PJSIP, IAX2 and SCCP, an `Agent/`, a DAHDI channel, and `Local/` into
-    the contexts `agents` and `from-queue`. It admits no `@` elsewhere and no second `/`: `SIP/34900@trunk` and
-    `PJSIP/x/sip:...` would let whoever may add an agent place calls through a trunk.
+    The default admits a phone by its name in SIP, PJSIP, IAX2 and SCCP, an `Agent/`, a DAHDI channel, and a short
+    extension behind `Local/` into the contexts `agents` and `from-queue`. It admits no `@` elsewhere and no second `/`:
+    `SIP/34900@trunk` and `PJSIP/x/sip:...` would let whoever may add an agent place calls through a trunk. Nor a dot in
+    a phone's name, since what is not the name of a peer is that of a host, and is called there; nor an extension as
+    long as a telephone number.
+
+    `trunks` are refused whatever the patterns admit: a name (`mytrunk`) as the peer of any technology, with anything
+    before or behind it (`PJSIP/600@mytrunk`), or of one (`DAHDI/g0`). `called`: what else servers call an interface,
+    each of which has to be accepted, too.
     """
 
     DEFAULT = (
-        r"(SIP|PJSIP|IAX2|SCCP)/[A-Z0-9_.+-]+",
+        r"(SIP|PJSIP|IAX2|SCCP)/[A-Z0-9_+-]+",
         r"Agent/[A-Z0-9_.-]+",
         r"DAHDI/[0-9]+(-1)?",
-        r"Local/[A-Z0-9_]+@(agents|from-queue)(/[nbj]{1,3})?",
+        r"Local/[A-Z0-9]{2,6}@(agents|from-queue)(/[nbj]{1,3})?",
     )
 
-    def __init__(self, patterns: Iterable[str] = DEFAULT) -> None:
+    def __init__(
+        self,
+        patterns: Iterable[str] = DEFAULT,
+        *,
+        trunks: Sequence[str] = (),
+        called: Sequence[Callable[[str], str]] = (),
+    ) -> None:
         """Raises `re.error` where a pattern is not a regular expression."""
-        self._allowed = re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.ASCII | re.IGNORECASE)
+        allowed = "|".join(f"(?:{pattern})" for pattern in patterns)
+        refused = f"(?!(?:{'|'.join(map(_trunk, trunks))})$)" if trunks else ""
+        self._allowed = re.compile(f"{refused}(?:{allowed})", re.ASCII | re.IGNORECASE)
+        self._called = tuple(called)
+        self._accepts: Callable[[str], object] = self._leads if called else self._allowed.fullmatch
+
+    def _leads(self, interface: str) -> bool:
+        """Whether it is accepted under each name that it has."""
+        matches = self._allowed.fullmatch
+        return matches(interface) is not None and all(matches(called(interface)) for called in self._called)
 
     def check(self, items: Sequence["Member | errors.InvalidItem"]) -> list[errors.InvalidItem]:
         """InterfaceNotAllowed for each of these members, counted from 1, whose whole interface no pattern matches."""
-        matches = self._allowed.fullmatch
+        accepts = self._accepts
         members = [item for item in items if isinstance(item, Member)]
-        if all(map(matches, map(_interface, members))):  # as in nearly every batch
+        if all(map(accepts, map(_interface, members))):  # as in nearly every batch
             return []
         tally = Tally()
         for number, item in enumerate(items, 1):
-            if isinstance(item, Member) and not matches(item.interface):
+            if isinstance(item, Member) and not accepts(item.interface):
                 tally.make(errors.InterfaceNotAllowed, key="interface1", item=number, interface=item.interface)
         return tally.told()
+
+    def refused(self, members: Iterable["Member"]) -> list["Member"]:
+        """Those of the roster that could not be added today: they stay, and can be paused and removed."""
+        return [member for member in members if not self._accepts(member.interface)]
+
+
+def is_trunk(text: str) -> bool:
+    """Whether it can be one of the `trunks` of Interfaces: a name, or one with its technology (`DAHDI/g0`)."""
+    return _TRUNK.fullmatch(text) is not None
+
+
+_TRUNK = re.compile(r"([A-Za-z0-9]{1,20}/)?[A-Za-z0-9_.+*#~-]{1,77}")
+
+
+def _trunk(name: str) -> str:
+    """A regular expression of all interfaces that lead to this trunk."""
+    technology, _, peer = name.rpartition("/")
+    before = rf"{re.escape(technology) or '[^/]+'}/(?:.*[/@:])?{re.escape(peer)}"
+    # behind the name a way to dial, or a channel of a DAHDI line, or how it is to ring
+    return rf"{before}(?:[/@:].*)?|(?=DAHDI/){before}(?:[cr-].*)?"
 
 
 _interface = attrgetter("interface")

@@ -433,6 +433,16 @@ class Service:
         found = await self._store.read(lambda tx: tx.reasons(self.instance, tx.members(self.instance, [campaign])))
         return {membername: reason for (_, membername), reason in found.items()}
 
+    async def refused_members(self, actor: Actor) -> list[Member]:
+        """The members that could not be added today, as far as the actor may see them: `Interfaces.refused`."""
+
+        def work(transaction: Transaction) -> list[Member]:
+            known = transaction.campaigns(self.instance).values()
+            reached = [one.name for one in known if actor.reaches(one.name)]
+            return self._interfaces.refused(transaction.members(self.instance, reached))
+
+        return await self._store.read(work)
+
     async def members_at(self, actor: Actor, moment: datetime, campaign: str | None = None) -> list[Member]:
         """The roster as it was at `moment` (aware), as far as the actor may see it."""
         members = await self._store.read(lambda tx: tx.members_at(self.instance, moment, campaign))

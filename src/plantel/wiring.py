@@ -87,7 +87,6 @@ async def assembled(settings: Settings, *, serving: bool = False, make: bool = T
         await asyncio.to_thread(check_sessions, settings.store.url)
     store = await asyncio.to_thread(partial(open_store, settings.store.url, migrate=make, make=make, views=views))
     clock = SystemClock()
-    interfaces = Interfaces((*Interfaces.DEFAULT, *settings.roster.interfaces))
     switches: list[AmiSwitch] = []
     instances: dict[str, Instance] = {}
     try:
@@ -99,7 +98,11 @@ async def assembled(settings: Settings, *, serving: bool = False, make: bool = T
                 store,
                 one.name,
                 clock,
-                interfaces,
+                Interfaces(
+                    (*Interfaces.DEFAULT, *settings.roster.interfaces),
+                    trunks=settings.roster.trunks,
+                    called=[server.phones.called for server in servers if server.map],
+                ),
                 delivery.wake,
                 None
                 if verify == "off"

@@ -197,6 +197,7 @@ def test_all_mistakes_are_named_at_once_in_both_languages(file: Path) -> None:
         ('[http]\ncors_origins = "*"\n', "http.cors_origins: must be a list of texts"),
         ('[roster]\ninterfaces = ["SIP/("]\n', "roster.interfaces: is not a regular expression"),
         ('[roster]\ninterfaces = ["a)|(b"]\n', "roster.interfaces: is not a regular expression"),
+        ('[roster]\ntrunks = ["PJSIP/600@mytrunk"]\n', "roster.trunks: must be names of trunks, such as"),
         ("http = 3\n", "http: is a table: write [http]"),
         ("asterisk = 3\n", "asterisk: is a list of tables: write [[asterisk]]"),
         ("asterisk = [3]\n", "asterisk[1]: is a table"),
