@@ -22,7 +22,7 @@ to it.
     │       MigrationFailed, StoreNotEmpty
     ├── SwitchError             an Asterisk does not do what was asked
     │   ├── SwitchUnreachable, SwitchTimeout, SwitchLoginRefused, SwitchNotReady, SwitchBehind,
-    │   │   SwitchTaken, SwitchProtocol, MemberDrifted, PhonesUnverified
+    │   │   SwitchTaken, SwitchProtocol, SwitchTooMuch, MemberDrifted, PhonesUnverified
     │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, MemberUnread, QueueSpelled,
     │                      RereadRefused, DevicesUntold, MemberContested, PhoneShared,
     │                      PhoneNotUsable, PrivilegeMissing, ActionRefused
@@ -41,7 +41,7 @@ to it.
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from plantel.language import Language, Text
+from plantel.language import Language, Text, visible
 
 
 class PlantelError(Exception):
@@ -55,7 +55,7 @@ class PlantelError(Exception):
 
     def __init__(self, **params: Any) -> None:
         super().__init__()
-        self.params = params
+        self.params = {name: _encodable(value) for name, value in params.items()}
 
     def say(self, language: Language = "en") -> str:
         """The message in `language`."""
@@ -66,6 +66,16 @@ class PlantelError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.params)
+
+
+def _encodable(value: Any) -> Any:
+    """The same, but a text that neither JSON nor a database can hold becomes one that they can."""
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return visible(value)
+    return value
 
 
 def _rebuild(kind: type[PlantelError], params: dict[str, Any]) -> PlantelError:
@@ -504,6 +514,29 @@ class SwitchTaken(SwitchError):
 class SwitchProtocol(SwitchError):
     code = "switch_protocol"
     text = Text("{server}: this does not look like AMI: {detail}", "{server}: esto no parece AMI: {detail}")
+
+
+class SwitchTooMuch(SwitchError):
+    """The server sends more than any Asterisk has (`ami.limits`). `what`: a key of `_EXCESSES`; `most`: the limit."""
+
+    code = "switch_too_much"
+    text = Text("{server}: more than {most} {what}", "{server}: más de {most} {what}")
+    _EXCESSES: ClassVar[Mapping[str, Text]] = {
+        "message_bytes": Text("bytes in one message", "bytes en un mensaje"),
+        "lines": Text("lines in one message", "líneas en un mensaje"),
+        "item_bytes": Text("bytes in one queue or member", "bytes en una cola o un miembro"),
+        "look_bytes": Text("bytes in one look", "bytes en una consulta"),
+        "queues": Text("queues", "colas"),
+        "members": Text("members", "miembros"),
+        "campaigns": Text(
+            "campaigns; queues that are found do not become campaigns any more",
+            "campañas; las colas que se encuentran ya no se vuelven campañas",
+        ),
+    }
+
+    def say(self, language: Language = "en") -> str:
+        what = self._EXCESSES.get(self.params["what"])
+        return self.text.say(language, **{**self.params, **({"what": what.say(language)} if what else {})})
 
 
 class SwitchRefused(SwitchError):
