@@ -25,7 +25,7 @@ to it.
     │       MigrationFailed, StoreNotEmpty
     ├── SwitchError             an Asterisk does not do what was asked
     │   ├── SwitchUnreachable, SwitchTimeout, SwitchLoginRefused, SwitchNotReady, SwitchBehind,
-    │   │   SwitchTaken, SwitchProtocol, MemberDrifted, PhonesUnverified
+    │   │   SwitchTaken, SwitchProtocol, SwitchTooMuch, MemberDrifted, PhonesUnverified
     │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, MemberUnread, QueueSpelled,
     │                      RereadRefused, DevicesUntold, MemberContested, PhoneShared,
     │                      PhoneNotUsable, PrivilegeMissing, ActionRefused
@@ -46,7 +46,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar
 
-from plantel.language import Language, Text
+from plantel.language import Language, Text, visible
 
 
 class PlantelError(Exception):
@@ -62,10 +62,13 @@ class PlantelError(Exception):
 
     def __init__(self, **params: Any) -> None:
         super().__init__()
-        for name, value in params.items():
-            if isinstance(value, str) and len(value) > self.longest:
-                params[name] = value[: self.longest - 1] + "…"
-        self.params = params
+        self.params = {name: self._kept(value) for name, value in params.items()}
+
+    def _kept(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        kept = value if len(value) <= self.longest else value[: self.longest - 1] + "…"
+        return _encodable(kept)
 
     def say(self, language: Language = "en") -> str:
         """The message in `language`."""
@@ -76,6 +79,16 @@ class PlantelError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.params)
+
+
+def _encodable(value: Any) -> Any:
+    """The same, but a text that neither JSON nor a database can hold becomes one that they can."""
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return visible(value)
+    return value
 
 
 def _rebuild(kind: type[PlantelError], params: dict[str, Any]) -> PlantelError:
@@ -566,6 +579,29 @@ class SwitchTaken(SwitchError):
 class SwitchProtocol(SwitchError):
     code = "switch_protocol"
     text = Text("{server}: this does not look like AMI: {detail}", "{server}: esto no parece AMI: {detail}")
+
+
+class SwitchTooMuch(SwitchError):
+    """The server sends more than any Asterisk has (`ami.limits`). `what`: a key of `_EXCESSES`; `most`: the limit."""
+
+    code = "switch_too_much"
+    text = Text("{server}: more than {most} {what}", "{server}: más de {most} {what}")
+    _EXCESSES: ClassVar[Mapping[str, Text]] = {
+        "message_bytes": Text("bytes in one message", "bytes en un mensaje"),
+        "lines": Text("lines in one message", "líneas en un mensaje"),
+        "item_bytes": Text("bytes in one queue or member", "bytes en una cola o un miembro"),
+        "look_bytes": Text("bytes in one look", "bytes en una consulta"),
+        "queues": Text("queues", "colas"),
+        "members": Text("members", "miembros"),
+        "campaigns": Text(
+            "campaigns; queues that are found do not become campaigns any more",
+            "campañas; las colas que se encuentran ya no se vuelven campañas",
+        ),
+    }
+
+    def say(self, language: Language = "en") -> str:
+        what = self._EXCESSES.get(self.params["what"])
+        return self.text.say(language, **{**self.params, **({"what": what.say(language)} if what else {})})
 
 
 class SwitchRefused(SwitchError):

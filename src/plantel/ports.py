@@ -59,6 +59,10 @@ class Transaction(Protocol):
         """Raises NameTaken where the instance has one of that name."""
         ...
 
+    def add_campaigns(self, instance: str, campaigns: Iterable[Campaign]) -> None:
+        """Add those of which the instance has none of that name; each takes as long as any other, however many."""
+        ...
+
     def remove_campaign(self, instance: str, name: str) -> None:
         """Remove an empty campaign. Raises NoSuchThing; the caller removes its members first (they are journalled)."""
         ...
