@@ -23,9 +23,11 @@ from plantel.ami.client import Connection, Deadlines, Endpoint
 from plantel.ami.members import live_member, usual_member
 from plantel.ami.switch import AmiSwitch
 from plantel.http.form import decode_field, decode_json_field, unquote
-from plantel.http.integra import preference, queue_names, read_items
+from plantel.http.integra import preference, queue_names
+from plantel.http.queuemember import read_items
 from plantel.plan import Add, Pause, Penalise, Remove
 from plantel.roster import Member, parse_member, parse_members
+from plantel.service import ITEMS
 from plantel.testing.memory_store import MemoryStore
 from tests.support.door import Door, basic, item, make_door
 from tests.support.rsgi import Exchange, Scope
@@ -40,7 +42,7 @@ def wire(data: bytes) -> None:
     assert unquote(data) == unquote_to_bytes(data)
     _check_field(data)
     with _refusals():
-        read_items(data)
+        read_items(data, ITEMS)
     with _refusals():
         decode_json_field(data, "queuemember")
     query, _, body = data.partition(b"\n")
@@ -89,7 +91,7 @@ def _check_members(data: bytes) -> None:
     """The fast way through a batch says what the slow one says."""
     text = data.partition(b"=")[2].decode("utf-8", "replace")
     with patch.object(roster, "_PART", 64):  # so that short texts are read in parts, too
-        fast = parse_members(text)
+        fast = parse_members(text, ITEMS)
     try:
         array = msgspec.json.decode(text)
     except (ValueError, RecursionError):

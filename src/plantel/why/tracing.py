@@ -14,7 +14,7 @@ SIMILAR_MOST = 3
 """Names offered in place of one that nobody has."""
 
 COMPARED_MOST = 1_000
-"""Names that are compared letter by letter, which takes 50 µs each: of more that are alike, the first by the alphabet."""
+"""Names that are compared letter by letter, which takes 50 µs each: of more, the first by the alphabet."""
 
 
 def trace(
