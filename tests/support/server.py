@@ -126,7 +126,7 @@ class PlantelServer:
             self.process = subprocess.Popen(
                 [
                     *(*self._under, "sh", "-c", f'exec "$@" {redirect}', "sh"),
-                    *(PROGRAM, "--config", self.config, "serve", *arguments),
+                    *(str(PROGRAM), "--config", str(self.config), "serve", *arguments),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
