@@ -80,7 +80,7 @@ class PlantelServer:
     def token(self) -> str:
         """A token with every right, made when first asked for."""
         if not self._token:
-            secret = new_secret()
+            secret = new_secret().reveal()
 
             async def make(plantel: Plantel) -> None:
                 (where, *_) = plantel.instances

@@ -27,6 +27,7 @@ from plantel.errors import (
     SwitchTimeout,
     SwitchUnreachable,
 )
+from plantel.secret import Secret
 
 IN_FLIGHT_MOST = 1024
 """Actions sent and not yet answered. Asterisk runs one at a time, about 10,000 a second: half of these keep it busy
@@ -50,7 +51,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     host: str
     port: int
     username: str
-    secret: str
+    secret: Secret
     tls: ssl.SSLContext | None = None
 
     def __repr__(self) -> str:
@@ -355,7 +356,8 @@ class Connection(asyncio.Protocol):
         if not challenge.succeeded or "Challenge" not in challenge.headers:
             raise SwitchProtocol(server=endpoint.server, detail=f"no MD5 challenge: {challenge.text}")
         answer = hashlib.md5(
-            (challenge.headers["Challenge"] + endpoint.secret).encode("utf-8", "surrogateescape"), usedforsecurity=False
+            (challenge.headers["Challenge"] + endpoint.secret.reveal()).encode("utf-8", "surrogateescape"),
+            usedforsecurity=False,
         )
         login = await self.request(
             wire.encode(

@@ -19,9 +19,10 @@ from plantel.http.form import decode_field, decode_json_field, to_text, unquote
 from plantel.http.instance import Instance
 from plantel.http.ops import ANSWERS
 from plantel.http.problems import headers, statuses, to_header
-from plantel.http.request import Body, Request
+from plantel.http.request import Body, ClientGone, Request
 from plantel.http.rsgi import Headers
 from plantel.roster import Member, parse_member, parse_members
+from plantel.secret import Secret
 from plantel.service import Service, Wanted
 
 PREFIX = "/Integra/resources/"
@@ -69,6 +70,8 @@ class Integra:
             body, extra = await self._call_of(request)(instance, request)
         except errors.PlantelError as error:
             await self._refuse(error, request)
+        except ClientGone:
+            ANSWERS["0"] += 1  # nobody reads it
         except Exception:
             # a caller who reads only the body must find `0`, whatever happened
             log.exception("failed", path=request.path)
@@ -163,18 +166,17 @@ class Integra:
         raise unknown
 
     async def _log_in(self, instance: Instance, request: Request) -> Answer:
-        body = await self._form(request)
-        user, password = _field(body, "user"), _field(body, "password")
+        user, password = _credentials(await self._form(request), "password")
         try:
-            token = await instance.authenticator.log_in(user, password, request.address)
+            login = instance.authenticator.log_in(user, password, request.address)
+            token = await request.while_there(login)
         except errors.NotAuthenticated as error:
             # the published answer to wrong credentials is a bare 0, not a status
             return ZERO, [TEXT, *(pair for pair in headers(error) if pair[0] != "www-authenticate")]
         return msgspec.json.encode([user, instance.name, token]), [JSON]
 
     async def _log_out(self, instance: Instance, request: Request) -> Answer:
-        body = await self._form(request)
-        user, token = _field(body, "user"), _field(body, "token")
+        user, token = _credentials(await self._form(request), "token")
         if await instance.authenticator.log_out(user, token, request.address):
             return ONE, [TEXT]
         return ZERO, [TEXT, *headers(errors.NoSuchThing(name="session"))]
@@ -190,6 +192,10 @@ _LOGGED = frozenset({"plantel-batch", "plantel-code", "plantel-reason"})
 
 _UNREAD = frozenset({401, 404, 405, 413, 415, 429})
 """Statuses that are answered before the body was read."""
+
+
+def _credentials(body: Body, secret: str) -> tuple[str, Secret]:
+    return _field(body, "user"), Secret(_field(body, secret))
 
 
 def _field(body: Body, name: str) -> str:
