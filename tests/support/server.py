@@ -41,7 +41,7 @@ async def make_token(
 ) -> str:
     """A new token, of the first instance unless `instance` names one."""
     (first, *_) = plantel.instances
-    secret = new_secret()
+    secret = new_secret().reveal()
     key = await plantel.store.write(lambda transaction: transaction.token_key())
     made = Token(instance or first, name, digest(key, secret), role, campaigns, datetime.now(UTC), None)
     await plantel.store.write(lambda transaction: transaction.add_token(made))
