@@ -347,18 +347,17 @@ async def show_journal(
 
 @get("/servers", summary="How it stands with every Asterisk")
 async def list_servers(request: AnyRequest, instance: Here, actor: Who) -> list[ServerView]:
-    actor.check_write()
     language = _language(request)
     return [
         ServerView(
-            one.name,
-            one.status.state,
-            [_problem(reason, language) for reason in one.status.reasons],
-            one.status.looked,
-            one.status.queues,
-            one.status.members,
+            one.server,
+            one.state,
+            [_problem(reason, language) for reason in one.reasons],
+            one.looked,
+            one.queues,
+            one.members,
         )
-        for one in instance.delivery.reconcilers
+        for one in instance.delivery.statuses(actor)
     ]
 
 
