@@ -225,9 +225,8 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     `PLANTEL_ASTERISK_NAME_KEY`, `PLANTEL_INSTANCE_NAME_KEY`. A list is written with commas, a table as `old=new` with
     commas. Raises ConfigUnreadable, or Mistakes with every unknown key and wrong value.
     """
-    if path is None and environ.get("PLANTEL_CONFIG"):
-        path = Path(environ["PLANTEL_CONFIG"])
-    raw = _parse(path) if path is not None else _first_parsed(DEFAULT_PATHS)
+    path = source(path, environ)
+    raw = {} if path is None else _parse(path)
     mistakes: list[errors.ConfigError] = []
     _overlay(raw, environ, mistakes)
     settings: Settings | None = _read(Settings, raw, "", mistakes)
@@ -236,6 +235,23 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     if mistakes or settings is None:
         raise errors.Mistakes(mistakes)
     return settings
+
+
+def source(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The file that `load` reads; None: there is none. Raises ConfigUnreadable."""
+    if path is None and environ.get("PLANTEL_CONFIG"):
+        path = Path(environ["PLANTEL_CONFIG"])
+    if path is not None:
+        return path
+    for one in DEFAULT_PATHS:
+        try:
+            one.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise errors.ConfigUnreadable(path=str(one), detail=error.strerror) from error
+        return one
+    return None
 
 
 def referred(text: str, name: str, environ: Mapping[str, str] = os.environ) -> str:
@@ -282,18 +298,6 @@ def check_certificate(http: HttpSettings) -> None:
 def _no_password() -> str:
     # without this OpenSSL would ask at the terminal
     return ""
-
-
-def _first_parsed(paths: tuple[Path, ...]) -> dict[str, Any]:
-    for path in paths:
-        try:
-            path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            raise errors.ConfigUnreadable(path=str(path), detail=error.strerror) from error
-        return _parse(path)
-    return {}
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -16,22 +16,23 @@ to it.
     │   └── TooManyFields, TooManyItems, BadlyEncoded
     ├── BatchRefused            the batch was recorded as refused; carries its id and every problem
     ├── AccessRefused
-    │   └── NotAuthenticated, CampaignForbidden, ActionForbidden, TooManyAttempts
+    │   └── NotAuthenticated, CampaignForbidden, ActionForbidden, TooManyAttempts, ForeignOrigin
     ├── RequestRefused          outside the contract of a call
     │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, QueryTooLong, NotAForm,
-    │       UnknownInstance
+    │       UnknownInstance, HostUnclear
     ├── StoreError
     │   └── StoreUnavailable, StoreFull, ServerBusy, LeaseLost, StoreMissing, SchemaTooOld, SchemaTooNew,
     │       MigrationFailed, StoreNotEmpty
     ├── SwitchError             an Asterisk does not do what was asked
     │   ├── SwitchUnreachable, SwitchTimeout, SwitchLoginRefused, SwitchNotReady, SwitchBehind,
-    │   │   SwitchTaken, SwitchProtocol, MemberDrifted, PhonesUnverified
+    │   │   SwitchTaken, SwitchProtocol, SwitchTooMuch, MemberDrifted, PhonesUnverified
     │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, MemberUnread, QueueSpelled,
     │                      RereadRefused, DevicesUntold, MemberContested, PhoneShared,
     │                      PhoneNotUsable, PrivilegeMissing, ActionRefused
     ├── ConfigError
     │   └── ConfigUnreadable, UnknownSetting, InvalidSetting, Mistakes
     ├── AddressInUse            the server cannot listen
+    ├── InternalError           a fault of Plantel's own; carries the id under which the log has it
     ├── NameTaken, NoSuchThing  registering or looking up a campaign, a user or a token
     ├── HistoryForgotten        of what was before nothing certain is known any more
     └── ClientError             a server as plantel.client meets it
@@ -45,7 +46,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar
 
-from plantel.language import Language, Text
+from plantel.language import Language, Text, visible
 
 
 class PlantelError(Exception):
@@ -61,10 +62,13 @@ class PlantelError(Exception):
 
     def __init__(self, **params: Any) -> None:
         super().__init__()
-        for name, value in params.items():
-            if isinstance(value, str) and len(value) > self.longest:
-                params[name] = value[: self.longest - 1] + "…"
-        self.params = params
+        self.params = {name: self._kept(value) for name, value in params.items()}
+
+    def _kept(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        kept = value if len(value) <= self.longest else value[: self.longest - 1] + "…"
+        return _encodable(kept)
 
     def say(self, language: Language = "en") -> str:
         """The message in `language`."""
@@ -75,6 +79,16 @@ class PlantelError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.params)
+
+
+def _encodable(value: Any) -> Any:
+    """The same, but a text that neither JSON nor a database can hold becomes one that they can."""
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return visible(value)
+    return value
 
 
 def _rebuild(kind: type[PlantelError], params: dict[str, Any]) -> PlantelError:
@@ -324,6 +338,14 @@ class TooManyAttempts(AccessRefused):
     )
 
 
+class ForeignOrigin(AccessRefused):
+    code = "foreign_origin"
+    text = Text(
+        "a web page of {origin} may not call this server; http.cors_origins names those that may",
+        "una página web de {origin} no puede llamar a este servidor; http.cors_origins nombra las que pueden",
+    )
+
+
 # --- requests outside the contract of a call -------------------------------------------------------------------------
 
 
@@ -378,6 +400,14 @@ class NotAForm(RequestRefused):
 class UnknownInstance(RequestRefused):
     code = "unknown_instance"
     text = Text("no instance is served under the host {host}", "ninguna instancia se sirve con el host {host}")
+
+
+class HostUnclear(RequestRefused):
+    code = "host_unclear"
+    text = Text(
+        "the request has to name one host: one Host header, the same as in the request line",
+        "la petición debe nombrar un solo host: una cabecera Host, la misma que en la línea de petición",
+    )
 
 
 # --- the store -------------------------------------------------------------------------------------------------------
@@ -551,6 +581,29 @@ class SwitchProtocol(SwitchError):
     text = Text("{server}: this does not look like AMI: {detail}", "{server}: esto no parece AMI: {detail}")
 
 
+class SwitchTooMuch(SwitchError):
+    """The server sends more than any Asterisk has (`ami.limits`). `what`: a key of `_EXCESSES`; `most`: the limit."""
+
+    code = "switch_too_much"
+    text = Text("{server}: more than {most} {what}", "{server}: más de {most} {what}")
+    _EXCESSES: ClassVar[Mapping[str, Text]] = {
+        "message_bytes": Text("bytes in one message", "bytes en un mensaje"),
+        "lines": Text("lines in one message", "líneas en un mensaje"),
+        "item_bytes": Text("bytes in one queue or member", "bytes en una cola o un miembro"),
+        "look_bytes": Text("bytes in one look", "bytes en una consulta"),
+        "queues": Text("queues", "colas"),
+        "members": Text("members", "miembros"),
+        "campaigns": Text(
+            "campaigns; queues that are found do not become campaigns any more",
+            "campañas; las colas que se encuentran ya no se vuelven campañas",
+        ),
+    }
+
+    def say(self, language: Language = "en") -> str:
+        what = self._EXCESSES.get(self.params["what"])
+        return self.text.say(language, **{**self.params, **({"what": what.say(language)} if what else {})})
+
+
 class SwitchRefused(SwitchError):
     """Asterisk answered an action with an error. `detail` is its own message."""
 
@@ -713,6 +766,13 @@ class Mistakes(ConfigError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Mistakes, (self.mistakes,)
+
+
+class InternalError(PlantelError):
+    code = "internal_error"
+    text = Text(
+        "something failed here: the log has it under {id}", "algo ha fallado aquí: está en el registro como {id}"
+    )
 
 
 class AddressInUse(PlantelError):

@@ -66,6 +66,10 @@ class Transaction(Protocol):
         """Raises NameTaken where the instance has one of that name."""
         ...
 
+    def add_campaigns(self, instance: str, campaigns: Iterable[Campaign]) -> None:
+        """Add those of which the instance has none of that name; each takes as long as any other, however many."""
+        ...
+
     def remove_campaign(self, instance: str, name: str) -> None:
         """Remove an empty campaign. Raises NoSuchThing; the caller removes its members first (they are journalled)."""
         ...
@@ -293,7 +297,10 @@ class Store(Protocol):
         ...
 
     async def changed_elsewhere(self) -> bool:
-        """Whether another process has committed to this store since the last call (the first call: False)."""
+        """Whether another process has committed to this store since the last call (the first call: False).
+
+        Raises StoreError; the same as a `write` before, while it is still so that nothing can be stored.
+        """
         ...
 
     async def wait_elsewhere(self, seconds: float) -> None:

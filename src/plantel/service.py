@@ -25,6 +25,13 @@ from plantel.why.tracing import trace
 
 _ids = BatchIds()
 
+CAMPAIGNS_MOST = 20_000
+"""With so many campaigns, queues that are found do not become more: a server that has other queues at each look would
+fill the store. To declare one goes on working."""
+
+CAMPAIGNS_SLICE = 500
+"""Queues that become campaigns in one transaction, 20 ms at most: others' adds go in between."""
+
 _LINES = 20
 """Of an agent's history, to find the beginning of a pause that is minutes old."""
 
@@ -463,23 +470,16 @@ class Service:
         await self._store.write(lambda transaction: transaction.add_campaign(campaign))
         return campaign
 
-    async def discover(self, names: Iterable[str]) -> None:
-        """Make queues found on an Asterisk known as campaigns. Names that could not be campaigns are passed over."""
-        found = []
-        for name in names:
-            try:
-                found.append(Campaign(self.instance, name, Origin.DISCOVERED))
-            except errors.InvalidItem:
-                continue
+    async def discover(self, names: Collection[str]) -> int:
+        """Make queues found on an Asterisk known as campaigns. Names that could not be campaigns are passed over.
 
-        def work(transaction: Transaction) -> None:
-            for campaign in found:
-                if fold(campaign.name) not in transaction.campaigns(self.instance):
-                    transaction.add_campaign(campaign)
-
-        known = await self._store.read(lambda transaction: set(transaction.campaigns(self.instance)))
-        if any(fold(campaign.name) not in known for campaign in found):
-            await self._store.write(work)
+        Returns how many others were left out, since there are CAMPAIGNS_MOST.
+        """
+        found, left_out = await self._store.read(partial(_undiscovered, self.instance, names))
+        for start in range(0, len(found), CAMPAIGNS_SLICE):
+            some = found[start : start + CAMPAIGNS_SLICE]
+            await self._store.write(partial(_discover, self.instance, some))
+        return left_out
 
     async def dissolve(self, actor: Actor, name: str, source: Source) -> Receipt:
         """Remove a campaign with its members, journalled. Raises NoSuchThing, ActionForbidden, CampaignForbidden."""
@@ -561,6 +561,24 @@ class Service:
         if receipt.campaigns:  # also without changes: another process may have made them, and nobody has looked since
             self._heard(receipt.campaigns, receipt.revision, receipt.changes)
         return receipt
+
+
+def _undiscovered(instance: str, names: Collection[str], transaction: Transaction) -> tuple[list[Campaign], int]:
+    """The campaigns that queues of these names are to become, and how many of them are too many."""
+    known = transaction.campaigns(instance)
+    found: list[Campaign] = []
+    for name in names:
+        if fold(name) not in known:
+            try:
+                found.append(Campaign(instance, name, Origin.DISCOVERED))
+            except errors.InvalidItem:
+                continue
+    room = max(0, CAMPAIGNS_MOST - len(known))
+    return found[:room], len(found[room:])
+
+
+def _discover(instance: str, campaigns: Sequence[Campaign], transaction: Transaction) -> None:
+    transaction.add_campaigns(instance, campaigns)
 
 
 def _commit(transaction: Transaction, batch: Batch, wanted: Wanted, campaigns: Mapping[str, Campaign]) -> Receipt:

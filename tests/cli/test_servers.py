@@ -61,7 +61,7 @@ async def test_check_without_any_server(tmp_path: Path) -> None:
     alone = PlantelServer(tmp_path)
     alone.declare([])
     shown = await run(alone, "check", lang="es")
-    assert [line[:5] for line in shown.splitlines()] == ["bien "] * 4
+    assert [line[:5] for line in shown.splitlines()[:4]] == ["bien "] * 4
     assert "no hay ningún servidor configurado" in shown
 
 

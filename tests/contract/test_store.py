@@ -106,6 +106,20 @@ async def test_a_campaign_is_there_once_whatever_its_case(store: Store) -> None:
         await store.write(declared("VENTAS->"))
 
 
+async def test_many_campaigns_are_added_at_once_but_those_that_are_there(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    found = [Campaign("acme", name, Origin.DISCOVERED) for name in ("VENTAS->", "Ñandú", "Soporte", "SOPORTE", "a'b")]
+    await store.write(lambda transaction: transaction.add_campaigns("acme", found))
+    assert dict(await store.read(lambda transaction: transaction.campaigns("acme"))) == {
+        "ventas->": Campaign("acme", "Ventas->"),
+        "Ñandú": Campaign("acme", "Ñandú", Origin.DISCOVERED),
+        "soporte": await store.read(lambda transaction: transaction.campaigns("acme")["soporte"]),
+        "a'b": Campaign("acme", "a'b", Origin.DISCOVERED),
+    }
+    await store.write(lambda t: t.record(a_batch(), [Change(Kind.ADDED, None, Member("a'b", "Ana", "SIP/1"))]))
+    assert [one.campaign for one in await roster(store)] == ["a'b"]
+
+
 async def test_only_ascii_letters_are_without_case(store: Store) -> None:
     await store.write(declared("Ñandú", "ñandú", "STRASSE", "straße", "K", "\N{KELVIN SIGN}"))
     assert len(await store.read(lambda transaction: transaction.campaigns("acme"))) == 6

@@ -327,7 +327,7 @@ async def test_an_unforeseen_failure_answers_0_as_well(door: Door, monkeypatch: 
     token = await door.token()
     await door.add(token, [item()])
     monkeypatch.setattr(door.store, "write", broken)
-    assert is_zero(await door.add(token, [item()]), "error", 500)
+    assert is_zero(await door.add(token, [item()]), "internal_error", 500)
 
 
 async def test_a_reason_fits_into_a_header_whatever_was_sent(door: Door) -> None:

@@ -9,7 +9,8 @@ import anyio
 import pytest
 
 from plantel.ami import AmiSwitch, Deadlines
-from plantel.ami.client import IN_FLIGHT_MOST, Endpoint
+from plantel.ami.client import Endpoint
+from plantel.ami.limits import IN_FLIGHT_MOST
 from plantel.errors import (
     ActionRefused,
     PrivilegeMissing,

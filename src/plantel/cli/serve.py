@@ -4,17 +4,20 @@ import shlex
 from typing import Annotated
 
 import msgspec
+import structlog
 import uvloop
 from cyclopts import Parameter
 
-from plantel import process
+from plantel import process, safety
 from plantel.access import Role, Token, digest, new_secret, token_text
-from plantel.cli.context import settings
+from plantel.cli.context import settings, settings_file
 from plantel.cli.output import note, tell
 from plantel.config import Settings, check_certificate
 from plantel.roster import fold
 from plantel.server import serve as run
 from plantel.wiring import Plantel, SystemClock, assembled, operator
+
+log = structlog.get_logger()
 
 DEMO_CAMPAIGN = "Ventas->"
 DEMO_PHONE = "1001"
@@ -44,6 +47,9 @@ async def _serve(loaded: Settings, *, demo: bool) -> None:
     token = await _prepare_demo(loaded) if demo else ""
 
     def ready(_plantel: Plantel) -> None:
+        for one in (*safety.local(loaded, settings_file()), *safety.written_to(2)):
+            what, remedy = (text.say("en", **one.params) for text in (one.what, one.remedy))
+            log.warning("unsafe", code=one.code, what=what, remedy=remedy)
         url = f"{'https' if loaded.http.tls_cert else 'http'}://{loaded.http.bind}"
         note("Plantel listens on {url}", "Plantel escucha en {url}", url=url)
         if demo:

@@ -3,7 +3,7 @@
 Pure: what was seen of the connections goes in, what has to go comes out. `Reaper` looks and closes.
 """
 
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,11 +21,11 @@ OWED = 128 * 2**20
 ROOM = 16
 """A full house lets go one connection in so many, so that there is room for a while."""
 
-CROWD = 8
-"""Connections that a network may have when the house is full, without being told to wait for a new one."""
+FIRST_WAIT, LAST_WAIT = 1.0, 32.0
+"""Seconds for which a network with too many connections gets no new ones: at first, and at most."""
 
-MOST_CROWDS = 32
-"""Networks that are told to wait, the largest first."""
+MOST_CROWDS = 100
+"""Networks that wait. The kernel compares each new connection's address with theirs, one after another."""
 
 large_answers: deque[tuple[str, int]] = deque(maxlen=16_384)
 """Clients and sizes of the large answers since somebody last looked, e.g. ("127.0.0.1:40100", 131072)."""
@@ -149,10 +149,30 @@ def _worth(connection: Connection) -> tuple[bool, float]:
     return (not connection.busy, connection.seen.idle)
 
 
-def crowds(connections: Iterable[Connection]) -> list[bytes]:
-    """The networks that have more connections than others, the largest first."""
-    sizes = Counter(one.seen.network for one in connections)
-    return [network for network, size in sizes.most_common(MOST_CROWDS) if size > CROWD]
+class Crowds:
+    """The networks that had to let go of connections. They have to wait before they get new ones.
+
+    A network waits for FIRST_WAIT seconds, and for twice as long each time that it comes back with too many.
+    """
+
+    def __init__(self) -> None:
+        self._waits: dict[bytes, tuple[float, float]] = {}
+        """Until when, and for how long; who was last refused is last."""
+
+    def refuse(self, networks: Iterable[bytes], now: float) -> None:
+        for network in networks:
+            until, seconds = self._waits.pop(network, (0.0, 0.0))
+            if now >= until:
+                seconds = min(seconds * 2, LAST_WAIT) or FIRST_WAIT
+                until = now + seconds
+            self._waits[network] = (until, seconds)
+        while len(self._waits) > MOST_CROWDS:
+            del self._waits[next(iter(self._waits))]
+
+    def refused(self, now: float) -> list[bytes]:
+        """Those that wait. Who behaved for LAST_WAIT is forgotten."""
+        self._waits = {one: wait for one, wait in self._waits.items() if now < wait[0] + LAST_WAIT}
+        return sorted(one for one, (until, _) in self._waits.items() if now < until)
 
 
 def hoarders(connections: Iterable[Connection]) -> list[Connection]:

@@ -6,6 +6,7 @@ Every answer's body is `1`, `0` or a JSON array. What went wrong stands in the h
 
 import hashlib
 import re
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -77,8 +78,9 @@ class Integra:
             log.info("gone", path=request.path, address=request.address)
         except Exception:
             # a caller who reads only the body must find `0`, whatever happened
-            log.exception("failed", path=request.path)
-            await self._refuse(errors.PlantelError(), request)
+            failure = errors.InternalError(id=secrets.token_hex(6))
+            log.exception("failed", path=request.path, id=failure.params["id"])
+            await self._refuse(failure, request)
         else:
             ANSWERS["1"] += 1
             request.respond(200, extra, body)

@@ -41,3 +41,18 @@ LISTED_AT_ONCE = 500
 
 WAITING_LISTS = 64
 """Longer lists that wait to be written."""
+
+SMALL_BODY = 8 * 1024
+"""Bytes of a body of the JSON API that names one thing."""
+
+HOPS = 20
+"""Addresses of X-Forwarded-For that are looked at, from the end. Two proxies are usual, a private network has five."""
+
+WRITTEN_AT_ONCE = 200
+"""Things whose list the event loop makes and writes for the JSON API: about 2 ms."""
+
+INQUIRIES = 2
+"""Questions `why` that are answered at one time: each asks every server, and may read the whole roster."""
+
+WAITING_INQUIRIES = 16
+"""Such questions that wait; the next one is told to come back."""

@@ -18,7 +18,7 @@ from plantel.reconcile import State
 ANSWERS = Counter({"1": 0, "0": 0})
 """Answers of the wire call and its neighbours, by body. Counted on the event loop alone, so that it needs no lock."""
 
-CLOSED = Counter(dict.fromkeys(Reason, 0))
+CLOSED: Counter[str] = Counter(dict.fromkeys(Reason, 0))
 """Connections that had to go. Counted by the thread that closes them alone."""
 
 AGREED = Gauge("plantel_server_agreed", "1 where an Asterisk shows the roster, 0 where it lags", ["instance", "server"])

@@ -2,7 +2,7 @@
 
 1. A thread looks at this process's own sockets once a second (`Sockets`), more often if there are too many of them.
 2. `connections` says which have to go: past a deadline, or the longest idle ones of the networks that have most.
-3. While there are too many, the kernel ignores new ones from those networks; beyond the slack, from everybody.
+3. The kernel ignores new ones from those networks for some time (`Crowds`); beyond the slack, from everybody.
 4. If there is no descriptor left all the same, the reserve is opened: the server library, which would try for ever to
    accept, comes round to closing what was ended.
 
@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import structlog
 
@@ -23,9 +23,9 @@ from plantel.http.attendance import Attendance
 from plantel.http.connections import (
     Asked,
     Connection,
+    Crowds,
     Deadlines,
     Reason,
-    crowds,
     hoarders,
     large_answers,
     overdue,
@@ -33,14 +33,11 @@ from plantel.http.connections import (
 )
 from plantel.http.sockets import Sockets
 
-PROBE = 0.05
+PROBE = 0.02
 """Seconds between two questions whether there are too many descriptors. One costs some ten microseconds."""
 
 LOOK = 1.0
 """Seconds between two looks, at most."""
-
-CALM = 1.0
-"""Seconds after which networks are let in again if there were too many connections."""
 
 SAY = 60.0
 """Seconds between two lines in the log that say so."""
@@ -61,8 +58,9 @@ class Reaper:
         self._attendance = attendance
         self._connections: dict[int, Connection] = {}
         self._emergency = False
-        self._refusing = False
-        self._calm = 0.0
+        self._full = False
+        self._crowds = Crowds()
+        self._filtered: Sequence[bytes] | None = []
         self._next = 0.0
         self._say = 0.0
         self._probe = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -83,9 +81,9 @@ class Reaper:
             try:
                 if self._crowded() or time.monotonic() >= self._next:
                     self._look()
-            except Exception as error:
-                # without this thread everything goes on, but for ever longer
-                log.exception("reaper", reason=repr(error))
+            except Exception as error:  # noqa: BLE001  # whatever it is, the next look may be better
+                # without a traceback: files would be opened to make it
+                log.error("connections_unwatched", reason=repr(error))  # noqa: TRY400
                 self._stop.wait(LOOK)
 
     def _crowded(self) -> bool:
@@ -99,9 +97,9 @@ class Reaper:
         return free > self._sockets.others + self._share.connections
 
     def _open_reserve(self) -> None:
-        self._refuse(everybody=True)
-        take(0)
         self._emergency = True
+        self._filter(None)
+        take(0)
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -114,7 +112,7 @@ class Reaper:
         self._close(hoarders(live), Reason.NOT_READING)
         self._bound(live, now)
         ops.connections(sum(not one.closed for one in self._connections.values()))
-        pause = LOOK if not self._refusing else max(2 * PROBE, 9 * (time.monotonic() - now))
+        pause = LOOK if not self._full else max(0.1, 9 * (time.monotonic() - now))
         self._next = now + min(pause, *(deadline / 4 for deadline in self._deadlines))
 
     def _take_in(self, now: float) -> None:
@@ -137,25 +135,28 @@ class Reaper:
 
     def _bound(self, live: list[Connection], now: float) -> None:
         """Have no more connections than there is room for."""
-        full = len(live) > self._share.connections
-        if full or self._emergency:
-            self._calm = now + CALM
-            self._refuse(
-                everybody=self._emergency or len(live) > self._share.connections + self._share.slack, live=live
-            )
+        # what was ended keeps its descriptor until the server library has noticed
+        there = len(self._connections)
+        self._full = there > self._share.connections
+        if self._full:
             leaving = surplus(live, self._share.connections)
             self._close(leaving, Reason.FULL)
-            self._tell(len(live), len(leaving), now)
-        elif self._refusing and now > self._calm:
-            self._sockets.admit()
-            self._refusing = False
-        if self._emergency and not full:
+            self._crowds.refuse({one.seen.network for one in leaving}, now)
+            self._tell(there, len(leaving), now)
+        elif self._emergency:
             take(self._share.reserve)
             self._emergency = False
+        overfull = self._emergency or there > self._share.connections + self._share.slack
+        self._filter(None if overfull else self._crowds.refused(now))
 
-    def _refuse(self, *, everybody: bool, live: Iterable[Connection] = ()) -> None:
-        self._sockets.refuse(None if everybody else crowds(live))
-        self._refusing = True
+    def _filter(self, networks: Sequence[bytes] | None) -> None:
+        """Have these networks wait, or everybody if None."""
+        if networks != self._filtered:
+            if networks == []:
+                self._sockets.admit()
+            else:
+                self._sockets.refuse(networks)
+            self._filtered = networks
 
     def _close(self, leaving: Iterable[Connection], reason: Reason) -> None:
         for one in leaving:

@@ -71,6 +71,17 @@ class Request:
         return self.header("host") or self.scope.authority or ""
 
     @property
+    def names_one_host(self) -> bool:
+        """Whether it is clear which host is meant: a proxy and this server must not each take another one.
+
+        HTTP/1.0 need not name any.
+        """
+        hosts, authority = self._fields.get_all("host"), self.scope.authority
+        if len(hosts) == 1:
+            return authority is None or authority.lower() == hosts[0].lower()
+        return not hosts and (authority is not None or self.scope.http_version == "1")
+
+    @property
     def peer(self) -> str:
         return self.scope.client.rpartition(":")[0].strip("[]")
 

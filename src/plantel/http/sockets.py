@@ -91,9 +91,10 @@ class Sockets:
     def refuse(self, networks: Sequence[bytes] | None) -> None:
         """Ignore who wants to connect from these networks, or from anywhere if None. The peer's kernel tries again.
 
-        That holds for connections to come. It needs no privilege.
+        Afterwards at most as many connections are accepted as have waited for that. It needs neither a privilege nor a
+        descriptor.
         """
-        program = syn_filter(networks)
+        program = entry_filter(networks)
         code = ctypes.create_string_buffer(b"".join(program))
         self._set(_SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(code)))
 
@@ -104,8 +105,8 @@ class Sockets:
 
     def _set(self, option: int, value: bytes) -> None:
         for inode, descriptor in self._listeners.items():
-            with _own(descriptor, inode) as listener:
-                if listener is not None:
+            if _socket_inode(descriptor) == inode:
+                with _borrowed(descriptor) as listener:
                     listener.setsockopt(socket.SOL_SOCKET, option, value)
 
 
@@ -192,11 +193,14 @@ _IP = 0xFFF00000
 """Where the IP header begins, for such a filter."""
 
 
-def syn_filter(networks: Sequence[bytes] | None) -> list[bytes]:
-    """A program that drops the first packet of connections from these networks, or of all if None."""
-    new = [_step(_LOAD_BYTE, _FLAGS), _step(_AND, _SYN_OR_ACK), _step(_JUMP_EQUAL, _SYN, 1, 0), _step(_RETURN, _PASS)]
+def entry_filter(networks: Sequence[bytes] | None) -> list[bytes]:
+    """A program that drops the first packet of connections from these networks; if None, all that makes connections.
+
+    Connections that are made while a filter is there inherit it. To one of these networks' it does nothing.
+    """
     if networks is None:
-        return [*new, _step(_RETURN, _DROP)]
+        return [_step(_RETURN, _DROP)]
+    new = [_step(_LOAD_BYTE, _FLAGS), _step(_AND, _SYN_OR_ACK), _step(_JUMP_EQUAL, _SYN, 1, 0), _step(_RETURN, _PASS)]
     short = [one for one in networks if len(one) == _V4]
     long = [one for one in networks if len(one) == _V6]
     old_ip = [_step(_LOAD_WORD, _IP + 12), *(step for one in short for step in _drop_equal(one)), _step(_RETURN, _PASS)]

@@ -77,20 +77,31 @@ class SqlTransaction(ABC):
         return load(self._rows, instance)
 
     def add_campaign(self, campaign: Campaign) -> None:
-        known = self._campaigns(campaign.instance)
-        if fold(campaign.name) in known.ids:
+        if fold(campaign.name) in self._campaigns(campaign.instance).ids:
             raise errors.NameTaken(name=campaign.name)
-        added = self._insert(
-            insert(schema.campaigns).values(
-                instance=campaign.instance,
-                name=campaign.name,
-                folded=fold(campaign.name),
-                origin=str(campaign.origin),
-                removed=0,
+        self.add_campaigns(campaign.instance, [campaign])
+
+    def add_campaigns(self, instance: str, campaigns: Iterable[Campaign]) -> None:
+        known = self._campaigns(instance)
+        new = {folded: one for one in campaigns if (folded := fold(one.name)) not in known.ids}
+        if not new:
+            return
+        lines = [
+            {"instance": instance, "name": one.name, "folded": folded, "origin": str(one.origin), "removed": 0}
+            for folded, one in new.items()
+        ]
+        c = schema.campaigns.c
+        added: dict[int, Campaign] = {}
+        for start in range(0, len(lines), _LINES_MOST):
+            some = lines[start : start + _LINES_MOST]
+            self._change(insert(schema.campaigns), some)
+            names = [line["folded"] for line in some]
+            found = self._rows(
+                select(c.id, c.folded).where(c.instance == instance, c.removed == 0, c.folded.in_(names))
             )
-        )
+            added |= {row.id: new[row.folded] for row in found}
         self._campaigns_changed()
-        self._known[campaign.instance] = known.with_one(added, campaign)
+        self._known[instance] = known.with_more(added)
 
     def remove_campaign(self, instance: str, name: str) -> None:
         known = self._campaigns(instance)
@@ -410,6 +421,12 @@ class SqlTransaction(ABC):
             lines = lines.where(d.number.in_(list(islice(seen, limit))))
         return [rows.drift(row) for row in reversed(self._rows(lines))]
 
+    def put_trial(self, value: bytes) -> None:
+        """Store `value`, which means nothing, in place of an earlier one; empty: none. Raises StoreError."""
+        self._change(delete(schema.keys).where(schema.keys.c.name == schema.TRIAL))
+        if value:
+            self._change(insert(schema.keys).values(name=schema.TRIAL, value=value))
+
     # --- statements --------------------------------------------------------------------------------------------------
 
     def _rows(self, statement: Executable) -> Sequence[Row[Any]]:
@@ -417,19 +434,11 @@ class SqlTransaction(ABC):
         with self._connection.translating():
             return self._connection.core.execute(statement).all()
 
-    def _change(self, statement: Executable) -> int:
-        """The number of rows changed."""
+    def _change(self, statement: Executable, lines: Sequence[Mapping[str, Any]] | None = None) -> int:
+        """The number of rows changed. `lines`: the statement's values, for each time that it is run."""
         self._before_writing()
         with self._connection.translating():
-            return self._connection.core.execute(statement).rowcount
-
-    def _insert(self, statement: Executable) -> int:
-        """The number that the database has given to the new row."""
-        self._before_writing()
-        with self._connection.translating():
-            number = self._connection.core.execute(statement).inserted_primary_key
-        assert number is not None
-        return int(number[0])
+            return self._connection.core.execute(statement, lines).rowcount
 
 
 def _folded(names: Collection[str] | None) -> set[str] | None:

@@ -179,6 +179,11 @@ class _MemoryTransaction:
         state.campaigns[key] = campaign
         state.rosters[key] = {}
 
+    def add_campaigns(self, instance: str, campaigns: Iterable[Campaign]) -> None:
+        for campaign in campaigns:
+            if (instance, fold(campaign.name)) not in self.state.campaigns:
+                self.add_campaign(campaign)
+
     def remove_campaign(self, instance: str, name: str) -> None:
         state, key = self._writing(), (instance, fold(name))
         if key not in state.campaigns:
