@@ -87,6 +87,8 @@ class Attacker:
         self.seen: Counter[int] = Counter()
         """How often each status answered; 0 where the connection was closed without one."""
         self.count = itertools.count()
+        self.connections = 0
+        """How many have been opened."""
         self._context = context
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -108,6 +110,7 @@ class Attacker:
             limit=64 * MIB,
         )
         self._writers.add(writer)
+        self.connections += 1
         return reader, writer
 
     def leave(self, writer: asyncio.StreamWriter) -> None:
@@ -157,9 +160,10 @@ async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 class Outcome(NamedTuple):
-    """How it went: what the bystanders saw, what the attacker was answered, the server before, at worst and after."""
+    """How it went: what the bystanders saw; the attacker's connections and answers; the server before and after."""
 
     bystanders: Mapping[Kind, Record]
+    connections: int
     answers: Mapping[int, int]
     before: Footprint
     peak: int
@@ -240,7 +244,7 @@ class AttackedServer:
             records = bystander.finish()
         peak = footprint(self.pid).peak
         settled = within(patience, lambda: is_as_before(before, footprint(self.pid)))
-        return Outcome(records, attacker.seen, before, peak, footprint(self.pid), settled)
+        return Outcome(records, attacker.connections, attacker.seen, before, peak, footprint(self.pid), settled)
 
 
 async def _furnish(plantel: Plantel) -> dict[str, str]:
