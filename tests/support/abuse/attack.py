@@ -90,6 +90,8 @@ class Attacker:
         self.connections = 0
         """How many have been opened."""
         self._context = context
+        self._unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._unverified.check_hostname, self._unverified.verify_mode = False, ssl.CERT_NONE
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def connect(
@@ -98,8 +100,7 @@ class Attacker:
         """A connection, from `address`; `tls` false leaves it plain on whatever port."""
         context = self._context if tls else None
         if context is not None and alpn:
-            context = ssl.create_default_context()
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context = self._unverified
             context.set_alpn_protocols([alpn])
         reader, writer = await asyncio.open_connection(
             "127.0.0.1",
