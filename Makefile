@@ -4,13 +4,16 @@
 # make test      everything the tests need, then all of them
 # make check     lint, types, import contract
 # make bench     the benchmarks, with ratios
+# make abuse     what attackers can do to others' waits and to the memory; ARGS="--seconds 30 NAME..." for some of it
+# make fuzz      coverage-guided fuzzing; ARGS="--seconds 3600 wire http ami"
 
 VENV := .venv
 BENCH := .venv-bench
+FUZZ := .venv-fuzz
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: install dev run demo test check bench
+.PHONY: install dev run demo test check bench abuse fuzz
 
 install: $(VENV)/.run
 dev: $(VENV)/.dev
@@ -25,6 +28,10 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml scripts/python-env
 
 $(BENCH)/.bench: requirements/bench.txt pyproject.toml scripts/python-env
 	scripts/python-env $(BENCH) $(PYTHON) requirements/bench.txt
+	@touch $@
+
+$(FUZZ)/.fuzz: requirements/fuzz.txt pyproject.toml scripts/python-env
+	scripts/python-env $(FUZZ) $(PYTHON) requirements/fuzz.txt
 	@touch $@
 
 run: install
@@ -49,3 +56,10 @@ check: dev
 bench: $(BENCH)/.bench
 	scripts/debian-packages bench
 	$(BENCH)/bin/python -m bench $(ARGS)
+
+abuse: dev
+	$(BIN)/python -m tests.abuse $(ARGS)
+
+# an environment of its own, since the fuzzer exists for few releases of Python
+fuzz: $(FUZZ)/.fuzz
+	$(FUZZ)/bin/python -m tests.fuzz $(ARGS)

@@ -33,7 +33,10 @@ class Descriptors(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What one limit allows: `connections`, for a moment `slack` more, `backlog` that wait to be accepted."""
+    """What one limit allows: `connections`, for a moment `slack` more, `backlog` that wait to be accepted.
+
+    The slack is an eighth of the connections at least, and as many again if there is room.
+    """
 
     connections: int
     slack: int
@@ -63,9 +66,9 @@ def needed(connections: int) -> int:
 def share(limit: int, connections: int) -> Share:
     """What `limit` descriptors allow, with at most `connections`."""
     backlog = min(max(limit // 16, _BACKLOG_LEAST), _BACKLOG_MOST)
-    room = (limit - OWN - 2 * backlog) * 8 // 9
-    admitted = max(LEAST, min(connections, room))
-    return Share(admitted, admitted // 8, backlog)
+    room = limit - OWN - 2 * backlog
+    admitted = max(LEAST, min(connections, room * 8 // 9))
+    return Share(admitted, min(admitted, max(room - admitted, 0)), backlog)
 
 
 def take(reserve: int) -> None:

@@ -36,12 +36,24 @@ def free_port() -> int:
         return port
 
 
+async def make_token(
+    plantel: Plantel, name: str, role: Role = Role.ADMIN, campaigns: tuple[str, ...] = (), instance: str = ""
+) -> str:
+    """A new token, of the first instance unless `instance` names one."""
+    (first, *_) = plantel.instances
+    secret = new_secret().reveal()
+    key = await plantel.store.write(lambda transaction: transaction.token_key())
+    made = Token(instance or first, name, digest(key, secret), role, campaigns, datetime.now(UTC), None)
+    await plantel.store.write(lambda transaction: transaction.add_token(made))
+    return token_text(name, secret)
+
+
 class PlantelServer:
     """One configuration in one folder, with as many starts of `plantel serve` as a test likes.
 
     `config` is TOML appended to the sections that this makes itself ([http] bind and TLS, [store]); keys of `http` are
-    added to its [http]; `store` is the store's url, by default a file in `folder`. `url` and `token` are what an
-    integrator is given.
+    added to its [http]; `store` is the store's url, by default a file in `folder`. `under` is a command that starts it,
+    e.g. with other limits. `url` and `token` are what an integrator is given.
     """
 
     def __init__(
@@ -52,8 +64,10 @@ class PlantelServer:
         http: Mapping[str, Any] | None = None,
         store: str = "",
         config: str = "",
+        under: Sequence[str] = (),
     ) -> None:
         self.folder = folder
+        self._under = under
         self.port = free_port()
         self.certificate = certificate
         keys: dict[str, Any] = {"bind": f"127.0.0.1:{self.port}", **(http or {})}
@@ -80,16 +94,7 @@ class PlantelServer:
     def token(self) -> str:
         """A token with every right, made when first asked for."""
         if not self._token:
-            secret = new_secret()
-
-            async def make(plantel: Plantel) -> None:
-                (where, *_) = plantel.instances
-                key = await plantel.store.write(lambda transaction: transaction.token_key())
-                made = Token(where, "tests", digest(key, secret), Role.ADMIN, (), datetime.now(UTC), None)
-                await plantel.store.write(lambda transaction: transaction.add_token(made))
-
-            self._beside(make)
-            self._token = token_text("tests", secret)
+            self._token = self.beside(lambda plantel: make_token(plantel, "tests"))
         return self._token
 
     @property
@@ -119,7 +124,10 @@ class PlantelServer:
         """Start serving; returns once connections are accepted. `redirect` as for a shell, e.g. `2>/dev/full`."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                ["sh", "-c", f'exec "$@" {redirect}', "sh", PROGRAM, "--config", self.config, "serve", *arguments],
+                [
+                    *(*self._under, "sh", "-c", f'exec "$@" {redirect}', "sh"),
+                    *(str(PROGRAM), "--config", str(self.config), "serve", *arguments),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -170,7 +178,7 @@ class PlantelServer:
                 for one in await where.service.members(operator(), campaign)
             ]
 
-        return self._beside(read)
+        return self.beside(read)
 
     def declare(self, campaigns: Sequence[str]) -> None:
         async def work(plantel: Plantel) -> None:
@@ -178,10 +186,10 @@ class PlantelServer:
             for campaign in campaigns:
                 await where.service.declare(operator(), campaign)
 
-        self._beside(work)
+        self.beside(work)
 
-    def _beside(self, work: Callable[[Plantel], Awaitable[Result]]) -> Result:
-        """What the command line would do as well, without the time that its start takes."""
+    def beside(self, work: Callable[[Plantel], Awaitable[Result]]) -> Result:
+        """Do what the command line would do as well, without the time that its start takes."""
 
         async def opened() -> Result:
             async with assembled(load(self.config, {})) as plantel:

@@ -42,6 +42,9 @@ class SqlStore:
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._in_time(self._readers.read(work))
 
+    async def look_up(self, work: Callable[[Transaction], T]) -> T:
+        return await self._in_time(self._readers.look_up(work))
+
     def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[Lease]:
         return self._database.lease(name, seconds)
 

@@ -1,0 +1,25 @@
+"""Every input that fuzzing found worth keeping, through its target: without the fuzzer, with every run of the tests."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.targets import TARGETS
+
+CORPUS = Path(__file__).with_name("corpus")
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_no_kept_input_brings_out_a_defect(name: str) -> None:
+    inputs = sorted((CORPUS / name).iterdir())
+    assert len(inputs) >= 20, "these came with the repository"
+    for file in inputs:
+        try:
+            TARGETS[name](file.read_bytes())
+        except Exception as error:
+            error.add_note(f"the input is {file}")
+            raise
+
+
+def test_what_is_kept_is_small() -> None:
+    assert sum(file.stat().st_size for file in CORPUS.rglob("*") if file.is_file()) < 200 * 1024
