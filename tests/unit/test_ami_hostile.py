@@ -16,6 +16,7 @@ from plantel.ami.examination import Examination
 from plantel.ami.look import Look
 from plantel.errors import SwitchError, SwitchProtocol, SwitchTimeout, SwitchTooMuch, SwitchUnreachable
 from plantel.plan import Snapshot
+from plantel.secret import Secret
 from plantel.testing.ami_server import Headers
 from tests.support.hostile_ami import LISTED, LISTING, MEMBER, QUEUE, HostileAmi, Reaction, looks
 
@@ -345,7 +346,7 @@ async def hear(stream: bytes) -> list[BaseException]:
     heard: list[Headers] = []
     loop.set_exception_handler(lambda _loop, context: broken.append(context["exception"]))
     connection = Connection(
-        Endpoint("pbx1", "", 0, "plantel", "secret"),
+        Endpoint("pbx1", "", 0, "plantel", Secret("secret")),
         PATIENT,
         lambda message: heard.append(message.headers),
         lambda: None,

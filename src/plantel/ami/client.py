@@ -341,9 +341,9 @@ class Connection(asyncio.Protocol):
         self._first, self._last = _NO_ITEM
         if message.headers.get("EventList") == "start":
             return
+        call.answered(number, message)  # while it is pending: if the answer is malformed, the call ends with that
         del self._pending[action_id]
         call.left -= 1
-        call.answered(number, message)
         call.settle()
         if not self._pending:
             self._watch_again()
