@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -13,7 +13,7 @@ from functools import lru_cache
 import msgspec
 
 from plantel import errors
-from plantel.roster import NAME_BYTES, ascii_lower, check_name, fold
+from plantel.roster import NAME_BYTES, Campaign, ascii_lower, check_name, fold
 
 
 class Role(StrEnum):
@@ -24,7 +24,7 @@ class Role(StrEnum):
     INTEGRATOR = "integrator"
     """The same, and add, remove and pause members."""
     ADMIN = "admin"
-    """The same, and declare and remove campaigns."""
+    """The same, and declare and remove those campaigns."""
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -37,6 +37,23 @@ class Actor(msgspec.Struct, frozen=True):
     def reaches(self, campaign: str) -> bool:
         """Whether one of the patterns covers `campaign`."""
         return not self.campaigns or covers(self.campaigns, campaign)
+
+    @property
+    def within(self) -> Callable[[str], bool] | None:
+        """`reaches`, None for every campaign: what the store is asked with."""
+        return self.reaches if self.campaigns else None
+
+    def reached(self, campaigns: Iterable[Campaign]) -> list[str] | None:
+        """The names of those of `campaigns` that one of the patterns covers; None where there is no pattern."""
+        return [one.name for one in campaigns if self.reaches(one.name)] if self.campaigns else None
+
+    def check_campaign(self, campaign: str) -> None:
+        """Raise CampaignForbidden unless one of the patterns covers `campaign`.
+
+        To be asked before the store is: neither the answer nor the time that it takes may tell whether there is one.
+        """
+        if not self.reaches(campaign):
+            raise errors.CampaignForbidden(campaign=campaign)
 
     def check_write(self) -> None:
         """Raise ActionForbidden unless the role may change members."""

@@ -24,6 +24,13 @@ from plantel.why.closeup import Closeup
 T = TypeVar("T")
 
 
+Within = Callable[[str], bool]
+"""Whether a campaign of this name is among those that are asked about: for who may not see all."""
+
+BATCHES_MOST = 100_000
+"""Of the newest batches of a store, so many are looked at for those of one actor."""
+
+
 class Clock(Protocol):
     """The time of day, in UTC and aware of it."""
 
@@ -114,8 +121,11 @@ class Transaction(Protocol):
 
     def batch(self, instance: str, batch: str) -> Batch | None: ...
 
-    def batches(self, instance: str, limit: int, *, problems: bool = True) -> list[Batch]:
-        """The newest `limit` batches, newest first; without `problems`, of which each may have a megabyte."""
+    def batches(self, instance: str, limit: int, *, actor: str | None = None, problems: bool = True) -> list[Batch]:
+        """The newest `limit` batches, newest first; without `problems`, of which each may have a megabyte.
+
+        `actor`: of this one, as far as they are among the store's newest BATCHES_MOST.
+        """
         ...
 
     def journal(
@@ -125,6 +135,7 @@ class Transaction(Protocol):
         batch: str | None = None,
         campaign: str | None = None,
         membername: str | None = None,
+        within: Within | None = None,
         after: int = 0,
         limit: int = 1000,
     ) -> list[Entry]:
@@ -223,7 +234,13 @@ class Transaction(Protocol):
         ...
 
     def drifts(
-        self, instance: str, *, server: str | None = None, campaign: str | None = None, limit: int = 100
+        self,
+        instance: str,
+        *,
+        server: str | None = None,
+        campaign: str | None = None,
+        within: Within | None = None,
+        limit: int = 100,
     ) -> list[DriftRecord]:
         """The newest `limit` records that match every given filter, oldest first."""
         ...

@@ -171,6 +171,8 @@ class Reconciler:
         self._blocked: dict[Key, errors.PlantelError] = {}
         """What cannot be made true, by folded queue and phone: the roster's name for it, or the server's."""
         self._present: frozenset[str] | None = None
+        self._sizes: Mapping[str, int] = {}
+        """How many members each queue had at the last look at all."""
         self._strangers: dict[str, Collection[str]] = {}
         """As the last look at each queue (folded) had them; see `Plan`."""
         self._demand: tuple[int | None, Demand] = None, Demand(())
@@ -196,6 +198,23 @@ class Reconciler:
         return self._switch
 
     # --- what others ask ---------------------------------------------------------------------------------------------
+
+    def status_for(self, actor: Actor) -> Status:
+        """The status as far as the actor may see it: of what is in queues, only of the campaigns that it reaches."""
+        if not actor.campaigns:
+            return self.status
+        sizes = [size for queue, size in self._sizes.items() if actor.reaches(queue)]
+        status = msgspec.structs.replace(self.status, queues=len(sizes), members=sum(sizes))
+        if status.state is not State.LAGGING:
+            return status
+        return msgspec.structs.replace(status, reasons=self._reasons(actor))
+
+    def _reasons(self, actor: Actor | None = None) -> tuple[errors.PlantelError, ...]:
+        """Of each queue (of one of the actor's campaigns) in which something cannot be made true, why."""
+        first: dict[str, errors.PlantelError] = {}
+        for (queue, _), why in self._blocked.items():
+            first.setdefault(queue, why)
+        return tuple(why for queue, why in first.items() if actor is None or actor.reaches(queue))
 
     def wake(
         self,
@@ -487,6 +506,7 @@ class Reconciler:
         else:
             self._new = new
             self._present = seen
+            self._sizes = {queue: len(members) for queue, members in snapshot.queues.items()}
             self.status = msgspec.structs.replace(
                 self.status, queues=len(snapshot.queues), members=live - len(snapshot.queues)
             )
@@ -639,10 +659,7 @@ class Reconciler:
                 for campaign, needed in self._awaited.items()
                 if needed > revision or (looked_at is not None and campaign not in looked_at)
             }
-        first: dict[str, errors.PlantelError] = {}
-        for (queue, _), why in self._blocked.items():
-            first.setdefault(queue, why)
-        reasons = (*first.values(), *self._left_out)
+        reasons = (*self._reasons(), *self._left_out)
         state = State.LAGGING if reasons or found.actions else State.AGREED
         self.status = msgspec.structs.replace(self.status, looked=self._clock.now())
         self._become(state, reasons)

@@ -356,11 +356,12 @@ class Service:
     async def drifts(
         self, actor: Actor, *, server: str | None = None, campaign: str | None = None, limit: int = 100
     ) -> list[DriftRecord]:
-        """The newest drift records, oldest first, as far as the actor may see them."""
-        found = await self._store.read(
-            lambda tx: tx.drifts(self.instance, server=server, campaign=campaign, limit=limit)
+        """The newest drift records that the actor may see, oldest first. Raises CampaignForbidden."""
+        if campaign is not None:
+            actor.check_campaign(campaign)
+        return await self._store.read(
+            lambda tx: tx.drifts(self.instance, server=server, campaign=campaign, within=actor.within, limit=limit)
         )
-        return [one for one in found if actor.reaches(one.campaign)]
 
     async def observe(self, server: str, seen: Sequence[Observed]) -> None:
         """Take over pauses that were made or ended on `server`, or given another reason there, together with the ledger
@@ -423,8 +424,7 @@ class Service:
 
     async def members(self, actor: Actor, campaign: str) -> list[Member]:
         """The members of one campaign, by membername. Raises UnknownCampaign, CampaignForbidden."""
-        if not actor.reaches(campaign):
-            raise errors.CampaignForbidden(campaign=campaign)
+        actor.check_campaign(campaign)
 
         def work(transaction: Transaction) -> list[Member]:
             if fold(campaign) not in transaction.campaigns(self.instance):
@@ -435,8 +435,7 @@ class Service:
 
     async def reasons(self, actor: Actor, campaign: str) -> dict[str, str]:
         """What was given for the pauses in one campaign, by membername. Raises CampaignForbidden."""
-        if not actor.reaches(campaign):
-            raise errors.CampaignForbidden(campaign=campaign)
+        actor.check_campaign(campaign)
         found = await self._store.read(lambda tx: tx.reasons(self.instance, tx.members(self.instance, [campaign])))
         return {membername: reason for (_, membername), reason in found.items()}
 
@@ -444,14 +443,15 @@ class Service:
         """The members that could not be added today, as far as the actor may see them: `Interfaces.refused`."""
 
         def work(transaction: Transaction) -> list[Member]:
-            known = transaction.campaigns(self.instance).values()
-            reached = [one.name for one in known if actor.reaches(one.name)]
+            reached = actor.reached(transaction.campaigns(self.instance).values())
             return self._interfaces.refused(transaction.members(self.instance, reached))
 
         return await self._store.read(work)
 
     async def members_at(self, actor: Actor, moment: datetime, campaign: str | None = None) -> list[Member]:
-        """The roster as it was at `moment` (aware), as far as the actor may see it."""
+        """The roster as it was at `moment` (aware), as far as the actor may see it. Raises CampaignForbidden."""
+        if campaign is not None:
+            actor.check_campaign(campaign)
         members = await self._store.read(lambda tx: tx.members_at(self.instance, moment, campaign))
         return [member for member in members if actor.reaches(member.campaign)]
 
@@ -463,8 +463,9 @@ class Service:
         return sorted((one for one in known if actor.reaches(one.name)), key=lambda one: one.name)
 
     async def declare(self, actor: Actor, name: str) -> Campaign:
-        """Declare a campaign. Raises NameTaken, InvalidItem, ActionForbidden."""
+        """Declare a campaign. Raises NameTaken, InvalidItem, ActionForbidden, CampaignForbidden."""
         actor.check_admin()
+        actor.check_campaign(name)
         campaign = Campaign(self.instance, name)
         await self._store.write(lambda transaction: transaction.add_campaign(campaign))
         return campaign
@@ -481,8 +482,9 @@ class Service:
         return left_out
 
     async def dissolve(self, actor: Actor, name: str, source: Source) -> Receipt:
-        """Remove a campaign with all its members, journalled. Raises NoSuchThing, ActionForbidden."""
+        """Remove a campaign with its members, journalled. Raises NoSuchThing, ActionForbidden, CampaignForbidden."""
         actor.check_admin()
+        actor.check_campaign(name)
 
         def work(transaction: Transaction) -> Receipt:
             batch = self._batch(actor, source, 1)
@@ -496,31 +498,45 @@ class Service:
     # --- history -----------------------------------------------------------------------------------------------------
 
     async def batch(self, actor: Actor, batch: str) -> tuple[Batch, list[Entry]]:
-        """A batch and its journal lines, as far as the actor may see them. Raises NoSuchThing."""
+        """A batch and its journal lines, as far as the actor may see them.
 
-        def work(transaction: Transaction) -> tuple[Batch | None, list[Entry]]:
-            return transaction.batch(self.instance, batch), transaction.journal(self.instance, batch=batch)
+        Who may not see every campaign sees the batches that are their own, and of others, that touch what they may see,
+        that part. Raises NoSuchThing.
+        """
 
-        found, entries = await self._store.read(work)
-        visible = [entry for entry in entries if actor.reaches(entry.change.member.campaign)]
-        # who may not see every campaign sees the batches that are their own, or that touch what they may see
-        if found is None or (actor.campaigns and found.actor != actor.name and not visible):
-            raise errors.NoSuchThing(name=batch)
-        return found, visible
+        def work(transaction: Transaction) -> tuple[Batch, list[Entry]]:
+            found = transaction.batch(self.instance, batch)
+            if found is None:
+                raise errors.NoSuchThing(name=batch)
+            theirs = actor.within is not None and found.actor != actor.name
+            try:
+                lines = transaction.journal(self.instance, batch=batch, within=actor.within)
+            except errors.HistoryForgotten:
+                if theirs:  # nobody knows any more what it touched
+                    raise errors.NoSuchThing(name=batch) from None
+                raise
+            if theirs and not lines:
+                raise errors.NoSuchThing(name=batch)
+            return msgspec.structs.replace(found, items=len(lines)) if theirs else found, lines
+
+        return await self._store.read(work)
 
     async def batches(self, actor: Actor, limit: int = 100) -> list[Batch]:
         """The newest batches, newest first, without problems; only their own for who may not see every campaign."""
-        found = await self._store.read(lambda transaction: transaction.batches(self.instance, limit, problems=False))
-        return [one for one in found if not actor.campaigns or one.actor == actor.name]
+        whose = actor.name if actor.campaigns else None
+        return await self._store.read(lambda tx: tx.batches(self.instance, limit, actor=whose, problems=False))
 
     async def journal(
         self, actor: Actor, *, campaign: str | None = None, membername: str | None = None, limit: int = 100
     ) -> list[Entry]:
-        """The newest journal lines, oldest first, as far as the actor may see them."""
-        entries = await self._store.read(
-            lambda tx: tx.journal(self.instance, campaign=campaign, membername=membername, limit=limit)
+        """The newest journal lines that the actor may see, oldest first. Raises CampaignForbidden."""
+        if campaign is not None:
+            actor.check_campaign(campaign)
+        return await self._store.read(
+            lambda tx: tx.journal(
+                self.instance, campaign=campaign, membername=membername, within=actor.within, limit=limit
+            )
         )
-        return [entry for entry in entries if actor.reaches(entry.change.member.campaign)]
 
     async def trace(self, actor: Actor, agent: str, campaign: str | None = None) -> list[Trace]:
         """What is known of an agent: see `why.tracing.trace`. Raises UnknownCampaign, CampaignForbidden."""

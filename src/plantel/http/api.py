@@ -526,18 +526,18 @@ async def show_journal(
 
 
 @get("/servers", summary="How it stands with every Asterisk", guards=[may_write])
-async def list_servers(request: AnyRequest, instance: Here) -> list[ServerView]:
+async def list_servers(request: AnyRequest, instance: Here, actor: Who) -> list[ServerView]:
     language = _language(request)
     return [
         ServerView(
-            one.name,
-            one.status.state,
-            [_problem(reason, language) for reason in one.status.reasons],
-            one.status.looked,
-            one.status.queues,
-            one.status.members,
+            one.server,
+            one.state,
+            [_problem(reason, language) for reason in one.reasons],
+            one.looked,
+            one.queues,
+            one.members,
         )
-        for one in instance.delivery.reconcilers
+        for one in instance.delivery.statuses(actor)
     ]
 
 

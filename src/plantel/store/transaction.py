@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from operator import attrgetter, itemgetter
 from typing import Any, NoReturn
 
@@ -14,7 +15,7 @@ from plantel.access import Token, User
 from plantel.batch import Batch, Change
 from plantel.drift import DriftRecord
 from plantel.plan import Claim
-from plantel.ports import Entry, Needless
+from plantel.ports import BATCHES_MOST, Entry, Needless, Within
 from plantel.roster import Campaign, Member, fold
 from plantel.store import past, pruning, rows, schema
 from plantel.store.campaigns import Known, KnownToAll, load, stamp
@@ -218,11 +219,14 @@ class SqlTransaction(ABC):
         found = self._rows(select(schema.batches).where(b.instance == instance, b.id == batch))
         return rows.batch(found[0]) if found else None
 
-    def batches(self, instance: str, limit: int, *, problems: bool = True) -> list[Batch]:
+    def batches(self, instance: str, limit: int, *, actor: str | None = None, problems: bool = True) -> list[Batch]:
         b = schema.batches.c
         told = b.problems if problems else (b.problems != "[]").label("refused")
         columns = (b.id, b.instance, b.actor, b.source, b.at, b["items"], told)
         newest = select(*columns).where(b.instance == instance).order_by(b.number.desc()).limit(limit)
+        if actor is not None:
+            last = self._rows(select(func.coalesce(func.max(b.number), 0)))[0][0]
+            newest = newest.where(b.actor == actor, b.number > last - BATCHES_MOST)
         return [rows.batch(row) if problems else rows.batch_line(row) for row in self._rows(newest)]
 
     def journal(
@@ -232,13 +236,14 @@ class SqlTransaction(ABC):
         batch: str | None = None,
         campaign: str | None = None,
         membername: str | None = None,
+        within: Within | None = None,
         after: int = 0,
         limit: int = 1000,
     ) -> list[Entry]:
         j, b = schema.journal.c, schema.batches.c
         lines = select(schema.journal)
         if batch is None:
-            newest = past.newest_lines(self._rows, instance, campaign, membername, after, limit)
+            newest = past.newest_lines(self._rows, instance, campaign, membername, within, after, limit)
             parts = [newest[first : first + _LINES_MOST] for first in range(0, len(newest), _LINES_MOST)]
             told: Sequence[Row[Any]] = [
                 row for part in parts for row in self._rows(_told(lines.where(j.revision.in_(part))))
@@ -252,8 +257,8 @@ class SqlTransaction(ABC):
                 raise errors.HistoryForgotten(since=rows.moment(forgotten.since).isoformat())
             last, first = its[0].revision, its[0].revision - its[0].changes + 1
             lines = lines.where(j.revision.between(max(first, after + 1), last))
-            if campaign is not None:
-                lines = lines.where(j.campaign.in_(past.campaigns(self._rows, instance, campaign)))
+            if campaign is not None or within is not None:
+                lines = lines.where(j.campaign.in_(past.campaigns(self._rows, instance, campaign, within)))
             if membername is not None:
                 lines = lines.where(j.membername == membername)
             told = self._rows(_told(lines.order_by(j.revision.desc()).limit(limit)))
@@ -396,7 +401,13 @@ class SqlTransaction(ABC):
             self._change(delete(schema.drifts).where(d.number <= newest - DRIFTS_MOST))
 
     def drifts(
-        self, instance: str, *, server: str | None = None, campaign: str | None = None, limit: int = 100
+        self,
+        instance: str,
+        *,
+        server: str | None = None,
+        campaign: str | None = None,
+        within: Within | None = None,
+        limit: int = 100,
     ) -> list[DriftRecord]:
         d = schema.drifts.c
         lines = select(schema.drifts).where(d.instance == instance).order_by(d.number.desc()).limit(limit)
@@ -404,6 +415,10 @@ class SqlTransaction(ABC):
             lines = lines.where(d.server == server)
         if campaign is not None:
             lines = lines.where(d.folded_campaign == fold(campaign))
+        if within is not None:
+            every = lines.with_only_columns(d.number, d.campaign).limit(None)  # of those that a store keeps
+            seen = (row.number for row in self._rows(every) if within(row.campaign))
+            lines = lines.where(d.number.in_(list(islice(seen, limit))))
         return [rows.drift(row) for row in reversed(self._rows(lines))]
 
     def put_trial(self, value: bytes) -> None:

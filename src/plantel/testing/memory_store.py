@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from contextlib import asynccontextmanager
 from copy import copy
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -16,7 +17,7 @@ from plantel.access import Token, User
 from plantel.batch import CLOCKS_APART, Batch, Change
 from plantel.drift import DriftRecord
 from plantel.plan import Claim
-from plantel.ports import Entry, Lease, Like, Needless, Transaction
+from plantel.ports import BATCHES_MOST, Entry, Lease, Like, Needless, Transaction, Within
 from plantel.roster import Campaign, Member, fold
 
 T = TypeVar("T")
@@ -253,8 +254,9 @@ class _MemoryTransaction:
         found = self.state.batches.get(batch)
         return found if found is not None and found.instance == instance else None
 
-    def batches(self, instance: str, limit: int, *, problems: bool = True) -> list[Batch]:
-        those = [batch for batch in reversed(self.state.batches.values()) if batch.instance == instance][:limit]
+    def batches(self, instance: str, limit: int, *, actor: str | None = None, problems: bool = True) -> list[Batch]:
+        newest = islice(reversed(self.state.batches.values()), None if actor is None else BATCHES_MOST)
+        those = [one for one in newest if one.instance == instance and actor in {None, one.actor}][:limit]
         if problems:
             return those
         return [msgspec.structs.replace(batch, problems=(), refused=not batch.stored) for batch in those]
@@ -266,6 +268,7 @@ class _MemoryTransaction:
         batch: str | None = None,
         campaign: str | None = None,
         membername: str | None = None,
+        within: Within | None = None,
         after: int = 0,
         limit: int = 1000,
     ) -> list[Entry]:
@@ -280,6 +283,7 @@ class _MemoryTransaction:
             and (batch is None or entry.batch == batch)
             and (campaign is None or fold(entry.change.member.campaign) == fold(campaign))
             and (membername is None or entry.change.member.membername == membername)
+            and (within is None or within(entry.change.member.campaign))
         ]
         return lines[max(len(lines) - limit, 0) :]
 
@@ -409,7 +413,13 @@ class _MemoryTransaction:
         self._writing().drifts.extend((instance, record) for record in records)
 
     def drifts(
-        self, instance: str, *, server: str | None = None, campaign: str | None = None, limit: int = 100
+        self,
+        instance: str,
+        *,
+        server: str | None = None,
+        campaign: str | None = None,
+        within: Within | None = None,
+        limit: int = 100,
     ) -> list[DriftRecord]:
         found = [
             record
@@ -417,6 +427,7 @@ class _MemoryTransaction:
             if whose == instance
             and server in {None, record.server}
             and (campaign is None or fold(campaign) == fold(record.campaign))
+            and (within is None or within(record.campaign))
         ]
         return found[-limit:]
 

@@ -25,25 +25,21 @@ def trace(
     For one who is in none, in each that the newest 1000 journal lines about it name; if there are none either, one
     Trace without a campaign. Only campaigns that `actor` reaches. Raises UnknownCampaign, CampaignForbidden.
     """
-    if campaign is not None and not actor.reaches(campaign):
-        raise errors.CampaignForbidden(campaign=campaign)
+    if campaign is not None:
+        actor.check_campaign(campaign)
     known = transaction.campaigns(instance)
     if campaign is not None and fold(campaign) not in known:
         raise errors.UnknownCampaign(campaign=campaign)
     present = [
         member
-        for member in transaction.members(instance, None if campaign is None else [campaign])
-        if actor.reaches(member.campaign) and (member.membername == agent or member.phone == fold(agent))
+        for member in transaction.members(instance, actor.reached(known.values()) if campaign is None else [campaign])
+        if member.membername == agent or member.phone == fold(agent)
     ]
     if present:
         return [_present(transaction, instance, agent, member) for member in present]
-    past = _past(transaction, instance, agent, campaign)
+    past = _past(transaction, instance, actor, agent, campaign)
     campaigns = [known[fold(campaign)].name] if campaign is not None else sorted(past)
-    traces = [
-        _absent(transaction, instance, agent, name, past.get(name))
-        for name in campaigns
-        if fold(name) in known and actor.reaches(name)
-    ]
+    traces = [_absent(transaction, instance, agent, name, past.get(name)) for name in campaigns if fold(name) in known]
     return traces or [Trace(agent, None, agent if is_interface(agent) else "")]
 
 
@@ -77,11 +73,12 @@ def _similar(agent: str, members: Iterable[Member]) -> tuple[str, ...]:
     return tuple(near[name] for name in difflib.get_close_matches(meant, compared, n=SIMILAR_MOST, cutoff=0.8))
 
 
-def _past(transaction: Transaction, instance: str, agent: str, campaign: str | None) -> dict[str, Member]:
+def _past(transaction: Transaction, instance: str, actor: Actor, agent: str, campaign: str | None) -> dict[str, Member]:
     """By campaign, the last member of that name, or on that phone, that the journal knows."""
     phone = is_interface(agent)
     past: dict[str, Member] = {}
-    for line in transaction.journal(instance, campaign=campaign, membername=None if phone else agent):
+    name = None if phone else agent
+    for line in transaction.journal(instance, campaign=campaign, membername=name, within=actor.within):
         for side in (line.change.before, line.change.after):
             if side is not None and (side.phone == fold(agent) if phone else side.membername == agent):
                 past[side.campaign] = side
