@@ -359,7 +359,7 @@ class Service:
         """The newest drift records that the actor may see, oldest first. Raises CampaignForbidden."""
         if campaign is not None:
             actor.check_campaign(campaign)
-        return await self._store.read(
+        return await self._store.read_long(
             lambda tx: tx.drifts(self.instance, server=server, campaign=campaign, within=actor.within, limit=limit)
         )
 
@@ -446,13 +446,13 @@ class Service:
             reached = actor.reached(transaction.campaigns(self.instance).values())
             return self._interfaces.refused(transaction.members(self.instance, reached))
 
-        return await self._store.read(work)
+        return await self._store.read_long(work)
 
     async def members_at(self, actor: Actor, moment: datetime, campaign: str | None = None) -> list[Member]:
         """The roster as it was at `moment` (aware), as far as the actor may see it. Raises CampaignForbidden."""
         if campaign is not None:
             actor.check_campaign(campaign)
-        members = await self._store.read(lambda tx: tx.members_at(self.instance, moment, campaign))
+        members = await self._store.read_long(lambda tx: tx.members_at(self.instance, moment, campaign))
         return [member for member in members if actor.reaches(member.campaign)]
 
     # --- campaigns ---------------------------------------------------------------------------------------------------
@@ -519,12 +519,12 @@ class Service:
                 raise errors.NoSuchThing(name=batch)
             return msgspec.structs.replace(found, items=len(lines)) if theirs else found, lines
 
-        return await self._store.read(work)
+        return await self._store.read_long(work)
 
     async def batches(self, actor: Actor, limit: int = 100) -> list[Batch]:
         """The newest batches, newest first, without problems; only their own for who may not see every campaign."""
         whose = actor.name if actor.campaigns else None
-        return await self._store.read(lambda tx: tx.batches(self.instance, limit, actor=whose, problems=False))
+        return await self._store.read_long(lambda tx: tx.batches(self.instance, limit, actor=whose, problems=False))
 
     async def journal(
         self, actor: Actor, *, campaign: str | None = None, membername: str | None = None, limit: int = 100
@@ -532,7 +532,7 @@ class Service:
         """The newest journal lines that the actor may see, oldest first. Raises CampaignForbidden."""
         if campaign is not None:
             actor.check_campaign(campaign)
-        return await self._store.read(
+        return await self._store.read_long(
             lambda tx: tx.journal(
                 self.instance, campaign=campaign, membername=membername, within=actor.within, limit=limit
             )
@@ -540,7 +540,9 @@ class Service:
 
     async def trace(self, actor: Actor, agent: str, campaign: str | None = None) -> list[Trace]:
         """What is known of an agent: see `why.tracing.trace`. Raises UnknownCampaign, CampaignForbidden."""
-        return await self._store.read(lambda transaction: trace(transaction, self.instance, actor, agent, campaign))
+        return await self._store.read_long(
+            lambda transaction: trace(transaction, self.instance, actor, agent, campaign)
+        )
 
     # --- helpers -----------------------------------------------------------------------------------------------------
 
