@@ -18,8 +18,8 @@ to it.
     ├── AccessRefused
     │   └── NotAuthenticated, CampaignForbidden, ActionForbidden, TooManyAttempts, ForeignOrigin
     ├── RequestRefused          outside the contract of a call
-    │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, QueryTooLong, NotAForm,
-    │       UnknownInstance, HostUnclear
+    │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, QueryTooLong,
+    │       TooManyCampaigns, NotAForm, UnknownInstance, HostUnclear
     ├── StoreError
     │   └── StoreUnavailable, StoreFull, ServerBusy, LeaseLost, StoreMissing, SchemaTooOld, SchemaTooNew,
     │       MigrationFailed, StoreNotEmpty
@@ -386,6 +386,13 @@ class QueryTooLong(RequestRefused):
     code = "query_too_long"
     text = Text(
         "the query string may have at most {most} bytes", "la cadena de consulta puede tener como mucho {most} bytes"
+    )
+
+
+class TooManyCampaigns(RequestRefused):
+    code = "too_many_campaigns"
+    text = Text(
+        "{agent} is in {count} campaigns: ask about one of them", "{agent} está en {count} campañas: pregunte por una"
     )
 
 

@@ -234,7 +234,8 @@ class Service:
         return doubts.told(), [] if found.unverified is None else [found.unverified]
 
     async def refuse(self, actor: Actor, source: Source, problem: errors.PlantelError, items: int = 0) -> NoReturn:
-        """Record a batch that cannot even be decided, and raise BatchRefused."""
+        """Record a batch that cannot even be decided, and raise BatchRefused; of a reader nothing is recorded."""
+        actor.check_write()
         refusal = await self._store.write(
             lambda transaction: _refuse(transaction, self._batch(actor, source, items), [problem])
         )
@@ -257,6 +258,7 @@ class Service:
                 raise errors.ReasonWithoutPause(key="reason")
             check_reason(reason)
         except errors.InvalidItem as problem:
+            await self._check_change(actor, campaign, len(agents), source)
             await self.refuse(actor, source, problem, len(agents))
 
         def change(member: Member, present: str) -> Change | None:
@@ -452,15 +454,25 @@ class Service:
         """The roster as it was at `moment` (aware), as far as the actor may see it. Raises CampaignForbidden."""
         if campaign is not None:
             actor.check_campaign(campaign)
-        members = await self._store.read_long(lambda tx: tx.members_at(self.instance, moment, campaign))
-        return [member for member in members if actor.reaches(member.campaign)]
+
+        def work(transaction: Transaction) -> list[Member]:
+            members = transaction.members_at(self.instance, moment, campaign)
+            if campaign is not None or not actor.campaigns:
+                return members
+            return [member for member in members if actor.reaches(member.campaign)]
+
+        return await self._store.read_long(work)
 
     # --- campaigns ---------------------------------------------------------------------------------------------------
 
     async def campaigns(self, actor: Actor) -> list[Campaign]:
         """The campaigns that the actor may see, by name."""
-        known = await self._store.read(lambda transaction: list(transaction.campaigns(self.instance).values()))
-        return sorted((one for one in known if actor.reaches(one.name)), key=lambda one: one.name)
+
+        def work(transaction: Transaction) -> list[Campaign]:
+            known = transaction.campaigns(self.instance).values()
+            return sorted((one for one in known if actor.reaches(one.name)), key=lambda one: one.name)
+
+        return await self._store.read(work)
 
     async def declare(self, actor: Actor, name: str) -> Campaign:
         """Declare a campaign. Raises NameTaken, InvalidItem, ActionForbidden, CampaignForbidden."""
