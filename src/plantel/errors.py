@@ -19,8 +19,8 @@ to it.
     │   ├── NotAuthenticated, CampaignForbidden, ActionForbidden, ForeignOrigin
     │   └── TooManyAttempts: LoginsBusy
     ├── RequestRefused          outside the contract of a call
-    │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, QueryTooLong, NotAForm,
-    │       UnknownInstance, HostUnclear
+    │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, QueryTooLong,
+    │       TooManyCampaigns, NotAForm, UnknownInstance, HostUnclear
     ├── StoreError
     │   └── StoreUnavailable, StoreFull, ServerBusy, LeaseLost, StoreMissing, SchemaTooOld, SchemaTooNew,
     │       MigrationFailed, StoreNotEmpty
@@ -399,6 +399,13 @@ class QueryTooLong(RequestRefused):
     code = "query_too_long"
     text = Text(
         "the query string may have at most {most} bytes", "la cadena de consulta puede tener como mucho {most} bytes"
+    )
+
+
+class TooManyCampaigns(RequestRefused):
+    code = "too_many_campaigns"
+    text = Text(
+        "{agent} is in {count} campaigns: ask about one of them", "{agent} está en {count} campañas: pregunte por una"
     )
 
 

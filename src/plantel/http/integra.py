@@ -21,7 +21,7 @@ from plantel.http import limits
 from plantel.http.form import decode_field, to_text, unquote
 from plantel.http.instance import Instance
 from plantel.http.ops import ANSWERS
-from plantel.http.problems import headers, statuses, to_header
+from plantel.http.problems import UNREAD, headers, statuses, to_header
 from plantel.http.queuemember import all_items, array_of, read_items, right_items
 from plantel.http.request import Body, ClientGone, Request
 from plantel.http.rsgi import Headers
@@ -92,7 +92,7 @@ class Integra:
         # and until it is collected the unread body, and with it the connection, would stay open.
         status = statuses(error).integra
         extra = headers(error)
-        if status in _UNREAD and not request.read and not await request.drain():
+        if status in UNREAD and not request.read and not await request.drain():
             extra.append(("connection", "close"))
         ANSWERS["0"] += 1
         refusal = {name: value for name, value in extra if name in _LOGGED}
@@ -232,9 +232,6 @@ _WARNINGS = 20
 """Warnings from which a header is made: more would not fit."""
 
 _LOGGED = frozenset({"plantel-batch", "plantel-code", "plantel-reason"})
-
-_UNREAD = frozenset({401, 403, 404, 405, 413, 415, 429})
-"""Statuses that may be answered before the body was read."""
 
 
 def _credentials(body: Body, secret: str) -> tuple[str, Secret]:
