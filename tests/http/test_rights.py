@@ -18,6 +18,7 @@ from litestar.routes import HTTPRoute
 from plantel import errors
 from plantel.access import Actor, Role
 from plantel.batch import Source
+from plantel.device import DeviceState
 from plantel.drift import Done, DriftRecord, Route
 from plantel.http.api import make_api
 from plantel.http.integra import Integra
@@ -253,6 +254,8 @@ class World:
         )
         served = self.door.instances["default"]
         switch = FakeSwitch(queues=[Place.OWN, "Cobros"])  # that it has no POWER<- is a reason to lag
+        switch.pbx.set_device("SIP/zz9", DeviceState.INUSE)  # nobody else's business
+        switch.pbx.set_device("SIP/zz8", DeviceState.INVALID)
         reconciler = Reconciler(self.door.store, switch, served.service, self.door.clock)
         served.delivery.reconcilers = (reconciler,)
         await reconciler.run_once()
@@ -396,6 +399,16 @@ async def test_lists_are_as_long_as_was_asked_for_whatever_happened_elsewhere(wo
             found.setdefault(row.route, await world.ask(row, Place.OWN, Role.READER, PATTERNS, "default"))
     assert [one["after"]["membername"] for one in found["GET /api/v1/journal"].json] == ["bea"]
     assert [one["campaign"] for one in found["GET /api/v1/drift"].json] == [Place.OWN]
+
+
+async def test_who_may_not_see_everything_is_told_of_their_own_batches(world: World) -> None:
+    world.data.state = world.begun
+    narrow, other = (Actor(name, Role.INTEGRATOR, PATTERNS) for name in ("narrow", "narrow too"))
+    service = world.door.instances["default"].service
+    mine = await service.add(narrow, [Member(Place.OWN, "eva", "SIP/1003")], Source.API)
+    theirs = await service.add(other, [Member(Place.OWN, "isa", "SIP/1004")], Source.API)
+    assert [one.id for one in await service.batches(narrow, 1)] == [mine.batch]
+    assert [one.id for one in await service.batches(OPERATOR, 1)] == [theirs.batch]
 
 
 async def test_servers_and_batches_count_what_may_be_seen(world: World) -> None:
