@@ -16,7 +16,8 @@ to it.
     │   └── TooManyFields, TooManyItems, BadlyEncoded
     ├── BatchRefused            the batch was recorded as refused; carries its id and every problem
     ├── AccessRefused
-    │   └── NotAuthenticated, CampaignForbidden, ActionForbidden, TooManyAttempts, ForeignOrigin
+    │   ├── NotAuthenticated, CampaignForbidden, ActionForbidden, ForeignOrigin
+    │   └── TooManyAttempts: LoginsBusy
     ├── RequestRefused          outside the contract of a call
     │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, QueryTooLong, NotAForm,
     │       UnknownInstance, HostUnclear
@@ -34,6 +35,8 @@ to it.
     ├── AddressInUse            the server cannot listen
     ├── InternalError           a fault of Plantel's own; carries the id under which the log has it
     ├── NameTaken, NoSuchThing  registering or looking up a campaign, a user or a token
+    ├── PasswordUnfit           too short or too long for a new password
+    ├── NotShown                standard output takes nothing
     ├── HistoryForgotten        of what was before nothing certain is known any more
     └── ClientError             a server as plantel.client meets it
         ├── UrlNotUsable, UrlNotSafe, TokenNotUsable, CredentialsMissing, MembersInvalid   before anything is sent
@@ -343,6 +346,16 @@ class ForeignOrigin(AccessRefused):
     text = Text(
         "a web page of {origin} may not call this server; http.cors_origins names those that may",
         "una página web de {origin} no puede llamar a este servidor; http.cors_origins nombra las que pueden",
+    )
+
+
+class LoginsBusy(TooManyAttempts):
+    """`seconds`: as in TooManyAttempts. This one may have been right: nobody has looked."""
+
+    code = "logins_busy"
+    text = Text(
+        "too many log-ins at the same time: try again in {seconds} s",
+        "demasiados inicios de sesión a la vez: reintente en {seconds} s",
     )
 
 
@@ -783,6 +796,26 @@ class AddressInUse(PlantelError):
 class NameTaken(PlantelError):
     code = "name_taken"
     text = Text("{name} exists already", "{name} ya existe")
+
+
+class PasswordUnfit(PlantelError):
+    """`least` characters, `most` bytes."""
+
+    code = "password_unfit"
+    text = Text(
+        "a password must have at least {least} characters, and at most {most} bytes of UTF-8",
+        "una contraseña debe tener al menos {least} caracteres, y como máximo {most} bytes de UTF-8",
+    )
+
+
+class NotShown(PlantelError):
+    """The token that could not be shown is gone again: nobody could ever use it."""
+
+    code = "not_shown"
+    text = Text(
+        "the token could not be shown, and was removed again: {detail}",
+        "el token no se pudo mostrar, y se quitó de nuevo: {detail}",
+    )
 
 
 class HistoryForgotten(PlantelError):

@@ -264,8 +264,8 @@ def _asterisks(servers: Iterable[AsteriskSettings]) -> Iterator[Unsafe]:
             yield Unsafe(
                 "plain_ami",
                 Text(
-                    "{server}: AMI goes to {host} without TLS, and the secret with it",
-                    "{server}: AMI va a {host} sin TLS, y el secreto con ella",
+                    "{server}: AMI goes to {host} without TLS: whoever is in between reads it all, and can change it",
+                    "{server}: AMI va a {host} sin TLS: quien esté por medio lee todo y puede cambiarlo",
                 ),
                 Text(
                     "tlsenable = yes in manager.conf, and tls = true here; or a network that nobody else is in, and"
@@ -275,7 +275,8 @@ def _asterisks(servers: Iterable[AsteriskSettings]) -> Iterator[Unsafe]:
                 ),
                 named,
             )
-        if len(server.secret) < SECRET_LEAST or server.secret.lower() == server.username.lower():
+        secret = server.secret.reveal()
+        if len(secret) < SECRET_LEAST or secret.lower() == server.username.lower():
             yield Unsafe(
                 "weak_secret",
                 Text(

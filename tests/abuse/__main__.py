@@ -27,7 +27,7 @@ LIMIT, LIMIT_WITH_ASTERISK = 0.100, 0.250
 WORST = 2.0
 """Seconds that no single add waits."""
 
-ROW = "{:<58} {:>6} {:>6} {:>7} {:>7}   {:>4} {:>5} {:>5}   {}"
+ROW = "{:<58} {:>6} {:>6} {:>7} {:>7}   {:>4} {:>5} {:>5} {:>6}   {}"
 
 
 def main() -> int:
@@ -46,7 +46,7 @@ def main() -> int:
         names = [*(one.name for one in _plain()), *(f"Asterisk: {one.name}" for one in HOSTILITIES)]
         print(*filter(meant, names), sep="\n")
         return 0
-    print(ROW.format("attack", "p50", "p99", "max ms", "new max", "MiB", "worst", "after", ""))
+    print(ROW.format("attack", "p50", "p99", "max ms", "new max", "MiB", "worst", "after", "conns", "answers"))
     wrong = False
     with tempfile.TemporaryDirectory() as folder, many_descriptors():
         for attacked, attacks, limit in _servers(Path(folder), meant):
@@ -103,6 +103,7 @@ def _report(attack: Attack | None, outcome: Outcome, server: PlantelServer, limi
             "(nobody attacks)" if attack is None else attack.name,
             *(f"{1000 * wait:.1f}" for wait in waits),
             *(one // MIB for one in memory),
+            outcome.connections,
             " ".join(f"{status}:{count}" for status, count in sorted(outcome.answers.items())),
         )
     )

@@ -41,7 +41,7 @@ async def make_token(
 ) -> str:
     """A new token, of the first instance unless `instance` names one."""
     (first, *_) = plantel.instances
-    secret = new_secret()
+    secret = new_secret().reveal()
     key = await plantel.store.write(lambda transaction: transaction.token_key())
     made = Token(instance or first, name, digest(key, secret), role, campaigns, datetime.now(UTC), None)
     await plantel.store.write(lambda transaction: transaction.add_token(made))
@@ -126,7 +126,7 @@ class PlantelServer:
             self.process = subprocess.Popen(
                 [
                     *(*self._under, "sh", "-c", f'exec "$@" {redirect}', "sh"),
-                    *(PROGRAM, "--config", self.config, "serve", *arguments),
+                    *(str(PROGRAM), "--config", str(self.config), "serve", *arguments),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

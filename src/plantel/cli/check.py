@@ -22,7 +22,6 @@ from plantel.reconcile import lease_name
 from plantel.retention import LEASE
 from plantel.roster import Campaign, Interfaces, Member, fold
 from plantel.safety import Unsafe
-from plantel.server import CONNECTIONS
 from plantel.store import check_rights, check_sessions, missing_views, nodes, shown
 from plantel.wiring import Plantel, SystemClock, assembled, make_switch, operator, realtime_views
 
@@ -92,7 +91,7 @@ async def check(*, as_json: AsJson = False) -> None:
     findings = [Finding("config", good=True, what=tell("is valid", "es válida"))]
     findings += _check_tls(loaded.http)
     findings += await _check_store_and_servers(loaded)
-    findings += _unsafe([*safety.local(loaded, settings_file()), *safety.few_descriptors(CONNECTIONS)])
+    findings += _unsafe([*safety.local(loaded, settings_file()), *safety.few_descriptors(loaded.http.connections)])
     if as_json:
         json([one._asdict() for one in findings])
     else:

@@ -87,7 +87,11 @@ class Attacker:
         self.seen: Counter[int] = Counter()
         """How often each status answered; 0 where the connection was closed without one."""
         self.count = itertools.count()
+        self.connections = 0
+        """How many have been opened."""
         self._context = context
+        self._unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._unverified.check_hostname, self._unverified.verify_mode = False, ssl.CERT_NONE
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def connect(
@@ -96,8 +100,7 @@ class Attacker:
         """A connection, from `address`; `tls` false leaves it plain on whatever port."""
         context = self._context if tls else None
         if context is not None and alpn:
-            context = ssl.create_default_context()
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context = self._unverified
             context.set_alpn_protocols([alpn])
         reader, writer = await asyncio.open_connection(
             "127.0.0.1",
@@ -108,6 +111,7 @@ class Attacker:
             limit=64 * MIB,
         )
         self._writers.add(writer)
+        self.connections += 1
         return reader, writer
 
     def leave(self, writer: asyncio.StreamWriter) -> None:
@@ -157,9 +161,10 @@ async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 class Outcome(NamedTuple):
-    """How it went: what the bystanders saw, what the attacker was answered, the server before, at worst and after."""
+    """How it went: what the bystanders saw; the attacker's connections and answers; the server before and after."""
 
     bystanders: Mapping[Kind, Record]
+    connections: int
     answers: Mapping[int, int]
     before: Footprint
     peak: int
@@ -240,7 +245,7 @@ class AttackedServer:
             records = bystander.finish()
         peak = footprint(self.pid).peak
         settled = within(patience, lambda: is_as_before(before, footprint(self.pid)))
-        return Outcome(records, attacker.seen, before, peak, footprint(self.pid), settled)
+        return Outcome(records, attacker.connections, attacker.seen, before, peak, footprint(self.pid), settled)
 
 
 async def _furnish(plantel: Plantel) -> dict[str, str]:

@@ -230,12 +230,12 @@ def headers_without_end(connection: Http2) -> list[bytes]:
 
 
 def referred_headers(connection: Http2) -> list[bytes]:
-    """One header of 4,000 bytes, then a byte for each time that it is meant once more: M3."""
+    """One header of 3,900 bytes, then a byte for each time that it is meant once more: 15 MiB in 4 KB (M3)."""
     first = connection.ask(fields("GET", "/", ("x-big", "v" * 3900)))
     newest = connection.block([("x-big", "v" * 3900)])  # by now one byte
-    assert len(newest) == 1
-    again = connection.block(fields("GET", "/")) + newest * 16_000
-    return [first, frame(HEADERS, END_HEADERS | END_STREAM, connection.next_stream(), again)]
+    again = connection.block(fields("GET", "/")) + newest * 4_000
+    end = END_HEADERS | END_STREAM
+    return [first, *(frame(HEADERS, end, connection.next_stream(), again) for _ in range(20))]
 
 
 async def closed_window(attacker: Attacker) -> None:
