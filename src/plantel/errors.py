@@ -117,8 +117,9 @@ class InvalidItem(PlantelError):
         self.item = item
 
     def at(self, item: int) -> "InvalidItem":
-        """The same problem, placed at item number `item` (from 1)."""
+        """The same problem, placed at item number `item` (from 1), to be kept: without what was there when it arose."""
         self.item = item
+        self.__traceback__ = self.__context__ = None
         return self
 
     def say(self, language: Language = "en") -> str:

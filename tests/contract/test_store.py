@@ -396,6 +396,27 @@ async def test_a_refused_batch_is_kept_for_its_reasons(store: Store) -> None:
     assert await store.read(lambda transaction: transaction.journal("acme", batch=batch.id)) == []
 
 
+async def test_a_list_of_batches_can_leave_their_problems_out(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    stored = a_batch(minute=0)
+    refused = a_batch(minute=1, problems=[Problem("empty_batch")])
+    await store.write(added(Member("Ventas->", "Ana", "SIP/1"), batch=stored))
+    await store.write(lambda transaction: transaction.record(refused, []))
+    told, listed = await store.read(
+        lambda transaction: (transaction.batches("acme", 9), transaction.batches("acme", 9, problems=False))
+    )
+    assert told == [refused, stored]
+    assert listed == [msgspec.structs.replace(refused, problems=(), refused=True), stored]
+    assert [one.stored for one in listed] == [False, True]
+
+
+async def test_a_look_up_reads_what_was_written(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    assert await store.look_up(lambda transaction: list(transaction.campaigns("acme"))) == ["ventas->"]
+    with pytest.raises(RuntimeError):
+        await store.look_up(declared("Cobros"))
+
+
 async def test_batches_come_newest_first(store: Store) -> None:
     batches = [a_batch(name=name, minute=minute) for name, minute in (("z", 0), ("a", 200), ("m", 100))]
     for batch in batches:

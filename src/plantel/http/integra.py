@@ -198,11 +198,9 @@ class Integra:
             except errors.UnknownCampaign as error:
                 unknown = error
                 continue
-            if len(members) <= limits.LISTED_AT_ONCE:
-                return _listed(members), [JSON]
-            held = [members]
+            held, few = [members], len(members) <= limits.LISTED_AT_ONCE
             del members  # to let go of very many takes a while, too
-            return await request.while_there(self._lists.run(lambda: _listed(held.pop()))), [JSON]
+            return _listed(held) if few else await request.while_there(self._lists.run(partial(_listed, held))), [JSON]
         raise unknown
 
     async def _log_in(self, instance: Instance, request: Request) -> Answer:
@@ -273,8 +271,9 @@ def queue_names(query: bytes, body: Body) -> Sequence[str]:
     return list(names)
 
 
-def _listed(members: Sequence[Member]) -> bytes:
-    return msgspec.json.encode([_wire(member) for member in members])
+def _listed(held: list[list[Member]]) -> bytes:
+    """JSON of the one list of members in `held`, which is let go."""
+    return msgspec.json.encode([_wire(member) for member in held.pop()])
 
 
 def _wire(member: Member) -> dict[str, Any]:
