@@ -41,13 +41,14 @@ to it.
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from plantel.language import Language, Text, visible
+from plantel.language import Language, Text, encodable
 
 
 class PlantelError(Exception):
     """Base of all.
 
-    `params` fill the text's placeholders and are JSON-serialisable; `str()` gives the English wording.
+    `params` fill the text's placeholders and are JSON-serialisable: a text is kept as `encodable` has it.
+    `str()` gives the English wording.
     """
 
     code: ClassVar[str] = "error"
@@ -55,7 +56,9 @@ class PlantelError(Exception):
 
     def __init__(self, **params: Any) -> None:
         super().__init__()
-        self.params = {name: _encodable(value) for name, value in params.items()}
+        self.params: dict[str, Any] = {
+            name: encodable(value) if isinstance(value, str) else value for name, value in params.items()
+        }
 
     def say(self, language: Language = "en") -> str:
         """The message in `language`."""
@@ -66,16 +69,6 @@ class PlantelError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.params)
-
-
-def _encodable(value: Any) -> Any:
-    """The same, but a text that neither JSON nor a database can hold becomes one that they can."""
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return visible(value)
-    return value
 
 
 def _rebuild(kind: type[PlantelError], params: dict[str, Any]) -> PlantelError:

@@ -8,7 +8,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from plantel import __version__, errors
 from plantel.cli import context
-from plantel.cli.output import fail, note, tell
+from plantel.cli.output import complain, fail, note, tell
 
 app = App(
     name="plantel",
@@ -110,7 +110,8 @@ def main() -> None:
 
 
 def _fail_usage(error: CycloptsError) -> None:
-    print(f"plantel: {error}", file=sys.stderr)
+    for line in f"plantel: {error}".splitlines():
+        complain(line)
     note(
         "{command} --help tells more; a name that begins with - goes after --",
         "{command} --help dice más; un nombre que empieza con - va después de --",

@@ -10,7 +10,7 @@ from plantel import errors
 from plantel.ami.diagnosis import Diagnosis
 from plantel.cli.context import settings
 from plantel.cli.options import AsJson
-from plantel.cli.output import json, tell
+from plantel.cli.output import json, say, tell
 from plantel.config import AsteriskSettings, HttpSettings, Settings, check_certificate
 from plantel.http.instance import Instance
 from plantel.language import Text, current
@@ -84,9 +84,9 @@ async def check(*, as_json: AsJson = False) -> None:
         json([one._asdict() for one in findings])
     else:
         for one in findings:
-            print(f"{tell('ok ', 'bien') if one.good else tell('BAD', 'MAL '):4} {one.subject}: {one.what}")
+            say(f"{tell('ok ', 'bien') if one.good else tell('BAD', 'MAL '):4} {one.subject}: {one.what}")
             if one.remedy:
-                print(f"       -> {one.remedy}")
+                say(f"       -> {one.remedy}")
     if not all(one.good for one in findings):
         sys.exit(1)
 
