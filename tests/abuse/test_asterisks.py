@@ -20,9 +20,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stands, lis
     with ExitStack() as stack:
         asterisks = stack.enter_context(Asterisks())
         config = CONFIG + asterisks.settings()
-        attacked = AttackedServer(PlantelServer(tmp_path_factory.mktemp("asterisks"), http=HTTP, config=config))
-        attacked.start()
-        stack.callback(attacked.server.kill)
+        server = PlantelServer(tmp_path_factory.mktemp("asterisks"), http=HTTP, config=config)
+        attacked = stack.enter_context(AttackedServer(server).running())
         yield stands_on(attacked, SECONDS), asterisks.attacks()
 
 

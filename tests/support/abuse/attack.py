@@ -10,7 +10,7 @@ import statistics
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 from urllib.parse import quote_plus
 
 import argon2
@@ -188,6 +188,16 @@ class AttackedServer:
         self.tokens = server.beside(_furnish)
         self.token = self.tokens["bystander"]
         self._runs = itertools.count()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Self]:
+        """It is, within the block."""
+        try:
+            self.start()
+            yield self
+        finally:
+            if self.server.process is not None:
+                self.server.kill()
 
     def start(self) -> None:
         """Start it, and have it do each kind of work once: what is made for good is there before it is measured."""
