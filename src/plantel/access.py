@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -13,7 +13,11 @@ from functools import lru_cache
 import msgspec
 
 from plantel import errors
-from plantel.roster import check_name, fold
+from plantel.roster import NAME_BYTES, Campaign, ascii_lower, check_name, fold
+from plantel.secret import Secret
+
+PASSWORD_BYTES = 4 * 1024
+"""Of UTF-8: no longer password can be set, nor is one looked at. A line of a password manager has 128 at most."""
 
 
 class Role(StrEnum):
@@ -24,7 +28,7 @@ class Role(StrEnum):
     INTEGRATOR = "integrator"
     """The same, and add, remove and pause members."""
     ADMIN = "admin"
-    """The same, and declare and remove campaigns."""
+    """The same, and declare and remove those campaigns."""
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -36,7 +40,24 @@ class Actor(msgspec.Struct, frozen=True):
 
     def reaches(self, campaign: str) -> bool:
         """Whether one of the patterns covers `campaign`."""
-        return not self.campaigns or _patterns(self.campaigns).fullmatch(fold(campaign)) is not None
+        return not self.campaigns or covers(self.campaigns, campaign)
+
+    @property
+    def within(self) -> Callable[[str], bool] | None:
+        """`reaches`, None for every campaign: what the store is asked with."""
+        return self.reaches if self.campaigns else None
+
+    def reached(self, campaigns: Iterable[Campaign]) -> list[str] | None:
+        """The names of those of `campaigns` that one of the patterns covers; None where there is no pattern."""
+        return [one.name for one in campaigns if self.reaches(one.name)] if self.campaigns else None
+
+    def check_campaign(self, campaign: str) -> None:
+        """Raise CampaignForbidden unless one of the patterns covers `campaign`.
+
+        To be asked before the store is: neither the answer nor the time that it takes may tell whether there is one.
+        """
+        if not self.reaches(campaign):
+            raise errors.CampaignForbidden(campaign=campaign)
 
     def check_write(self) -> None:
         """Raise ActionForbidden unless the role may change members."""
@@ -65,6 +86,12 @@ class Token(msgspec.Struct, frozen=True):
     expires: datetime | None = None
     user: str = ""
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return _told(self, "digest")
+
+    def __repr__(self) -> str:
+        return _line(self)
+
     def actor(self) -> Actor:
         return Actor(self.name, self.role, self.campaigns)
 
@@ -79,10 +106,26 @@ class User(msgspec.Struct, frozen=True):
     campaigns: tuple[str, ...]
     created: datetime
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return _told(self, "password")
 
-@lru_cache(maxsize=1024)
+    def __repr__(self) -> str:
+        return _line(self)
+
+
+def _told(account: Token | User, hidden: str) -> list[tuple[str, object]]:
+    """The fields of an account that may be seen. Programs that print structs ask for them, others for `repr`."""
+    return [(name, getattr(account, name)) for name in account.__struct_fields__ if name != hidden]
+
+
+def _line(account: Token | User) -> str:
+    fields = ", ".join(f"{name}={value!r}" for name, value in account.__rich_repr__())
+    return f"{type(account).__name__}({fields})"
+
+
+@lru_cache(maxsize=1024)  # only who runs the server gives patterns, to tokens, users and Asterisk servers
 def _patterns(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(_pattern(fold(pattern)) for pattern in patterns), re.DOTALL)
+    return re.compile("|".join(_pattern(ascii_lower(pattern)) for pattern in patterns), re.DOTALL)
 
 
 def _pattern(pattern: str) -> str:
@@ -91,8 +134,11 @@ def _pattern(pattern: str) -> str:
 
 
 def covers(patterns: Iterable[str], campaign: str) -> bool:
-    """Whether one of `patterns` (`*` any text, `?` one character, ASCII case aside) matches the whole of `campaign`."""
-    return _patterns(tuple(patterns)).fullmatch(fold(campaign)) is not None
+    """Whether one of `patterns` (`*` any text, `?` one character, ASCII case aside) matches the whole of `campaign`.
+
+    None does if no campaign can have that name, since it is too long.
+    """
+    return len(campaign) <= NAME_BYTES and _patterns(tuple(patterns)).fullmatch(fold(campaign)) is not None
 
 
 def check_account_name(name: str) -> None:
@@ -102,9 +148,18 @@ def check_account_name(name: str) -> None:
         raise errors.ForbiddenCharacter(key="name", character='":"')
 
 
-def new_secret() -> str:
+def check_password(password: Secret, least: int) -> None:
+    """Raise PasswordUnfit unless `password`, a new one, has at least `least` characters, and not too many bytes.
+
+    What it is made of is free: rules about digits and signs make passwords that are alike.
+    """
+    if len(password.reveal()) < least or len(password.to_bytes()) > PASSWORD_BYTES:
+        raise errors.PasswordUnfit(least=least, most=PASSWORD_BYTES)
+
+
+def new_secret() -> Secret:
     """A random UUID: 122 random bits, the form that clients of the original know."""
-    return str(uuid.uuid4())
+    return Secret(str(uuid.uuid4()))
 
 
 def digest(key: bytes, secret: str) -> bytes:

@@ -19,6 +19,10 @@ class Application:
         """The first for each queue and interface, both folded."""
         self._found = found
 
+    def prepare(self) -> None:
+        """Make what is needed for later chunks: for a large plan it takes a while, and by then Asterisk is busy."""
+        _ = self._wanted, self._renamed, self._changing
+
     def intents(self, chunk: Sequence[Action]) -> list[Claim]:
         """The ledger lines of what is about to be sent, without what is not confirmed.
 
@@ -81,7 +85,7 @@ class Application:
         self._changing[at] = line
         return line
 
-    # Made when first needed: for a large plan they take a while, and by then Asterisk is busy with additions.
+    # Made when first needed, or by `prepare`.
 
     @cached_property
     def _wanted(self) -> dict[Key, Claim]:

@@ -9,6 +9,7 @@ import msgspec
 
 from plantel import errors
 from plantel.roster import Member, fold
+from plantel.tally import Tally
 
 CLOCKS_APART = timedelta(hours=1)
 """As far as the clocks of nodes differ by no more, and none is set back by more, times follow the order of the batches:
@@ -83,7 +84,7 @@ class Batch(msgspec.Struct, frozen=True):
     """One request's changes: all stored or none.
 
     `id` is unique and sorts by time. `at` is UTC. `items` is how many the request held. A refused batch has `problems`
-    and no changes.
+    and no changes; in a list, which leaves them out, it is only `refused`.
     """
 
     id: str
@@ -93,23 +94,25 @@ class Batch(msgspec.Struct, frozen=True):
     at: datetime
     items: int
     problems: tuple[Problem, ...] = ()
+    refused: bool = False
 
     @property
     def stored(self) -> bool:
-        return not self.problems
+        return not (self.refused or self.problems)
 
 
 def settle(items: Sequence[Member]) -> tuple[list[Member], list[errors.InvalidItem]]:
     """Fold equal items into one; name those that contradict an earlier one (same agent or same phone, other values).
 
-    Returns the distinct items in order and one Contradiction for each that clashes; its numbers count from 1.
+    Returns the distinct items in order and one Contradiction for each that clashes, as `Tally` tells them; its numbers
+    count from 1.
     """
     if _distinct(items):
         return list(items), []
     by_agent: dict[tuple[str, str], int] = {}
     by_phone: dict[tuple[str, str], int] = {}
     distinct: list[Member] = []
-    clashes: list[errors.InvalidItem] = []
+    clashes = Tally()
     for number, item in enumerate(items, 1):
         campaign = fold(item.campaign)
         agent, phone = (campaign, item.membername), (campaign, item.phone)
@@ -122,8 +125,8 @@ def settle(items: Sequence[Member]) -> tuple[list[Member], list[errors.InvalidIt
         earlier = items[other - 1]
         if _values(item) != _values(earlier):
             key = "interface1" if on_phone == other and item.membername != earlier.membername else "membername"
-            clashes.append(errors.Contradiction(key=key, item=number, other=other))
-    return distinct, clashes
+            clashes.make(errors.Contradiction, key=key, item=number, other=other)
+    return distinct, clashes.told()
 
 
 def _distinct(items: Sequence[Member]) -> bool:

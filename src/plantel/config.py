@@ -19,9 +19,11 @@ import msgspec
 from msgspec import Meta
 
 from plantel import errors
+from plantel.descriptors import LEAST
 from plantel.language import Text
 from plantel.phones import AS_SENT, PhoneRules, UnfitRule
-from plantel.roster import Interfaces
+from plantel.roster import Interfaces, is_trunk
+from plantel.secret import Secret
 
 DEFAULT_PATHS = (Path("plantel.toml"), Path("/etc/plantel/plantel.toml"))
 
@@ -100,8 +102,12 @@ class HttpSettings(msgspec.Struct, frozen=True):
     tls_cert: str = ""
     tls_key: str = ""
     body_limit: Size = Size(16 * 2**20)
+    batch_items: Annotated[int, Meta(ge=1, le=10_000_000)] = 100_000
     body_timeout: Duration = Duration(30)
     header_timeout: Duration = Duration(15)
+    idle_timeout: Duration = Duration(75)
+    write_timeout: Duration = Duration(30)
+    connections: Annotated[int, Meta(ge=LEAST, le=1_000_000)] = 4096
     drain_timeout: Duration = Duration(20)
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
@@ -121,15 +127,24 @@ class StoreSettings(msgspec.Struct, frozen=True):
     url: str = DEFAULT_STORE
     url_file: str = ""
 
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        return [("url_file", self.url_file)]  # there may be a password in the URL
+
     def __repr__(self) -> str:
-        return "StoreSettings()"  # there may be a password in the URL
+        return f"StoreSettings(url_file={self.url_file!r})"
 
 
 class RosterSettings(msgspec.Struct, frozen=True):
-    """`[roster]`. `interfaces` adds patterns to `roster.Interfaces.DEFAULT`."""
+    """`[roster]`. `interfaces` adds patterns to `roster.Interfaces.DEFAULT`; `trunks` are refused all the same.
+
+    `password_min`: characters of a new password; those of before stay good. The brake lets strangers try some 3,000
+    passwords of a user a day, from however many addresses: eight characters that are no common word are out of reach.
+    """
 
     interfaces: tuple[str, ...] = ()
+    trunks: tuple[str, ...] = ()
     session: Duration = Duration(12 * 3600)
+    password_min: Annotated[int, Meta(ge=1, le=64)] = 8
 
 
 class AsteriskSettings(msgspec.Struct, frozen=True):
@@ -145,7 +160,7 @@ class AsteriskSettings(msgspec.Struct, frozen=True):
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=PORT_MOST)] = 5038
     username: Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,80}$")] = "plantel"
-    secret: str = ""
+    secret: Secret = Secret("")
     secret_env: str = ""
     secret_file: str = ""
     delivery: Literal["dynamic", "realtime"] = "dynamic"
@@ -219,9 +234,8 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     `PLANTEL_ASTERISK_NAME_KEY`, `PLANTEL_INSTANCE_NAME_KEY`. A list is written with commas, a table as `old=new` with
     commas. Raises ConfigUnreadable, or Mistakes with every unknown key and wrong value.
     """
-    if path is None and environ.get("PLANTEL_CONFIG"):
-        path = Path(environ["PLANTEL_CONFIG"])
-    raw = _parse(path) if path is not None else _first_parsed(DEFAULT_PATHS)
+    path = source(path, environ)
+    raw = {} if path is None else _parse(path)
     mistakes: list[errors.ConfigError] = []
     _overlay(raw, environ, mistakes)
     settings: Settings | None = _read(Settings, raw, "", mistakes)
@@ -230,6 +244,23 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     if mistakes or settings is None:
         raise errors.Mistakes(mistakes)
     return settings
+
+
+def source(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The file that `load` reads; None: there is none. Raises ConfigUnreadable."""
+    if path is None and environ.get("PLANTEL_CONFIG"):
+        path = Path(environ["PLANTEL_CONFIG"])
+    if path is not None:
+        return path
+    for one in DEFAULT_PATHS:
+        try:
+            one.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise errors.ConfigUnreadable(path=str(one), detail=error.strerror) from error
+        return one
+    return None
 
 
 def referred(text: str, name: str, environ: Mapping[str, str] = os.environ) -> str:
@@ -276,18 +307,6 @@ def check_certificate(http: HttpSettings) -> None:
 def _no_password() -> str:
     # without this OpenSSL would ask at the terminal
     return ""
-
-
-def _first_parsed(paths: tuple[Path, ...]) -> dict[str, Any]:
-    for path in paths:
-        try:
-            path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            raise errors.ConfigUnreadable(path=str(path), detail=error.strerror) from error
-        return _parse(path)
-    return {}
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -394,6 +413,8 @@ def _value(kind: Any, value: object, where: str, mistakes: list[errors.ConfigErr
         wanted = Text(f"is a list of tables: write [[{where}]]", f"es una lista de tablas: escriba [[{where}]]")
     else:
         try:
+            if kind is Secret:
+                return Secret(msgspec.convert(value, str))
             return kind.read(value) if kind in (Duration, Size) else msgspec.convert(value, kind)
         except Unfit as unfit:
             wanted = unfit.text
@@ -458,6 +479,12 @@ def _resolve(settings: Settings, environ: Mapping[str, str], mistakes: list[erro
         Interfaces((*Interfaces.DEFAULT, *settings.roster.interfaces))
     except re.error as error:
         wrong("roster.interfaces", f"is not a regular expression: {error}", f"no es una expresión regular: {error}")
+    if not all(map(is_trunk, settings.roster.trunks)):
+        wrong(
+            "roster.trunks",
+            'must be names of trunks, such as [ "mytrunk", "DAHDI/g0" ]',
+            'deben ser nombres de troncales, como [ "mytrunk", "DAHDI/g0" ]',
+        )
     _check_instances(settings.instance, wrong)
     names = {one.name for one in settings.instance}
     servers = []
@@ -573,12 +600,12 @@ def _with_secret(server: AsteriskSettings, where: str, environ: Mapping[str, str
         return server
     secret = server.secret
     if server.secret_env:
-        secret = environ.get(server.secret_env, "")
+        secret = Secret(environ.get(server.secret_env, ""))
     elif server.secret_file:
         read = _kept(server.secret_file, f"{where}.secret_file", wrong)
         if read is None:
             return server
-        secret = read
+        secret = Secret(read)
     if not secret:
         wrong(f"{where}.{given[0]}", "leads to no secret: it is empty", "no lleva a ningún secreto: está vacío")
     return msgspec.structs.replace(server, secret=secret)

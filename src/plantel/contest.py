@@ -4,7 +4,6 @@ Each side hears of the other's change at once and would undo it at once, without
 times in a row is set again more and more rarely, and named as the reason why the server does not agree.
 """
 
-import asyncio
 from collections.abc import Iterable
 
 from plantel.doubt import Key, key
@@ -21,7 +20,7 @@ FORGOTTEN_SECONDS = 120.0
 
 
 class _Count:
-    """How often in a row a member was given one penalty, and how it goes on; by the event loop's clock."""
+    """How often in a row a member was given one penalty, and how it goes on; times are of one clock."""
 
     __slots__ = ("last", "penalty", "times")
 
@@ -43,9 +42,8 @@ class Contests:
         self._counts: dict[Key, _Count] = {}
         self._swept = 0.0
 
-    def part(self, actions: Iterable[Action]) -> tuple[tuple[Action, ...], tuple[Penalise, ...], float]:
+    def part(self, actions: Iterable[Action], now: float) -> tuple[tuple[Action, ...], tuple[Penalise, ...], float]:
         """The actions to carry out now, those to hold back, and the seconds until the first of these may go."""
-        now = asyncio.get_running_loop().time()
         self._sweep(now)
         go: list[Action] = []
         held: list[Penalise] = []

@@ -9,7 +9,7 @@ from plantel import errors
 from plantel.access import Actor
 from plantel.batch import Change
 from plantel.ports import Entry
-from plantel.reconcile import Reconciler
+from plantel.reconcile import Reconciler, Status
 from plantel.roster import Member, fold
 from plantel.service import Receipt, Service
 
@@ -27,6 +27,11 @@ class Delivery:
         """Has what other processes have committed by now taken into account here. Raises StoreError."""
         self._own: deque[range] = deque()
         """The revisions of journal lines that this process wrote, and may still hear of from the store."""
+
+    def statuses(self, actor: Actor) -> list[Status]:
+        """How it stands with each server, as far as the actor may see it. Raises ActionForbidden for readers."""
+        actor.check_write()
+        return [one.status_for(actor) for one in self.reconcilers]
 
     def wake(self, campaigns: Collection[str] | None, revision: int = 0, changes: Sequence[Change] = ()) -> None:
         """A commit made these changes to these campaigns (folded; None: any)."""

@@ -8,6 +8,8 @@ penalty. Until nothing can come any more, the ledger must not be told otherwise.
 import asyncio
 from collections.abc import Collection, Iterable
 
+import msgspec
+
 from plantel.plan import Action, Claim, Pause, Penalise
 from plantel.roster import fold
 
@@ -58,6 +60,18 @@ class Doubt:
         if not (self._changes and self._lasts()):
             return claims
         return [claim for claim in claims if claim.key not in self._changes]
+
+    def confirmed(self, claims: Collection[Claim]) -> Collection[Claim]:
+        """`claims`, which answers confirm, with as much of each as may be: an older change may still arrive after that
+        one, and must not be taken for somebody else's."""
+        if not (self._changes and self._lasts()):
+            return claims
+        return [
+            msgspec.structs.replace(claim, paused=None, penalty=None, reason="")
+            if claim.key in self._changes
+            else claim
+            for claim in claims
+        ]
 
     def released(self, claims: Collection[Claim]) -> Collection[Claim]:
         """Those of `claims`, on members that are not there, that may be given up."""

@@ -2,18 +2,28 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
 
 from plantel.plan import Claim, Drift, DriftKind
 from plantel.roster import fold
 
+ANNOUNCED_MOST = 10_000
+"""Members of which events have told, and no look since. Of more it is not known by which route they changed."""
+
+SLICE = 500
+"""Drifts that are gone through without a break: a millisecond."""
+
 EVENT_SECONDS = 0.5
 """How long the event may take that tells of a change which a look has shown: Asterisk makes the change first, and
 leaves telling of it to another of its threads."""
+
+
+T = TypeVar("T")
 
 
 class Route(StrEnum):
@@ -114,7 +124,8 @@ class DriftWatch:
     def announced(self, queue: str, interface: str) -> None:
         """An event told that this member changes."""
         place = fold(queue), fold(interface)
-        self._announced[place] = self._looks
+        if place in self._announced or len(self._announced) < ANNOUNCED_MOST:
+            self._announced[place] = self._looks
         for key in self._unheard.intersection((*place, kind) for kind in DriftKind):
             self._unheard.remove(key)
             self._seen[key] = self._seen[key][0], Route.EVENT
@@ -127,7 +138,7 @@ class DriftWatch:
 
     async def saw(self, drifts: Iterable[Drift]) -> None:
         """Take the drifts of the last look, and wait until Asterisk has had its time to tell of each."""
-        for drift in drifts:
+        async for drift in _with_breaks(drifts):
             key = _key(drift)
             if key in self._seen:
                 continue
@@ -144,7 +155,7 @@ class DriftWatch:
         finally:
             self._unheard.clear()
 
-    def concluded(
+    async def concluded(
         self,
         at: datetime,
         queues: Collection[str] | None,
@@ -157,10 +168,11 @@ class DriftWatch:
 
         `repaired`: whether it was the policy to put them right; `refused`: where Asterisk did not let it be done.
         """
-        standing = {_key(drift): drift for drift in left}
+        standing = {_key(drift): drift async for drift in _with_breaks(left)}
         looked_at = None if queues is None else {fold(queue) for queue in queues}
         records = []
-        for key in [key for key in self._seen if looked_at is None or key[0] in looked_at]:
+        ended = [key for key in self._seen if looked_at is None or key[0] in looked_at]
+        async for key in _with_breaks(ended):
             drift, route = self._seen.pop(key)
             if key not in standing:
                 done = Done.TAKEN_OVER if drift.kind is DriftKind.PAUSED else Done.REPAIRED
@@ -182,7 +194,7 @@ class DriftWatch:
             for place, look in self._announced.items()
             if look == self._looks or (looked_at is not None and place[0] not in looked_at)
         }
-        return _condensed(records)
+        return await _condensed(records)
 
     def _is_news(self, key: _Key, drift: Drift) -> bool:
         """Whether no record tells of it; the phone's state and the like, which change all day, are not in one."""
@@ -216,11 +228,19 @@ def _sides(drift: Drift) -> tuple[str, str]:
     return "", ""
 
 
-def _condensed(records: Iterable[DriftRecord]) -> list[DriftRecord]:
+async def _with_breaks(items: Iterable[T]) -> AsyncIterator[T]:
+    """The items; everybody else on the event loop has a turn after each SLICE of them."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % SLICE == 0:
+            await asyncio.sleep(0)
+
+
+async def _condensed(records: Iterable[DriftRecord]) -> list[DriftRecord]:
     """The same with one record for each campaign in place of those that a restart gave every member of it."""
     kept: list[DriftRecord] = []
     restarted: dict[tuple[str, DriftKind, Done], DriftRecord] = {}
-    for one in records:
+    async for one in _with_breaks(records):
         if one.route is not Route.RESTART:
             kept.append(one)
             continue

@@ -9,27 +9,34 @@ to it.
     │   ├── MissingKey, EmptyValue, NotText, NotAnInteger, NegativeValue, ValueTooLarge, NotAFlag
     │   ├── NameTooLong, ForbiddenCharacter, InterfaceNotAllowed
     │   ├── NotAnObject, Contradiction, PhoneUnknown, ReasonWithoutPause
-    │   └── UnknownCampaign, UnknownMember
+    │   ├── UnknownCampaign, UnknownMember
+    │   └── MoreProblems         stands for those beyond the first thousand
     ├── InvalidBatch            the batch as a whole is wrong
-    │   └── FieldMissing, NotJson, BodyCutShort, NotAnArray, EmptyBatch
+    │   ├── FieldMissing, NotJson, BodyCutShort, NotAnArray, EmptyBatch
+    │   └── TooManyFields, TooManyItems, BadlyEncoded
     ├── BatchRefused            the batch was recorded as refused; carries its id and every problem
     ├── AccessRefused
-    │   └── NotAuthenticated, CampaignForbidden, ActionForbidden, TooManyAttempts
+    │   ├── NotAuthenticated, CampaignForbidden, ActionForbidden, ForeignOrigin
+    │   └── TooManyAttempts: LoginsBusy
     ├── RequestRefused          outside the contract of a call
-    │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, NotAForm, UnknownInstance
+    │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, QueryTooLong, NotAForm,
+    │       UnknownInstance, HostUnclear
     ├── StoreError
     │   └── StoreUnavailable, StoreFull, ServerBusy, LeaseLost, StoreMissing, SchemaTooOld, SchemaTooNew,
     │       MigrationFailed, StoreNotEmpty
     ├── SwitchError             an Asterisk does not do what was asked
     │   ├── SwitchUnreachable, SwitchTimeout, SwitchLoginRefused, SwitchNotReady, SwitchBehind,
-    │   │   SwitchTaken, SwitchProtocol, MemberDrifted, PhonesUnverified
+    │   │   SwitchTaken, SwitchProtocol, SwitchTooMuch, MemberDrifted, PhonesUnverified
     │   └── SwitchRefused: QueueMissing, MemberNotDynamic, MemberNotOurs, MemberUnread, QueueSpelled,
     │                      RereadRefused, DevicesUntold, MemberContested, PhoneShared,
     │                      PhoneNotUsable, PrivilegeMissing, ActionRefused
     ├── ConfigError
     │   └── ConfigUnreadable, UnknownSetting, InvalidSetting, Mistakes
     ├── AddressInUse            the server cannot listen
+    ├── InternalError           a fault of Plantel's own; carries the id under which the log has it
     ├── NameTaken, NoSuchThing  registering or looking up a campaign, a user or a token
+    ├── PasswordUnfit           too short or too long for a new password
+    ├── NotShown                standard output takes nothing
     ├── HistoryForgotten        of what was before nothing certain is known any more
     └── ClientError             a server as plantel.client meets it
         ├── UrlNotUsable, UrlNotSafe, TokenNotUsable, CredentialsMissing, MembersInvalid   before anything is sent
@@ -39,23 +46,32 @@ to it.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar
 
-from plantel.language import Language, Text
+from plantel.language import Language, Text, visible
 
 
 class PlantelError(Exception):
     """Base of all.
 
-    `params` fill the text's placeholders and are JSON-serialisable; `str()` gives the English wording.
+    `params` fill the text's placeholders and are JSON-serialisable; `str()` gives the English wording. A text among
+    them is cut to `longest` characters: many came from outside, and are logged, stored and told.
     """
 
     code: ClassVar[str] = "error"
     text: ClassVar[Text] = Text("something went wrong", "algo ha fallado")
+    longest: ClassVar[int] = 1000
 
     def __init__(self, **params: Any) -> None:
         super().__init__()
-        self.params = params
+        self.params = {name: self._kept(value) for name, value in params.items()}
+
+    def _kept(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        kept = value if len(value) <= self.longest else value[: self.longest - 1] + "…"
+        return _encodable(kept)
 
     def say(self, language: Language = "en") -> str:
         """The message in `language`."""
@@ -66,6 +82,16 @@ class PlantelError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.params)
+
+
+def _encodable(value: Any) -> Any:
+    """The same, but a text that neither JSON nor a database can hold becomes one that they can."""
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return visible(value)
+    return value
 
 
 def _rebuild(kind: type[PlantelError], params: dict[str, Any]) -> PlantelError:
@@ -83,6 +109,7 @@ class InvalidItem(PlantelError):
 
     code = "invalid_item"
     text = Text("is not valid", "no es válido")
+    longest = 200  # a batch may have a thousand
 
     def __init__(self, *, key: str = "", item: int | None = None, **params: Any) -> None:
         super().__init__(**params)
@@ -165,8 +192,8 @@ class ForbiddenCharacter(InvalidItem):
 class InterfaceNotAllowed(InvalidItem):
     code = "interface_not_allowed"
     text = Text(
-        "{interface} is not an interface that this server accepts",
-        "{interface} no es una interfaz que este servidor acepte",
+        "{interface} is not an interface that this server accepts, such as SIP/1004 or PJSIP/1004",
+        "{interface} no es una interfaz que este servidor acepte, como SIP/1004 o PJSIP/1004",
     )
 
 
@@ -195,6 +222,13 @@ class UnknownCampaign(InvalidItem):
 class UnknownMember(InvalidItem):
     code = "unknown_member"
     text = Text("{member} is not in campaign {campaign}", "{member} no está en la campaña {campaign}")
+
+
+class MoreProblems(InvalidItem):
+    """The last of a batch's problems, if there are more than are told one by one: `count` more."""
+
+    code = "more_problems"
+    text = Text("problems that are not listed: {count}", "problemas que no se enumeran: {count}")
 
 
 # --- a batch as a whole ----------------------------------------------------------------------------------------------
@@ -233,10 +267,31 @@ class EmptyBatch(InvalidBatch):
     text = Text("the list is empty: it names nobody", "la lista está vacía: no nombra a nadie")
 
 
+class TooManyFields(InvalidBatch):
+    code = "too_many_fields"
+    text = Text(
+        "the form has more than {most} fields: is & within a value encoded as %26?",
+        "el formulario tiene más de {most} campos: ¿va & dentro de un valor como %26?",
+    )
+
+
+class TooManyItems(InvalidBatch):
+    code = "too_many_items"
+    text = Text("one batch may name at most {most} agents", "un lote puede nombrar como mucho {most} agentes")
+
+
+class BadlyEncoded(InvalidBatch):
+    code = "badly_encoded"
+    text = Text(
+        "more than {most} % begin no escape: is % within a value encoded as %25?",
+        "más de {most} % no inician ningún escape: ¿va % dentro de un valor como %25?",
+    )
+
+
 class BatchRefused(PlantelError):
     """Nothing of the batch was stored.
 
-    `batch` is its id; `problems` holds every reason, at least one, in item order.
+    `batch` is its id; `problems` holds the reasons, at least one, in item order; of very many the last is MoreProblems.
     """
 
     code = "batch_refused"
@@ -286,6 +341,24 @@ class TooManyAttempts(AccessRefused):
     )
 
 
+class ForeignOrigin(AccessRefused):
+    code = "foreign_origin"
+    text = Text(
+        "a web page of {origin} may not call this server; http.cors_origins names those that may",
+        "una página web de {origin} no puede llamar a este servidor; http.cors_origins nombra las que pueden",
+    )
+
+
+class LoginsBusy(TooManyAttempts):
+    """`seconds`: as in TooManyAttempts. This one may have been right: nobody has looked."""
+
+    code = "logins_busy"
+    text = Text(
+        "too many log-ins at the same time: try again in {seconds} s",
+        "demasiados inicios de sesión a la vez: reintente en {seconds} s",
+    )
+
+
 # --- requests outside the contract of a call -------------------------------------------------------------------------
 
 
@@ -322,6 +395,13 @@ class BodyTooLarge(RequestRefused):
     text = Text("the body may have at most {most} bytes", "el cuerpo puede tener como mucho {most} bytes")
 
 
+class QueryTooLong(RequestRefused):
+    code = "query_too_long"
+    text = Text(
+        "the query string may have at most {most} bytes", "la cadena de consulta puede tener como mucho {most} bytes"
+    )
+
+
 class NotAForm(RequestRefused):
     code = "not_a_form"
     text = Text(
@@ -333,6 +413,14 @@ class NotAForm(RequestRefused):
 class UnknownInstance(RequestRefused):
     code = "unknown_instance"
     text = Text("no instance is served under the host {host}", "ninguna instancia se sirve con el host {host}")
+
+
+class HostUnclear(RequestRefused):
+    code = "host_unclear"
+    text = Text(
+        "the request has to name one host: one Host header, the same as in the request line",
+        "la petición debe nombrar un solo host: una cabecera Host, la misma que en la línea de petición",
+    )
 
 
 # --- the store -------------------------------------------------------------------------------------------------------
@@ -506,6 +594,29 @@ class SwitchProtocol(SwitchError):
     text = Text("{server}: this does not look like AMI: {detail}", "{server}: esto no parece AMI: {detail}")
 
 
+class SwitchTooMuch(SwitchError):
+    """The server sends more than any Asterisk has (`ami.limits`). `what`: a key of `_EXCESSES`; `most`: the limit."""
+
+    code = "switch_too_much"
+    text = Text("{server}: more than {most} {what}", "{server}: más de {most} {what}")
+    _EXCESSES: ClassVar[Mapping[str, Text]] = {
+        "message_bytes": Text("bytes in one message", "bytes en un mensaje"),
+        "lines": Text("lines in one message", "líneas en un mensaje"),
+        "item_bytes": Text("bytes in one queue or member", "bytes en una cola o un miembro"),
+        "look_bytes": Text("bytes in one look", "bytes en una consulta"),
+        "queues": Text("queues", "colas"),
+        "members": Text("members", "miembros"),
+        "campaigns": Text(
+            "campaigns; queues that are found do not become campaigns any more",
+            "campañas; las colas que se encuentran ya no se vuelven campañas",
+        ),
+    }
+
+    def say(self, language: Language = "en") -> str:
+        what = self._EXCESSES.get(self.params["what"])
+        return self.text.say(language, **{**self.params, **({"what": what.say(language)} if what else {})})
+
+
 class SwitchRefused(SwitchError):
     """Asterisk answered an action with an error. `detail` is its own message."""
 
@@ -670,6 +781,13 @@ class Mistakes(ConfigError):
         return Mistakes, (self.mistakes,)
 
 
+class InternalError(PlantelError):
+    code = "internal_error"
+    text = Text(
+        "something failed here: the log has it under {id}", "algo ha fallado aquí: está en el registro como {id}"
+    )
+
+
 class AddressInUse(PlantelError):
     code = "address_in_use"
     text = Text("cannot listen on {address}: {detail}", "no se puede escuchar en {address}: {detail}")
@@ -678,6 +796,26 @@ class AddressInUse(PlantelError):
 class NameTaken(PlantelError):
     code = "name_taken"
     text = Text("{name} exists already", "{name} ya existe")
+
+
+class PasswordUnfit(PlantelError):
+    """`least` characters, `most` bytes."""
+
+    code = "password_unfit"
+    text = Text(
+        "a password must have at least {least} characters, and at most {most} bytes of UTF-8",
+        "una contraseña debe tener al menos {least} caracteres, y como máximo {most} bytes de UTF-8",
+    )
+
+
+class NotShown(PlantelError):
+    """The token that could not be shown is gone again: nobody could ever use it."""
+
+    code = "not_shown"
+    text = Text(
+        "the token could not be shown, and was removed again: {detail}",
+        "el token no se pudo mostrar, y se quitó de nuevo: {detail}",
+    )
 
 
 class HistoryForgotten(PlantelError):
@@ -887,6 +1025,7 @@ class AnswerRedirected(ClientError):
     )
 
 
+@cache
 def every_error() -> Mapping[str, type[PlantelError]]:
     """Each stable code with its class. Two classes with one code are a mistake that a test finds."""
 

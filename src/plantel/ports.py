@@ -24,6 +24,13 @@ from plantel.why.closeup import Closeup
 T = TypeVar("T")
 
 
+Within = Callable[[str], bool]
+"""Whether a campaign of this name is among those that are asked about: for who may not see all."""
+
+BATCHES_MOST = 100_000
+"""Of the newest batches of a store, so many are looked at for those of one actor."""
+
+
 class Clock(Protocol):
     """The time of day, in UTC and aware of it."""
 
@@ -57,6 +64,10 @@ class Transaction(Protocol):
 
     def add_campaign(self, campaign: Campaign) -> None:
         """Raises NameTaken where the instance has one of that name."""
+        ...
+
+    def add_campaigns(self, instance: str, campaigns: Iterable[Campaign]) -> None:
+        """Add those of which the instance has none of that name; each takes as long as any other, however many."""
         ...
 
     def remove_campaign(self, instance: str, name: str) -> None:
@@ -110,8 +121,11 @@ class Transaction(Protocol):
 
     def batch(self, instance: str, batch: str) -> Batch | None: ...
 
-    def batches(self, instance: str, limit: int) -> list[Batch]:
-        """The newest `limit` batches, newest first."""
+    def batches(self, instance: str, limit: int, *, actor: str | None = None, problems: bool = True) -> list[Batch]:
+        """The newest `limit` batches, newest first; without `problems`, of which each may have a megabyte.
+
+        `actor`: of this one, as far as they are among the store's newest BATCHES_MOST.
+        """
         ...
 
     def journal(
@@ -121,6 +135,7 @@ class Transaction(Protocol):
         batch: str | None = None,
         campaign: str | None = None,
         membername: str | None = None,
+        within: Within | None = None,
         after: int = 0,
         limit: int = 1000,
     ) -> list[Entry]:
@@ -176,6 +191,17 @@ class Transaction(Protocol):
         """Remove the tokens of that name (and digest, if given); returns how many there were."""
         ...
 
+    def trim_sessions(self, instance: str, user: str, most: int) -> None:
+        """End all sessions of this user but the newest `most`."""
+        ...
+
+    def sweep_sessions(self, instance: str, moment: datetime, most: int) -> int:
+        """Remove `most` of the sessions that have ended by `moment`; returns how many there were.
+
+        Operators' tokens stay in the list when they have ended.
+        """
+        ...
+
     def token_key(self) -> bytes:
         """32 random bytes made with the store: the key under which token secrets are hashed."""
         ...
@@ -185,7 +211,7 @@ class Transaction(Protocol):
     def users(self, instance: str) -> list[User]: ...
 
     def put_user(self, user: User) -> None:
-        """Add the user, or replace the one of that name."""
+        """Add the user, or replace the one of that name, whose sessions end: they have the rights of before."""
         ...
 
     def remove_user(self, instance: str, name: str) -> bool:
@@ -219,7 +245,13 @@ class Transaction(Protocol):
         ...
 
     def drifts(
-        self, instance: str, *, server: str | None = None, campaign: str | None = None, limit: int = 100
+        self,
+        instance: str,
+        *,
+        server: str | None = None,
+        campaign: str | None = None,
+        within: Within | None = None,
+        limit: int = 100,
     ) -> list[DriftRecord]:
         """The newest `limit` records that match every given filter, oldest first."""
         ...
@@ -262,6 +294,10 @@ class Store(Protocol):
         """Run `work` on a consistent view that holds all whose `write` has returned. Writes in it are an error."""
         ...
 
+    async def look_up(self, work: Callable[[Transaction], T]) -> T:
+        """As `read`, and never behind reads: for the one row that says who asks. It must not read more."""
+        ...
+
     def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[Lease]:
         """A lease on `name`, which one task at a time holds, of all processes that use this store.
 
@@ -272,7 +308,10 @@ class Store(Protocol):
         ...
 
     async def changed_elsewhere(self) -> bool:
-        """Whether another process has committed to this store since the last call (the first call: False)."""
+        """Whether another process has committed to this store since the last call (the first call: False).
+
+        Raises StoreError; the same as a `write` before, while it is still so that nothing can be stored.
+        """
         ...
 
     async def wait_elsewhere(self, seconds: float) -> None:

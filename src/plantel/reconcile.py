@@ -7,11 +7,13 @@ away or refuses is recorded lag, with a reason and a retry, never an exception t
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
+from itertools import zip_longest
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -42,7 +44,10 @@ from plantel.plan import (
 )
 from plantel.ports import Clock, Lease, Outcome, Store, Switch, Transaction
 from plantel.roster import Member, fold
-from plantel.service import Receipt, Service
+from plantel.service import CAMPAIGNS_MOST, Receipt, Service
+from plantel.workers import Workers
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -59,8 +64,21 @@ GLANCE_MOST = 4
 GLANCES = 2
 """Such looks: one to act upon, one to see that it is done."""
 
-LARGE = 5000
-"""Members and ledger lines from which a plan takes long enough to be noticed."""
+LARGE = 1000
+"""Members, ledger lines or actions from which work on them takes longer than anything may on the event loop: 5 ms."""
+
+SLICE = 1000
+"""Ledger lines, drifts or pauses written in one transaction: others' adds go in between."""
+
+QUEUES_WAITING_MOST = 1000
+"""Queues that wait to be looked at by name. With more, everything is looked at."""
+
+REST_FROM, LONGEST_REST = 0.01, 5.0
+"""A round that took so many seconds is followed by a rest as long, but for what the roster wants: a server that tells
+of changes without end is looked at half of the time at most."""
+
+STEADY = 4
+"""A server that has been well for so many times the last pause counts as one that never failed."""
 
 TAKEN_SECONDS = 30
 """How long to wait while another process works on the server."""
@@ -71,6 +89,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
 _Roster = tuple[Sequence[Member], Reasons]
 """Members, and the reasons of those that are paused."""
+
+_aside = Workers("plans", 2, 1_000)
+"""Where large plans are made: not on the event loop, so that everybody's requests are served meanwhile, nor in the
+threads of others."""
 
 
 class State(StrEnum):
@@ -134,6 +156,8 @@ class Reconciler:
         self._realtime = realtime
         self._interval = interval
         self._woken = asyncio.Event()
+        self._wanted = asyncio.Event()
+        """Set where it is the roster that wants something, not the server that tells of it."""
         self._dirty: set[str] | None = None
         self._glances: dict[str, list[Member]] = {}
         """Members to look at, by folded campaign."""
@@ -147,11 +171,15 @@ class Reconciler:
         self._blocked: dict[Key, errors.PlantelError] = {}
         """What cannot be made true, by folded queue and phone: the roster's name for it, or the server's."""
         self._present: frozenset[str] | None = None
+        self._sizes: Mapping[str, int] = {}
+        """How many members each queue had at the last look at all."""
         self._strangers: dict[str, Collection[str]] = {}
         """As the last look at each queue (folded) had them; see `Plan`."""
         self._demand: tuple[int | None, Demand] = None, Demand(())
         """What the whole roster wanted at a look, with its revision then. No later roster has the same."""
         self._new: list[str] = []
+        self._left_out: tuple[errors.SwitchTooMuch, ...] = ()
+        """Why not every queue of the last look over all became a campaign."""
         self._watch = DriftWatch(switch.name)
         self._unkept: list[DriftRecord] = []
         """Made, and not stored so far: the store may be away just then."""
@@ -171,6 +199,23 @@ class Reconciler:
 
     # --- what others ask ---------------------------------------------------------------------------------------------
 
+    def status_for(self, actor: Actor) -> Status:
+        """The status as far as the actor may see it: of what is in queues, only of the campaigns that it reaches."""
+        if not actor.campaigns:
+            return self.status
+        sizes = [size for queue, size in self._sizes.items() if actor.reaches(queue)]
+        status = msgspec.structs.replace(self.status, queues=len(sizes), members=sum(sizes))
+        if status.state is not State.LAGGING:
+            return status
+        return msgspec.structs.replace(status, reasons=self._reasons(actor))
+
+    def _reasons(self, actor: Actor | None = None) -> tuple[errors.PlantelError, ...]:
+        """Of each queue (of one of the actor's campaigns) in which something cannot be made true, why."""
+        first: dict[str, errors.PlantelError] = {}
+        for (queue, _), why in self._blocked.items():
+            first.setdefault(queue, why)
+        return tuple(why for queue, why in first.items() if actor is None or actor.reaches(queue))
+
     def wake(
         self,
         campaigns: Collection[str] | None,
@@ -184,6 +229,7 @@ class Reconciler:
         A few `changes`, which have to be all there are, can be brought about without a look at whole campaigns.
         `elsewhere`: another process made them, and may be about to do the same.
         """
+        self._wanted.set()
         for campaign in campaigns or ():
             if self.carries(campaign):
                 self._awaited[campaign] = max(revision, self._awaited.get(campaign, 0))
@@ -281,8 +327,8 @@ class Reconciler:
             revision, found = await self.look(queues)
             if _at_rest(found):
                 await self._discover()
-                await self._keep(self._watch.concluded(self._clock.now(), queues, (), repaired=self._repair))
-                self._conclude(queues, revision, found, {})
+                await self._keep(await self._watch.concluded(self._clock.now(), queues, (), repaired=self._repair))
+                await self._conclude(queues, revision, found, {})
                 return found
         async with self.alone() as lease:
             refusals: dict[Key, errors.PlantelError] = {}
@@ -295,23 +341,21 @@ class Reconciler:
                 settled, released = self._doubt.settled(found.settled), self._doubt.released(found.released)
                 await self._write_ledger(lease, settled, released)
                 if found.observed:
-                    lease.check()  # another may have seen newer
-                    take_over = self._service.explain if self._realtime else self._service.observe
-                    await take_over(self.name, found.observed)
+                    await self._take_over(lease, found)
                 elif not found.actions:
                     refusals = {}
                     break
                 elif found.actions == tried and refusals:
                     break  # nothing got through: what was refused will be refused again
-                due, contested = self._due(found)
+                due, contested = await self._due(found)
                 refusals = contested | await self._apply(lease, due)
                 tried = found.actions
             repaired = self._repair and not self._realtime
             refused = {at for at, why in refusals.items() if not isinstance(why, errors.MemberContested)}
             await self._keep(
-                self._watch.concluded(self._clock.now(), queues, found.drifts, repaired=repaired, refused=refused)
+                await self._watch.concluded(self._clock.now(), queues, found.drifts, repaired=repaired, refused=refused)
             )
-            self._conclude(queues, revision, found, refusals)
+            await self._conclude(queues, revision, found, refusals)
             return found
 
     async def _glance(self, glances: Mapping[str, Sequence[Member]]) -> set[str]:
@@ -337,7 +381,7 @@ class Reconciler:
                     return self._conclude_glance(glances, revision)
                 if any(self._strange(action) for action in found.actions):
                     return set(glances)
-                due, contested = self._due(found)
+                due, contested = await self._due(found)
                 self._echoes.expect(due.actions)
                 if contested or await self._apply(lease, due):
                     return set(glances)
@@ -398,7 +442,7 @@ class Reconciler:
         if records:
             log.warning("drift", server=self.name, records=len(records), first=msgspec.to_builtins(records[0]))
             self._unkept += records
-        if unkept := tuple(self._unkept):
+        while unkept := tuple(self._unkept[:SLICE]):
             await self._store.write(partial(_record_drifts, self._service.instance, unkept))
             del self._unkept[: len(unkept)]
 
@@ -448,20 +492,23 @@ class Reconciler:
             _, again = await self._look(queues)
             found = realtime.standing(found, again)
         if found.observed:
-            found = msgspec.structs.replace(found, observed=await self._service.unexplained(found.observed))
+            unexplained = [one for some in _slices(found.observed) for one in await self._service.unexplained(some)]
+            found = msgspec.structs.replace(found, observed=tuple(unexplained))
         return before, found
 
     async def _look(self, queues: Collection[str] | None) -> tuple[int, Plan]:
         snapshot = await self._switch.snapshot(queues)
         self._watch.restarts = self._switch.restarts
-        seen = frozenset(fold(queue) for queue in snapshot.queues)
+        live = len(snapshot.queues) + sum(map(len, snapshot.queues.values()))
+        seen, new = await _off_loop(live, partial(self._names, snapshot))
         if snapshot.asked is not None:
             self._present = None if self._present is None else (self._present - snapshot.asked) | seen
         else:
-            self._new = [queue for queue in snapshot.queues if self._shares(queue)]
+            self._new = new
             self._present = seen
+            self._sizes = {queue: len(members) for queue, members in snapshot.queues.items()}
             self.status = msgspec.structs.replace(
-                self.status, queues=len(snapshot.queues), members=sum(map(len, snapshot.queues.values()))
+                self.status, queues=len(snapshot.queues), members=live - len(snapshot.queues)
             )
 
         def work(transaction: Transaction) -> tuple[int, Demand | _Roster, list[Claim]]:
@@ -476,12 +523,8 @@ class Reconciler:
 
         revision, roster, claims = await self._store.read(work)
         self._doubt.look(claims, queues)
-        size = roster.size if isinstance(roster, Demand) else len(roster[0])
-        if size + len(claims) < LARGE:
-            demand, found = self._plan(roster, snapshot, claims)
-        else:
-            # off the event loop, so that Asterisk's events and everybody's requests are read meanwhile
-            demand, found = await asyncio.to_thread(self._plan, roster, snapshot, claims)
+        size = live + len(claims) + (roster.size if isinstance(roster, Demand) else len(roster[0]))
+        demand, found = await _off_loop(size, partial(self._plan, roster, snapshot, claims))
         if queues is None:
             self._demand = revision, demand
         kept = {} if snapshot.asked is None else self._strangers
@@ -491,8 +534,16 @@ class Reconciler:
     async def _discover(self) -> None:
         """Make the queues that a full look has shown known as campaigns."""
         if self._new:
-            await self._service.discover(self._new)
+            found = await self._service.discover(self._new)
             self._new = []
+            self._left_out = (
+                (errors.SwitchTooMuch(server=self.name, what="campaigns", most=CAMPAIGNS_MOST),) if found else ()
+            )
+
+    def _names(self, snapshot: Snapshot) -> tuple[frozenset[str], list[str]]:
+        """The queues of a snapshot (folded), and those, as they are spelled, that may become campaigns."""
+        seen = frozenset(fold(queue) for queue in snapshot.queues)
+        return seen, [] if snapshot.asked is not None else [queue for queue in snapshot.queues if self._shares(queue)]
 
     def _plan(self, roster: "Demand | _Roster", snapshot: Snapshot, claims: Collection[Claim]) -> tuple[Demand, Plan]:
         if isinstance(roster, Demand):
@@ -511,13 +562,29 @@ class Reconciler:
     def _shares(self, queue: str) -> bool:
         return not self._campaigns or covers(self._campaigns, queue)
 
-    def _due(self, found: Plan) -> tuple[Plan, dict[Key, errors.PlantelError]]:
+    async def _take_over(self, lease: Lease, found: Plan) -> None:
+        """Have the roster take over the pauses that were made or ended there."""
+        take_over = self._service.explain if self._realtime else self._service.observe
+        for some in _slices(found.observed):
+            lease.check()  # another may have seen newer
+            await take_over(self.name, some)
+
+    async def _due(self, found: Plan) -> tuple[Plan, dict[Key, errors.PlantelError]]:
         """The part of the plan that is for now, and the reason for each of the other actions, which have to wait, by
         folded queue and phone."""
-        actions, held, wait = self._contests.part(found.actions)
+        loop = asyncio.get_running_loop()
+        actions, held, wait = await _off_loop(
+            len(found.actions), partial(self._contests.part, found.actions, loop.time())
+        )
         if not held:
             return found, {}
-        asyncio.get_running_loop().call_later(wait, self._mark, {fold(one.queue) for one in held})
+        loop.call_later(wait, self._mark, {fold(one.queue) for one in held})
+        return await _off_loop(len(found.claims), partial(self._without, found, actions, held))
+
+    def _without(
+        self, found: Plan, actions: tuple[Action, ...], held: Collection[Action]
+    ) -> tuple[Plan, dict[Key, errors.PlantelError]]:
+        """The plan with these actions, `held` being left out; and the reason for each of those."""
         contested: dict[Key, errors.PlantelError] = {
             key(one): errors.MemberContested(
                 server=self.name, queue=one.queue, interface=shown(one.sent or one.interface, one.interface)
@@ -542,12 +609,15 @@ class Reconciler:
             for start in range(0, len(found.actions), CHUNK):
                 chunk = found.actions[start : start + CHUNK]
                 confirm, drop = outcome.learn(*await _oldest(sent)) if len(sent) > 1 else ((), ())
-                await self._write_ledger(lease, [*confirm, *outcome.intents(chunk)], drop)
+                await self._write_ledger(lease, [*self._doubt.confirmed(confirm), *outcome.intents(chunk)], drop)
                 lease.check()  # nothing can call back what Asterisk is told
                 sent.append((chunk, asyncio.create_task(self._switch.apply(chunk))))
                 await asyncio.sleep(0)  # it is under way before anything else is done
+                if start == 0:
+                    await _off_loop(len(found.actions), outcome.prepare)
             while sent:
-                await self._write_ledger(lease, *outcome.learn(*await _oldest(sent)))
+                confirm, drop = outcome.learn(*await _oldest(sent))
+                await self._write_ledger(lease, self._doubt.confirmed(confirm), drop)
         except BaseException:
             self._doubt.begin(action for chunk, _ in sent for action in chunk)
             raise
@@ -558,27 +628,26 @@ class Reconciler:
         return outcome.refusals
 
     async def _write_ledger(self, lease: Lease, put: Collection[Claim], drop: Collection[Claim]) -> None:
-        if not put and not drop:
-            return
+        for some, gone in zip_longest(_slices(list(put)), _slices(list(drop)), fillvalue=()):
+            await self._store.write(partial(self._put_ledger, lease, some, gone))
 
-        def work(transaction: Transaction) -> None:
-            lease.check()
-            transaction.drop_claims(self._service.instance, self.name, drop)
-            transaction.put_claims(self._service.instance, self.name, put)
+    def _put_ledger(
+        self, lease: Lease, put: Collection[Claim], drop: Collection[Claim], transaction: Transaction
+    ) -> None:
+        """A unit of work."""
+        lease.check()
+        transaction.drop_claims(self._service.instance, self.name, drop)
+        transaction.put_claims(self._service.instance, self.name, put)
 
-        await self._store.write(work)
-
-    def _conclude(
+    async def _conclude(
         self,
         queues: Collection[str] | None,
         revision: int,
         found: Plan,
         refusals: dict[Key, errors.PlantelError],
     ) -> None:
-        blocked: dict[Key, errors.PlantelError] = {}
-        blocked |= {(fold(one.member.campaign), one.member.phone): _drifted(one, self.name) for one in found.drifts}
-        blocked |= {(fold(one.member.campaign), one.member.phone): one.reason(self.name) for one in found.blocked}
-        blocked |= refusals
+        size = len(found.drifts) + len(found.blocked)
+        blocked = await _off_loop(size, partial(_hindrances, found, self.name)) | refusals
         looked_at = None if queues is None else {fold(queue) for queue in queues}
         if looked_at is None:
             self._blocked = blocked
@@ -590,10 +659,7 @@ class Reconciler:
                 for campaign, needed in self._awaited.items()
                 if needed > revision or (looked_at is not None and campaign not in looked_at)
             }
-        first: dict[str, errors.PlantelError] = {}
-        for (queue, _), why in self._blocked.items():
-            first.setdefault(queue, why)
-        reasons = tuple(first.values())
+        reasons = (*self._reasons(), *self._left_out)
         state = State.LAGGING if reasons or found.actions else State.AGREED
         self.status = msgspec.structs.replace(self.status, looked=self._clock.now())
         self._become(state, reasons)
@@ -617,6 +683,8 @@ class Reconciler:
     async def run(self) -> None:
         """Reconcile at once, then whenever woken and every `interval`, until cancelled. Failures are waited out."""
         pause = FIRST_PAUSE
+        loop = asyncio.get_running_loop()
+        failed = loop.time()
         self._mark(None)
         while True:
             try:
@@ -627,7 +695,9 @@ class Reconciler:
                 queues = None
             glances, self._glances = self._glances, {}
             self._woken.clear()
+            self._wanted.clear()
             self._dirty = set()
+            begun = loop.time()
             try:
                 if queues is not None:
                     single = {campaign: those for campaign, those in glances.items() if campaign not in queues}
@@ -643,9 +713,19 @@ class Reconciler:
                 self._become(State.AWAY, (error,))
                 await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 -- spreads retries, guards nothing
                 pause = min(2 * pause, LONGEST_PAUSE)
+                failed = loop.time()
                 self._mark(None)
             else:
-                pause = FIRST_PAUSE
+                if loop.time() - failed >= STEADY * pause:
+                    pause = FIRST_PAUSE
+                await self._rest(loop.time() - begun)
+
+    async def _rest(self, took: float) -> None:
+        """After a round that took so many seconds: until the roster wants something, or as long."""
+        if took >= REST_FROM:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(took, LONGEST_REST)):
+                    await self._wanted.wait()
 
     def _heard(self, queue: str | None, interface: str = "") -> None:
         if queue is not None:
@@ -660,14 +740,33 @@ class Reconciler:
     def _mark(self, campaigns: Collection[str] | None) -> None:
         if campaigns is None or (self._dirty is None and self._woken.is_set()):
             self._dirty = None
+        elif self._dirty is None:
+            self._dirty = set(campaigns)
         else:
-            self._dirty = (self._dirty or set()) | set(campaigns)
+            self._dirty.update(campaigns)
+        if self._dirty is not None and len(self._dirty) > QUEUES_WAITING_MOST:
+            self._dirty = None
         self._woken.set()
 
     def _announce(self) -> None:
         for future in self._settled:
             if not future.done():
                 future.set_result(None)
+
+
+async def _off_loop(size: int, work: Callable[[], T]) -> T:
+    """What `work` returns; it is done elsewhere if its `size` is LARGE."""
+    return work() if size < LARGE else await _aside.run(work)
+
+
+def _slices(items: Sequence[T]) -> list[Sequence[T]]:
+    return [items[start : start + SLICE] for start in range(0, len(items), SLICE)]
+
+
+def _hindrances(found: Plan, server: str) -> dict[Key, errors.PlantelError]:
+    """Why a member is not as the roster has it, by folded campaign and phone."""
+    drifts = {(fold(one.member.campaign), one.member.phone): _drifted(one, server) for one in found.drifts}
+    return drifts | {(fold(one.member.campaign), one.member.phone): one.reason(server) for one in found.blocked}
 
 
 def _gist(status: Status) -> tuple[State, tuple[str, ...]]:

@@ -7,7 +7,7 @@ character would end an AMI header. An interface is a dial string, so its shape i
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from operator import attrgetter
@@ -15,6 +15,7 @@ from operator import attrgetter
 import msgspec
 
 from plantel import errors
+from plantel.tally import Tally
 
 NAME_BYTES = 79
 """The longest campaign name, member name or interface, in bytes of UTF-8."""
@@ -33,10 +34,33 @@ _BOTH = re.compile(rf"(?!\s){_NAME.pattern}(?<!\s)\n{_INTERFACE.pattern}")
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
-@lru_cache(maxsize=16384)  # the same few names come again and again, several times for each item
-def fold(name: str) -> str:
-    """The form in which Asterisk compares queue names and interfaces: ASCII letters without case (`strcasecmp`)."""
-    return name.lower() if name.isascii() else name.translate(_ASCII_LOWER)
+def ascii_lower(text: str) -> str:
+    """`text` with ASCII letters in lower case, and all others as they are."""
+    return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
+
+
+class _Folds(dict[str, str]):
+    """Of names their folded forms, 13 MiB of them at most: the same few come again and again."""
+
+    MOST = 16_384
+
+    def __missing__(self, name: str) -> str:
+        if len(name) > NAME_BYTES:
+            return name  # neither kept nor looked at: whoever sends it may send another one each time
+        folded = ascii_lower(name)
+        if folded == name:
+            folded = name
+        if len(self) >= self.MOST:
+            self.clear()
+        self[name] = folded
+        return folded
+
+
+fold: Callable[[str], str] = _Folds().__getitem__
+"""The form in which Asterisk compares queue names and interfaces: ASCII letters without case (`strcasecmp`).
+
+A name that is too long for one (NAME_BYTES) equals itself alone, and takes no time however long it is.
+"""
 
 
 def check_name(name: str, key: str) -> None:
@@ -60,7 +84,7 @@ def check_name(name: str, key: str) -> None:
     raise errors.ForbiddenCharacter(key=key, character=_describe(name[0] if name[0].isspace() else name[-1]))
 
 
-@lru_cache(maxsize=4096)  # a batch names few campaigns, each many times
+@lru_cache(maxsize=4096)  # a batch names few campaigns, each many times; a wrong one raises, and is not kept
 def _check_campaign(name: str) -> None:
     check_name(name, "queueName")
 
@@ -105,33 +129,74 @@ def _describe(character: str) -> str:
 class Interfaces:
     """A site's allow-list of dial interfaces: whole-string regular expressions without regard to case.
 
-    The default admits a phone by its name in SIP, PJSIP, IAX2 and SCCP, an `Agent/`, a DAHDI channel, and `Local/` into
-    the contexts `agents` and `from-queue`. It admits no `@` elsewhere and no second `/`: `SIP/34900@trunk` and
-    `PJSIP/x/sip:...` would let whoever may add an agent place calls through a trunk.
+    The default admits a phone by its name in SIP, PJSIP, IAX2 and SCCP, an `Agent/`, a DAHDI channel, and a short
+    extension behind `Local/` into the contexts `agents` and `from-queue`. It admits no `@` elsewhere and no second `/`:
+    `SIP/34900@trunk` and `PJSIP/x/sip:...` would let whoever may add an agent place calls through a trunk. Nor a dot in
+    a phone's name, since what is not the name of a peer is that of a host, and is called there; nor an extension as
+    long as a telephone number.
+
+    `trunks` are refused whatever the patterns admit: a name (`mytrunk`) as the peer of any technology, with anything
+    before or behind it (`PJSIP/600@mytrunk`), or of one (`DAHDI/g0`). `called`: what else servers call an interface,
+    each of which has to be accepted, too.
     """
 
     DEFAULT = (
-        r"(SIP|PJSIP|IAX2|SCCP)/[A-Z0-9_.+-]+",
+        r"(SIP|PJSIP|IAX2|SCCP)/[A-Z0-9_+-]+",
         r"Agent/[A-Z0-9_.-]+",
         r"DAHDI/[0-9]+(-1)?",
-        r"Local/[A-Z0-9_]+@(agents|from-queue)(/[nbj]{1,3})?",
+        r"Local/[A-Z0-9]{2,6}@(agents|from-queue)(/[nbj]{1,3})?",
     )
 
-    def __init__(self, patterns: Iterable[str] = DEFAULT) -> None:
+    def __init__(
+        self,
+        patterns: Iterable[str] = DEFAULT,
+        *,
+        trunks: Sequence[str] = (),
+        called: Sequence[Callable[[str], str]] = (),
+    ) -> None:
         """Raises `re.error` where a pattern is not a regular expression."""
-        self._allowed = re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.ASCII | re.IGNORECASE)
+        allowed = "|".join(f"(?:{pattern})" for pattern in patterns)
+        refused = f"(?!(?:{'|'.join(map(_trunk, trunks))})$)" if trunks else ""
+        self._allowed = re.compile(f"{refused}(?:{allowed})", re.ASCII | re.IGNORECASE)
+        self._called = tuple(called)
+        self._accepts: Callable[[str], object] = self._leads if called else self._allowed.fullmatch
+
+    def _leads(self, interface: str) -> bool:
+        """Whether it is accepted under each name that it has."""
+        matches = self._allowed.fullmatch
+        return matches(interface) is not None and all(matches(called(interface)) for called in self._called)
 
     def check(self, items: Sequence["Member | errors.InvalidItem"]) -> list[errors.InvalidItem]:
         """InterfaceNotAllowed for each of these members, counted from 1, whose whole interface no pattern matches."""
-        matches = self._allowed.fullmatch
+        accepts = self._accepts
         members = [item for item in items if isinstance(item, Member)]
-        if all(map(matches, map(_interface, members))):  # as in nearly every batch
+        if all(map(accepts, map(_interface, members))):  # as in nearly every batch
             return []
-        return [
-            errors.InterfaceNotAllowed(key="interface1", item=number, interface=item.interface)
-            for number, item in enumerate(items, 1)
-            if isinstance(item, Member) and not matches(item.interface)
-        ]
+        tally = Tally()
+        for number, item in enumerate(items, 1):
+            if isinstance(item, Member) and not accepts(item.interface):
+                tally.make(errors.InterfaceNotAllowed, key="interface1", item=number, interface=item.interface)
+        return tally.told()
+
+    def refused(self, members: Iterable["Member"]) -> list["Member"]:
+        """Those of the roster that could not be added today: they stay, and can be paused and removed."""
+        return [member for member in members if not self._accepts(member.interface)]
+
+
+def is_trunk(text: str) -> bool:
+    """Whether it can be one of the `trunks` of Interfaces: a name, or one with its technology (`DAHDI/g0`)."""
+    return _TRUNK.fullmatch(text) is not None
+
+
+_TRUNK = re.compile(r"([A-Za-z0-9]{1,20}/)?[A-Za-z0-9_.+*#~-]{1,77}")
+
+
+def _trunk(name: str) -> str:
+    """A regular expression of all interfaces that lead to this trunk."""
+    technology, _, peer = name.rpartition("/")
+    before = rf"{re.escape(technology) or '[^/]+'}/(?:.*[/@:])?{re.escape(peer)}"
+    # behind the name a way to dial, or a channel of a DAHDI line, or how it is to ring
+    return rf"{before}(?:[/@:].*)?|(?=DAHDI/){before}(?:[cr-].*)?"
 
 
 _interface = attrgetter("interface")
@@ -224,11 +289,11 @@ _PART = 64 * 1024
 """Characters of an array, at least, that are read at a time."""
 
 
-def parse_members(array: str) -> list[Member] | None:
+def parse_members(array: str, most: int) -> list[Member] | None:
     """The members of a JSON array in which every item is valid; None where any is not, for `parse_member` to say why.
 
     The same rules as `parse_member`, in a third of its time: large batches are nearly always right. None, too, where
-    `_parts` takes a text with "}," in it for the end of an item.
+    `_parts` takes a text with "}," in it for the end of an item. Raises TooManyItems past `most`.
     """
     campaigns: dict[str, str] = {}  # one text for each, not one for each item
     members: list[Member] = []
@@ -237,6 +302,8 @@ def parse_members(array: str) -> list[Member] | None:
             items = _wire_items.decode(part)
             if members and not items:  # a comma, and nothing after it
                 return None
+            if len(members) + len(items) > most:
+                raise errors.TooManyItems(most=most)
             for item in items:
                 campaign = campaigns.get(item.queueName)
                 if campaign is None:
@@ -299,7 +366,7 @@ def _penalty_of(value: object) -> int:
     if value is None:
         return 0
     if isinstance(value, str):
-        if value.isascii() and value.isdigit() and len(value) < _PENALTY_DIGITS:
+        if len(value) < _PENALTY_DIGITS and value.isascii() and value.isdigit():
             return int(value)
         digits = value.strip()
         if not digits:
@@ -310,11 +377,15 @@ def _penalty_of(value: object) -> int:
                 raise errors.NegativeValue(key="penalty")
             if len(number.lstrip("0")) > _PENALTY_DIGITS:
                 raise errors.ValueTooLarge(key="penalty", most=PENALTY_MOST)
-            return int(number)
+            return int(number.lstrip("0") or "0")
     raise errors.NotAnInteger(key="penalty")
 
 
-_penalty_said = lru_cache(maxsize=256)(_penalty_of)  # for texts: the same few come again and again
+_short_penalty = lru_cache(maxsize=256)(_penalty_of)  # the same few come again and again
+
+
+def _penalty_said(penalty: int | str) -> int:
+    return _short_penalty(penalty) if type(penalty) is str and len(penalty) <= _PENALTY_DIGITS else _penalty_of(penalty)
 
 
 _FLAGS: dict[object, bool] = {"0": False, "1": True, "true": True, "false": False, "": False}

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -11,20 +12,31 @@ from pathlib import Path
 
 import structlog
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
-from granian.http import HTTP1Settings
+from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server.embed import Server
 
 from plantel import errors, logs
 from plantel.config import HttpSettings, Settings
+from plantel.descriptors import Share, descriptors, share, take
+from plantel.http import ops
 from plantel.http.app import FrontDoor
+from plantel.http.attendance import Attendance
+from plantel.http.connections import Deadlines
 from plantel.http.integra import Integra
+from plantel.http.limits import HEADER_BYTES
+from plantel.http.reaper import Reaper
+from plantel.late_loop import LateLoop
 from plantel.wiring import Plantel, assembled
 
 FIRST_LOOK = 3.0
 """Seconds to wait, before serving, for the first look at every Asterisk: its queues are campaigns from the start."""
 
-CONNECTIONS = 16_384
-"""Open connections at most; idle keep-alive ones count, so this is far above what works at one time."""
+STREAMS = 32
+"""Requests of one HTTP/2 connection at a time. As many answers may wait for a client that does not read; batches are
+written together, so more of them at a time are hardly faster. Clients that want more open a second connection."""
+
+SEND_BUFFER = 64 * 1024
+"""Bytes of one HTTP/2 stream that are taken from the answer before the client has room for them."""
 
 _M_ARENA_MAX = -8
 """From glibc's malloc.h."""
@@ -61,11 +73,11 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
     `ready` is called once connections are accepted. Raises AddressInUse, StoreError.
     """
     logs.configure(settings.log.level, settings.log.format)
+    logs.take_over()
     share_memory()
+    _take_descriptors(settings.http)
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    _listen(asyncio.get_running_loop(), stop)
     _check_address(settings.http.host, settings.http.port)
     async with assembled(settings, serving=True) as plantel, asyncio.TaskGroup() as background:
         looks = [background.create_task(reconciler.settled()) for _, reconciler in plantel.reconcilers]
@@ -76,10 +88,15 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
         if looks:
             await asyncio.wait(looks, timeout=FIRST_LOOK)
         running += looks
-        server = http_server(settings.http, front_door(plantel))
+        door = front_door(plantel)
+        attendance = Attendance(door) if settings.http.tls_cert else None
+        server = http_server(settings.http, attendance or door)
+        logs.adopt("_granian", logging.ERROR)
         serving = background.create_task(server.serve())
         await _accepting(settings, serving)
+        reaper = _reaper(settings.http, attendance)
         spare_collector()
+        running.append(background.create_task(LateLoop(ops.LATE_LOOP.observe).run()))
         ready(plantel)
         await _first(asyncio.create_task(stop.wait()), serving)
         log.info("draining")
@@ -87,9 +104,25 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
         server.interrupt_signal = True
         server.main_loop_interrupt.set()
         _, late = await asyncio.wait([serving], timeout=settings.http.drain_timeout)
+        await asyncio.to_thread(reaper.stop)
         for task in (*late, *running):
             task.cancel()
     log.info("stopped")
+
+
+def _listen(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Heed signals, and what goes wrong where nobody waits for it.
+
+    SIGTERM or SIGINT stops, and draining is neither cut short nor made longer by another. SIGHUP changes nothing.
+    """
+    loop.set_exception_handler(logs.of_loop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _say_of_hangup)
+
+
+def _say_of_hangup() -> None:
+    log.warning("hangup", effect="none: settings and certificates are read at the start only")
 
 
 def share_memory() -> None:
@@ -116,6 +149,7 @@ async def _first(stop: asyncio.Task[bool], serving: asyncio.Task[None]) -> None:
 
 def http_server(http: HttpSettings, app: object, interface: Interfaces = Interfaces.RSGI) -> Server:
     """The HTTP server for `app`, which speaks `interface`; `serve` runs it."""
+    part = _share(http)
     return Server(
         app,
         address=http.host,
@@ -123,15 +157,45 @@ def http_server(http: HttpSettings, app: object, interface: Interfaces = Interfa
         interface=interface,
         # telling HTTP/2 from HTTP/1.1 by its first bytes waits for them without end: only TLS needs both
         http=HTTPModes.auto if http.tls_cert else HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=int(http.header_timeout * 1000)),
+        http1_settings=HTTP1Settings(
+            header_read_timeout=int(http.header_timeout * 1000),
+            max_buffer_size=HEADER_BYTES,
+        ),
+        http2_settings=HTTP2Settings(
+            max_concurrent_streams=STREAMS,
+            max_headers_size=HEADER_BYTES,
+            max_send_buffer_size=SEND_BUFFER,
+        ),
         websockets=False,
-        backlog=1024,
-        backpressure=CONNECTIONS,
+        backlog=part.backlog,
+        # a bound on connections whose TLS handshake is done; `Reaper` bounds the others
+        backpressure=part.connections + part.slack,
         log_enabled=False,
         ssl_cert=Path(http.tls_cert) if http.tls_cert else None,
         ssl_key=Path(http.tls_key) if http.tls_key else None,
         ssl_protocol_min=SSLProtocols.tls12,
     )
+
+
+def _share(http: HttpSettings) -> Share:
+    return share(descriptors(http.connections).hard, http.connections)
+
+
+def _take_descriptors(http: HttpSettings) -> None:
+    """Take as many as there are, and say so if there are too few."""
+    part = _share(http)
+    take(part.reserve)
+    if part.connections < http.connections:
+        _, limit, needed = descriptors(http.connections)
+        log.warning("connections_lowered", to=part.connections, limit=limit, needed=needed)
+
+
+def _reaper(http: HttpSettings, attendance: Attendance | None) -> Reaper:
+    """It is started."""
+    deadlines = Deadlines(http.header_timeout, http.idle_timeout, http.write_timeout)
+    reaper = Reaper(http.port, _share(http), deadlines, attendance)
+    reaper.start()
+    return reaper
 
 
 def _check_address(host: str, port: int) -> None:

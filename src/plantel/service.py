@@ -19,14 +19,25 @@ from plantel.phones import PhoneRules
 from plantel.plan import NO_REASONS, Claim, Observed
 from plantel.ports import Clock, Entry, Store, Transaction
 from plantel.roster import Campaign, Interfaces, Member, Origin, check_reason, fold
+from plantel.tally import Tally, together
 from plantel.why.facts import Trace
 from plantel.why.tracing import trace
 
 _ids = BatchIds()
 
+CAMPAIGNS_MOST = 20_000
+"""With so many campaigns, queues that are found do not become more: a server that has other queues at each look would
+fill the store. To declare one goes on working."""
+
+CAMPAIGNS_SLICE = 500
+"""Queues that become campaigns in one transaction, 20 ms at most: others' adds go in between."""
+
 _LINES = 20
 """Of an agent's history, to find the beginning of a pause that is minutes old."""
 
+
+ITEMS = 100_000
+"""Items of one batch, unless a site says otherwise: what the API promises to take in one go."""
 
 Heard = Callable[[frozenset[str], int, Sequence[Change]], None]
 """Told after a commit about members: the folded campaigns concerned, the store's revision, what it changed."""
@@ -76,6 +87,16 @@ class Wanted(msgspec.Struct):
     problems: Sequence[errors.InvalidItem]
     stored: tuple[Hashable, Receipt] | None = None
     """The version of the roster (`Transaction.version`) in which it had them all, and what there is to say of it."""
+    asked: tuple[tuple[str, ...], str | None] | None = None
+    """The last answer of `forbidden_to`, with the patterns of whoever asked."""
+
+    def forbidden_to(self, actor: Actor) -> str | None:
+        """One of the campaigns that is not the actor's, None if all are. For any thread."""
+        asked = self.asked
+        if asked is None or asked[0] != actor.campaigns:
+            forbidden = next((name for name in self.campaigns if not actor.reaches(name)), None)
+            asked = self.asked = actor.campaigns, forbidden
+        return asked[1]
 
 
 class Service:
@@ -84,7 +105,8 @@ class Service:
     `interfaces` is the site's allow-list. With `verify`, new members' phones are verified: an unknown one is warned of
     or, with `phones_required`, refused; that some could not be verified is only warned of. `heard` is called on the
     event loop after each commit that changed members, before the call returns. `names` gives all that the servers call
-    an interface. All methods raise StoreError where the store fails, and then nothing was changed.
+    an interface. A batch has at most `most` items. All methods raise StoreError where the store fails, and then nothing
+    was changed.
     """
 
     def __init__(
@@ -98,6 +120,7 @@ class Service:
         *,
         phones_required: bool = False,
         names: Callable[[str], Collection[str]] = lambda interface: (interface,),
+        most: int = ITEMS,
     ) -> None:
         self._store = store
         self.instance = instance
@@ -107,18 +130,21 @@ class Service:
         self._verify = verify
         self._phones_required = phones_required
         self._names = names
+        self.most = most
 
     # --- members -----------------------------------------------------------------------------------------------------
 
     def wanted(self, items: Sequence[Member | errors.InvalidItem]) -> Wanted:
         """For `add`. For any thread."""
         members: Sequence[Member] = [item for item in items if isinstance(item, Member)]
-        problems = [item for item in items if isinstance(item, errors.InvalidItem)] if len(members) < len(items) else []
+        problems: Sequence[errors.InvalidItem] = ()
         campaigns = dict.fromkeys([member.campaign for member in members])
-        if not problems and len(members) > 1:
-            members, clashes = settle(members)
-            problems += clashes
-        problems += self._interfaces.check(items)
+        if len(members) < len(items):
+            problems = Tally(item for item in items if isinstance(item, errors.InvalidItem)).told()
+        elif len(members) > 1:
+            members, problems = settle(members)
+        if not_allowed := self._interfaces.check(items):
+            problems = together(problems, not_allowed)
         return Wanted(items, campaigns, members, problems)
 
     async def add(self, actor: Actor, items: Sequence[Member | errors.InvalidItem] | Wanted, source: Source) -> Receipt:
@@ -126,7 +152,8 @@ class Service:
 
         An item that could not even be read comes as its error. An agent already there is updated, moved to the phone
         sent, and whoever else is on that phone in that campaign is replaced. Raises BatchRefused, once the refusal is
-        recorded, with every problem found; AccessRefused where the actor may not, recorded as well.
+        recorded, with the problems found, as `Tally` tells them; AccessRefused where the actor may not, recorded as
+        well.
         """
         return await self._add(actor, items, source)
 
@@ -143,7 +170,7 @@ class Service:
         items, problems = wanted.items, wanted.problems
         doubts, unverified = ([], []) if self._verify is None else await self._doubts(self._verify, items, problems)
         if self._phones_required:
-            problems = [*problems, *doubts]
+            problems = together(problems, doubts)
         stored = None
 
         def work(transaction: Transaction) -> Receipt | Refusal:
@@ -157,8 +184,7 @@ class Service:
             campaigns = transaction.campaigns(self.instance)
             unknown = _unknown_campaigns(wanted, campaigns)
             if problems or unknown:
-                found = sorted([*problems, *unknown], key=lambda error: error.item or 0)
-                return _refuse(transaction, batch, found)
+                return _refuse(transaction, batch, together(problems, unknown))
             receipt = _commit(transaction, batch, wanted, campaigns)
             if declared := _pauses_declared(receipt.changes):
                 transaction.forget_pauses(self.instance, self._by_all_names(declared))
@@ -180,8 +206,10 @@ class Service:
         actor.check_write()
         if not wanted.items:
             await self.refuse(actor, source, errors.EmptyBatch())
+        if len(wanted.items) > self.most:
+            await self.refuse(actor, source, errors.TooManyItems(most=self.most), len(wanted.items))
         # asked before all else: it must not tell what exists
-        forbidden = next((name for name in wanted.campaigns if not actor.reaches(name)), None)
+        forbidden = wanted.forbidden_to(actor)
         if forbidden is not None:
             await self.refuse(actor, source, errors.CampaignForbidden(campaign=forbidden), len(wanted.items))
 
@@ -197,12 +225,13 @@ class Service:
             (number, one) for number, one in enumerate(items, 1) if isinstance(one, Member) and number not in wrong
         ]
         found = await verify([item for _, item in asked])
-        doubts: list[errors.InvalidItem] = [
-            errors.PhoneUnknown(key="interface1", item=number, interface=item.interface, servers=servers)
-            for number, item in asked
-            if (servers := found.unknown.get((fold(item.campaign), item.interface)))
-        ]
-        return doubts, [] if found.unverified is None else [found.unverified]
+        doubts = Tally()
+        for number, item in asked:
+            if servers := found.unknown.get((fold(item.campaign), item.interface)):
+                doubts.make(
+                    errors.PhoneUnknown, key="interface1", item=number, interface=item.interface, servers=servers
+                )
+        return doubts.told(), [] if found.unverified is None else [found.unverified]
 
     async def refuse(self, actor: Actor, source: Source, problem: errors.PlantelError, items: int = 0) -> NoReturn:
         """Record a batch that cannot even be decided, and raise BatchRefused."""
@@ -249,28 +278,26 @@ class Service:
         pausing: bool = False,
     ) -> Receipt:
         """`change` is given each member and, where it is `pausing`, the reason of the pause that there is."""
-        actor.check_write()
-        if not actor.reaches(campaign):
-            await self.refuse(actor, source, errors.CampaignForbidden(campaign=campaign), len(agents))
+        await self._check_change(actor, campaign, len(agents), source)
 
         def work(transaction: Transaction) -> Receipt | Refusal:
             batch = self._batch(actor, source, len(agents))
-            problems: list[errors.PlantelError] = []
+            problems = Tally()
             chosen: dict[str, Member] = {}
             if fold(campaign) not in transaction.campaigns(self.instance):
-                problems.append(errors.UnknownCampaign(campaign=campaign))
+                problems.make(errors.UnknownCampaign, campaign=campaign)
             else:
                 present = transaction.members(self.instance, [campaign])
                 by_agent = {member.membername: member for member in present}
                 by_phone = {member.phone: member for member in present}
                 for number, agent in enumerate(agents, 1):
                     member = by_agent.get(agent) or by_phone.get(fold(agent))
-                    if member is None:
-                        problems.append(errors.UnknownMember(item=number, member=agent, campaign=campaign))
-                    else:
+                    if member is not None:
                         chosen[member.membername] = member
-            if problems:
-                return _refuse(transaction, batch, problems)
+                    else:
+                        problems.make(errors.UnknownMember, item=number, member=agent, campaign=campaign)
+            if found := problems.told():
+                return _refuse(transaction, batch, found)
             reasons = NO_REASONS
             if pausing:
                 reasons = transaction.reasons(self.instance, chosen.values())
@@ -290,6 +317,14 @@ class Service:
         if isinstance(result, tuple):
             raise errors.BatchRefused(*result)
         return self._tell(result)
+
+    async def _check_change(self, actor: Actor, campaign: str, agents: int, source: Source) -> None:
+        """Raise what `_change` raises where the actor may not, or names too many."""
+        actor.check_write()
+        if not actor.reaches(campaign):
+            await self.refuse(actor, source, errors.CampaignForbidden(campaign=campaign), agents)
+        if agents > self.most:
+            await self.refuse(actor, source, errors.TooManyItems(most=self.most), agents)
 
     async def adopt(self, actor: Actor, server: str, found: Sequence[Member | errors.InvalidItem]) -> Receipt:
         """Take over members that somebody else added to `server`, as they were found there: from now on the roster has
@@ -321,11 +356,12 @@ class Service:
     async def drifts(
         self, actor: Actor, *, server: str | None = None, campaign: str | None = None, limit: int = 100
     ) -> list[DriftRecord]:
-        """The newest drift records, oldest first, as far as the actor may see them."""
-        found = await self._store.read(
-            lambda tx: tx.drifts(self.instance, server=server, campaign=campaign, limit=limit)
+        """The newest drift records that the actor may see, oldest first. Raises CampaignForbidden."""
+        if campaign is not None:
+            actor.check_campaign(campaign)
+        return await self._store.read(
+            lambda tx: tx.drifts(self.instance, server=server, campaign=campaign, within=actor.within, limit=limit)
         )
-        return [one for one in found if actor.reaches(one.campaign)]
 
     async def observe(self, server: str, seen: Sequence[Observed]) -> None:
         """Take over pauses that were made or ended on `server`, or given another reason there, together with the ledger
@@ -388,8 +424,7 @@ class Service:
 
     async def members(self, actor: Actor, campaign: str) -> list[Member]:
         """The members of one campaign, by membername. Raises UnknownCampaign, CampaignForbidden."""
-        if not actor.reaches(campaign):
-            raise errors.CampaignForbidden(campaign=campaign)
+        actor.check_campaign(campaign)
 
         def work(transaction: Transaction) -> list[Member]:
             if fold(campaign) not in transaction.campaigns(self.instance):
@@ -400,13 +435,23 @@ class Service:
 
     async def reasons(self, actor: Actor, campaign: str) -> dict[str, str]:
         """What was given for the pauses in one campaign, by membername. Raises CampaignForbidden."""
-        if not actor.reaches(campaign):
-            raise errors.CampaignForbidden(campaign=campaign)
+        actor.check_campaign(campaign)
         found = await self._store.read(lambda tx: tx.reasons(self.instance, tx.members(self.instance, [campaign])))
         return {membername: reason for (_, membername), reason in found.items()}
 
+    async def refused_members(self, actor: Actor) -> list[Member]:
+        """The members that could not be added today, as far as the actor may see them: `Interfaces.refused`."""
+
+        def work(transaction: Transaction) -> list[Member]:
+            reached = actor.reached(transaction.campaigns(self.instance).values())
+            return self._interfaces.refused(transaction.members(self.instance, reached))
+
+        return await self._store.read(work)
+
     async def members_at(self, actor: Actor, moment: datetime, campaign: str | None = None) -> list[Member]:
-        """The roster as it was at `moment` (aware), as far as the actor may see it."""
+        """The roster as it was at `moment` (aware), as far as the actor may see it. Raises CampaignForbidden."""
+        if campaign is not None:
+            actor.check_campaign(campaign)
         members = await self._store.read(lambda tx: tx.members_at(self.instance, moment, campaign))
         return [member for member in members if actor.reaches(member.campaign)]
 
@@ -418,33 +463,28 @@ class Service:
         return sorted((one for one in known if actor.reaches(one.name)), key=lambda one: one.name)
 
     async def declare(self, actor: Actor, name: str) -> Campaign:
-        """Declare a campaign. Raises NameTaken, InvalidItem, ActionForbidden."""
+        """Declare a campaign. Raises NameTaken, InvalidItem, ActionForbidden, CampaignForbidden."""
         actor.check_admin()
+        actor.check_campaign(name)
         campaign = Campaign(self.instance, name)
         await self._store.write(lambda transaction: transaction.add_campaign(campaign))
         return campaign
 
-    async def discover(self, names: Iterable[str]) -> None:
-        """Make queues found on an Asterisk known as campaigns. Names that could not be campaigns are passed over."""
-        found = []
-        for name in names:
-            try:
-                found.append(Campaign(self.instance, name, Origin.DISCOVERED))
-            except errors.InvalidItem:
-                continue
+    async def discover(self, names: Collection[str]) -> int:
+        """Make queues found on an Asterisk known as campaigns. Names that could not be campaigns are passed over.
 
-        def work(transaction: Transaction) -> None:
-            for campaign in found:
-                if fold(campaign.name) not in transaction.campaigns(self.instance):
-                    transaction.add_campaign(campaign)
-
-        known = await self._store.read(lambda transaction: set(transaction.campaigns(self.instance)))
-        if any(fold(campaign.name) not in known for campaign in found):
-            await self._store.write(work)
+        Returns how many others were left out, since there are CAMPAIGNS_MOST.
+        """
+        found, left_out = await self._store.read(partial(_undiscovered, self.instance, names))
+        for start in range(0, len(found), CAMPAIGNS_SLICE):
+            some = found[start : start + CAMPAIGNS_SLICE]
+            await self._store.write(partial(_discover, self.instance, some))
+        return left_out
 
     async def dissolve(self, actor: Actor, name: str, source: Source) -> Receipt:
-        """Remove a campaign with all its members, journalled. Raises NoSuchThing, ActionForbidden."""
+        """Remove a campaign with its members, journalled. Raises NoSuchThing, ActionForbidden, CampaignForbidden."""
         actor.check_admin()
+        actor.check_campaign(name)
 
         def work(transaction: Transaction) -> Receipt:
             batch = self._batch(actor, source, 1)
@@ -458,31 +498,45 @@ class Service:
     # --- history -----------------------------------------------------------------------------------------------------
 
     async def batch(self, actor: Actor, batch: str) -> tuple[Batch, list[Entry]]:
-        """A batch and its journal lines, as far as the actor may see them. Raises NoSuchThing."""
+        """A batch and its journal lines, as far as the actor may see them.
 
-        def work(transaction: Transaction) -> tuple[Batch | None, list[Entry]]:
-            return transaction.batch(self.instance, batch), transaction.journal(self.instance, batch=batch)
+        Who may not see every campaign sees the batches that are their own, and of others, that touch what they may see,
+        that part. Raises NoSuchThing.
+        """
 
-        found, entries = await self._store.read(work)
-        visible = [entry for entry in entries if actor.reaches(entry.change.member.campaign)]
-        # who may not see every campaign sees the batches that are their own, or that touch what they may see
-        if found is None or (actor.campaigns and found.actor != actor.name and not visible):
-            raise errors.NoSuchThing(name=batch)
-        return found, visible
+        def work(transaction: Transaction) -> tuple[Batch, list[Entry]]:
+            found = transaction.batch(self.instance, batch)
+            if found is None:
+                raise errors.NoSuchThing(name=batch)
+            theirs = actor.within is not None and found.actor != actor.name
+            try:
+                lines = transaction.journal(self.instance, batch=batch, within=actor.within)
+            except errors.HistoryForgotten:
+                if theirs:  # nobody knows any more what it touched
+                    raise errors.NoSuchThing(name=batch) from None
+                raise
+            if theirs and not lines:
+                raise errors.NoSuchThing(name=batch)
+            return msgspec.structs.replace(found, items=len(lines)) if theirs else found, lines
+
+        return await self._store.read(work)
 
     async def batches(self, actor: Actor, limit: int = 100) -> list[Batch]:
-        """The newest batches, newest first; only their own for who may not see every campaign."""
-        found = await self._store.read(lambda transaction: transaction.batches(self.instance, limit))
-        return [one for one in found if not actor.campaigns or one.actor == actor.name]
+        """The newest batches, newest first, without problems; only their own for who may not see every campaign."""
+        whose = actor.name if actor.campaigns else None
+        return await self._store.read(lambda tx: tx.batches(self.instance, limit, actor=whose, problems=False))
 
     async def journal(
         self, actor: Actor, *, campaign: str | None = None, membername: str | None = None, limit: int = 100
     ) -> list[Entry]:
-        """The newest journal lines, oldest first, as far as the actor may see them."""
-        entries = await self._store.read(
-            lambda tx: tx.journal(self.instance, campaign=campaign, membername=membername, limit=limit)
+        """The newest journal lines that the actor may see, oldest first. Raises CampaignForbidden."""
+        if campaign is not None:
+            actor.check_campaign(campaign)
+        return await self._store.read(
+            lambda tx: tx.journal(
+                self.instance, campaign=campaign, membername=membername, within=actor.within, limit=limit
+            )
         )
-        return [entry for entry in entries if actor.reaches(entry.change.member.campaign)]
 
     async def trace(self, actor: Actor, agent: str, campaign: str | None = None) -> list[Trace]:
         """What is known of an agent: see `why.tracing.trace`. Raises UnknownCampaign, CampaignForbidden."""
@@ -507,6 +561,24 @@ class Service:
         if receipt.campaigns:  # also without changes: another process may have made them, and nobody has looked since
             self._heard(receipt.campaigns, receipt.revision, receipt.changes)
         return receipt
+
+
+def _undiscovered(instance: str, names: Collection[str], transaction: Transaction) -> tuple[list[Campaign], int]:
+    """The campaigns that queues of these names are to become, and how many of them are too many."""
+    known = transaction.campaigns(instance)
+    found: list[Campaign] = []
+    for name in names:
+        if fold(name) not in known:
+            try:
+                found.append(Campaign(instance, name, Origin.DISCOVERED))
+            except errors.InvalidItem:
+                continue
+    room = max(0, CAMPAIGNS_MOST - len(known))
+    return found[:room], len(found[room:])
+
+
+def _discover(instance: str, campaigns: Sequence[Campaign], transaction: Transaction) -> None:
+    transaction.add_campaigns(instance, campaigns)
 
 
 def _commit(transaction: Transaction, batch: Batch, wanted: Wanted, campaigns: Mapping[str, Campaign]) -> Receipt:
@@ -562,11 +634,11 @@ def _unknown_campaigns(wanted: Wanted, campaigns: Mapping[str, Campaign]) -> lis
     unknown = {name for name in wanted.campaigns if fold(name) not in campaigns}
     if not unknown:
         return []
-    return [
-        errors.UnknownCampaign(key="queueName", item=number, campaign=item.campaign)
-        for number, item in enumerate(wanted.items, 1)
-        if isinstance(item, Member) and item.campaign in unknown
-    ]
+    tally = Tally()
+    for number, item in enumerate(wanted.items, 1):
+        if isinstance(item, Member) and item.campaign in unknown:
+            tally.make(errors.UnknownCampaign, key="queueName", item=number, campaign=item.campaign)
+    return tally.told()
 
 
 def _spelled(wanted: Wanted, campaigns: Mapping[str, Campaign]) -> Sequence[Member]:

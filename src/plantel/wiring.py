@@ -17,6 +17,7 @@ from plantel.delivery import Delivery
 from plantel.http import ops
 from plantel.http.auth import Authenticator
 from plantel.http.instance import Instance
+from plantel.http.passwords import Passwords
 from plantel.neighbours import Neighbours
 from plantel.ports import Store
 from plantel.reconcile import Reconciler
@@ -60,7 +61,7 @@ def make_switch(settings: AsteriskSettings) -> AmiSwitch:
         settings.host,
         settings.port,
         settings.username,
-        settings.secret,
+        settings.secret.reveal(),
         tls=tls,
         rereads=settings.delivery == "realtime",
     )
@@ -87,9 +88,9 @@ async def assembled(settings: Settings, *, serving: bool = False, make: bool = T
         await asyncio.to_thread(check_sessions, settings.store.url)
     store = await asyncio.to_thread(partial(open_store, settings.store.url, migrate=make, make=make, views=views))
     clock = SystemClock()
-    interfaces = Interfaces((*Interfaces.DEFAULT, *settings.roster.interfaces))
     switches: list[AmiSwitch] = []
     instances: dict[str, Instance] = {}
+    passwords = Passwords()
     try:
         for one in settings.instance:
             servers = [server for server in settings.asterisk if server.instance == one.name]
@@ -99,13 +100,18 @@ async def assembled(settings: Settings, *, serving: bool = False, make: bool = T
                 store,
                 one.name,
                 clock,
-                interfaces,
+                Interfaces(
+                    (*Interfaces.DEFAULT, *settings.roster.interfaces),
+                    trunks=settings.roster.trunks,
+                    called=[server.phones.called for server in servers if server.map],
+                ),
                 delivery.wake,
                 None
                 if verify == "off"
                 else Phones(delivery, settings.delivery.deadline, partial(ops.verifies, one.name)).verify,
                 phones_required=verify == "require",
                 names=delivery.names,
+                most=settings.http.batch_items,
             )
             reconcilers = []
             for server in servers:
@@ -126,7 +132,7 @@ async def assembled(settings: Settings, *, serving: bool = False, make: bool = T
                     )
                 )
             delivery.reconcilers = tuple(reconcilers)
-            authenticator = Authenticator(store, one.name, clock, settings.roster.session)
+            authenticator = Authenticator(store, one.name, clock, settings.roster.session, passwords)
             instances[one.name] = Instance(one.name, service, authenticator, delivery)
         neighbours = Neighbours(
             store,
@@ -143,6 +149,7 @@ async def assembled(settings: Settings, *, serving: bool = False, make: bool = T
     finally:
         for switch in switches:
             await switch.close()
+        passwords.close()
         await store.close()
 
 

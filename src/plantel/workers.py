@@ -1,8 +1,9 @@
-"""Threads for one kind of work, and a bounded queue before them, so that no kind waits for another."""
+"""Room for one kind of work, and a bounded queue before it, so that no kind waits for another."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from plantel import errors
@@ -56,3 +57,28 @@ class Workers:
     def close(self) -> None:
         """Drop what has not begun, and wait for what has."""
         self._threads.shutdown(cancel_futures=True)
+
+
+class Turns:
+    """For work that mostly waits: `most` pieces at one time, and `waiting` that wait for their turn.
+
+    async with turns.take():
+        ...
+    """
+
+    def __init__(self, most: int, waiting: int) -> None:
+        self._room = asyncio.Semaphore(most)
+        self._places = most + waiting
+        self._taken = 0
+
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[None]:
+        """Wait for a turn, and have it until the end of the block. Raises ServerBusy if too many wait."""
+        if self._taken >= self._places:
+            raise errors.ServerBusy
+        self._taken += 1
+        try:
+            async with self._room:
+                yield
+        finally:
+            self._taken -= 1

@@ -61,7 +61,7 @@ async def test_check_without_any_server(tmp_path: Path) -> None:
     alone = PlantelServer(tmp_path)
     alone.declare([])
     shown = await run(alone, "check", lang="es")
-    assert [line[:5] for line in shown.splitlines()] == ["bien "] * 4
+    assert [line[:5] for line in shown.splitlines()[:4]] == ["bien "] * 4
     assert "no hay ningún servidor configurado" in shown
 
 
@@ -100,7 +100,7 @@ async def test_check_suggests_a_rule_where_chan_sip_is_gone_and_shows_the_rule_t
     server = plantel(tmp_path, pbx.port)
     await run(server, "campaign", "add", "Ventas->")
     await run(server, "member", "add", "Ventas->", "ana", "SIP/1001")
-    await run(server, "member", "add", "Ventas->", "eva", "Local/7@agents/n")
+    await run(server, "member", "add", "Ventas->", "eva", "Local/77@agents/n")
     _, missing = await findings(server, "asterisk pbx1", code=1)
     assert missing["what"] == "1 members have a SIP/ interface, and chan_sip is not loaded there"
     assert 'map = { "SIP/" = "PJSIP/" }' in missing["remedy"]
@@ -117,15 +117,15 @@ async def test_check_suggests_a_rule_where_chan_sip_is_gone_and_shows_the_rule_t
     assert 'asterisk pbx1: map: "SIP/" = "PJSIP/" holds for 1 members, such as SIP/1001 -> PJSIP/1001' in shown
     assert 'state: "Local/{phone}@agents/n" = "PJSIP/{phone}" holds for 1 members' in shown
     assert "  Ventas->: add ana at SIP/1001 -> PJSIP/1001, penalty 0" in await run(server, "plan")
-    assert "agregar eva en Local/7@agents/n (estado de PJSIP/7)," in await run(server, "plan", lang="es")
+    assert "agregar eva en Local/77@agents/n (estado de PJSIP/77)," in await run(server, "plan", lang="es")
     await run(server, "sync")
     ana, eva = pbx.pbx.members()["Ventas->"]
-    assert (ana.interface, eva.state_interface) == ("PJSIP/1001", "PJSIP/7")
+    assert (ana.interface, eva.state_interface) == ("PJSIP/1001", "PJSIP/77")
     assert "SIP/1001 (pbx1: PJSIP/1001)" in await run(server, "member", "list", "Ventas->")
     listed = json.loads(await run(server, "member", "list", "Ventas->", "--json"))
     assert [(one["interface"], one.get("called")) for one in listed] == [
         ("SIP/1001", {"pbx1": "PJSIP/1001"}),
-        ("Local/7@agents/n", None),
+        ("Local/77@agents/n", None),
     ]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from plantel.http.form import decode_json_field
-from plantel.http.integra import read_items
+from plantel.http.queuemember import read_items
 from plantel.roster import Member
 from tests.clients.seven import CLIENTS, HARD_NAMES
 
@@ -30,7 +30,9 @@ def test_the_field_is_the_json_that_the_client_was_given(client: str) -> None:
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_the_items_are_the_members_with_the_hard_names(client: str) -> None:
-    assert read_items(body_of(client)) == [Member(name, name, f"SIP/{1001 + at}") for at, name in enumerate(HARD_NAMES)]
+    assert read_items(body_of(client), len(HARD_NAMES)) == [
+        Member(name, name, f"SIP/{1001 + at}") for at, name in enumerate(HARD_NAMES)
+    ]
 
 
 def test_the_recordings_cover_the_three_ways_of_encoding() -> None:

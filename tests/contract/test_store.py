@@ -106,6 +106,20 @@ async def test_a_campaign_is_there_once_whatever_its_case(store: Store) -> None:
         await store.write(declared("VENTAS->"))
 
 
+async def test_many_campaigns_are_added_at_once_but_those_that_are_there(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    found = [Campaign("acme", name, Origin.DISCOVERED) for name in ("VENTAS->", "Ñandú", "Soporte", "SOPORTE", "a'b")]
+    await store.write(lambda transaction: transaction.add_campaigns("acme", found))
+    assert dict(await store.read(lambda transaction: transaction.campaigns("acme"))) == {
+        "ventas->": Campaign("acme", "Ventas->"),
+        "Ñandú": Campaign("acme", "Ñandú", Origin.DISCOVERED),
+        "soporte": await store.read(lambda transaction: transaction.campaigns("acme")["soporte"]),
+        "a'b": Campaign("acme", "a'b", Origin.DISCOVERED),
+    }
+    await store.write(lambda t: t.record(a_batch(), [Change(Kind.ADDED, None, Member("a'b", "Ana", "SIP/1"))]))
+    assert [one.campaign for one in await roster(store)] == ["a'b"]
+
+
 async def test_only_ascii_letters_are_without_case(store: Store) -> None:
     await store.write(declared("Ñandú", "ñandú", "STRASSE", "straße", "K", "\N{KELVIN SIGN}"))
     assert len(await store.read(lambda transaction: transaction.campaigns("acme"))) == 6
@@ -687,6 +701,8 @@ async def test_reading_does_not_write(store: Store) -> None:
         lambda t: t.remove_user("acme", "eva"),
         lambda t: t.add_token(Token("acme", "bot", b"d", Role.READER, (), NOON)),
         lambda t: t.remove_tokens("acme", "bot"),
+        lambda t: t.trim_sessions("acme", "eva", 1),
+        lambda t: t.sweep_sessions("acme", NOON, 1),
         lambda t: t.put_claims("acme", "pbx1", []),
         lambda t: t.drop_claims("acme", "pbx1", []),
         lambda t: t.forget_pauses("acme", []),
@@ -761,6 +777,58 @@ async def test_users(store: Store) -> None:
     assert (
         len(await store.read(lambda t: t.tokens("globex"))) == len(await store.read(lambda t: t.users("globex"))) == 1
     )
+
+
+async def test_a_changed_user_has_no_session_any_more_and_nobody_else_loses_one(store: Store) -> None:
+    eva = User("acme", "eva", "hash", Role.ADMIN, (), NOON)
+    await store.write(lambda t: t.put_user(eva))
+    its = a_token("eva", b"1", user="eva")
+    others = [
+        a_token("eva", b"2", user="eva", instance="globex"),
+        a_token("Eva", b"3", user="Eva"),
+        a_token("robot", b"4"),
+    ]
+    for token in (its, *others):
+        await store.write(lambda t, token=token: t.add_token(token))  # type: ignore[misc] # a default
+    await store.write(lambda t: t.put_user(eva))
+    assert await store.read(lambda t: t.token("acme", "eva", b"1")) is None
+    left = await store.read(lambda t: t.tokens("acme") + t.tokens("globex"))
+    assert left == [others[1], others[2], others[0]]
+
+
+async def test_the_oldest_sessions_of_a_user_make_room(store: Store) -> None:
+    # the clocks of nodes differ: what was stored first is the oldest
+    for minute in (5, 1, 4, 2, 3):
+        session = a_token("eva", b"%d" % minute, user="eva", minute=minute)
+        await store.write(lambda t, session=session: t.add_token(session))  # type: ignore[misc] # a default
+    others = [
+        a_token("ana", b"a", user="ana"),
+        a_token("eva", b"g", user="eva", instance="globex"),
+        a_token("robot", b"r"),
+    ]
+    for token in others:
+        await store.write(lambda t, token=token: t.add_token(token))  # type: ignore[misc] # a default
+    await store.write(lambda t: t.trim_sessions("acme", "eva", 5))
+    assert len(await store.read(lambda t: t.tokens("acme"))) == 7
+    await store.write(lambda t: t.trim_sessions("acme", "eva", 2))
+    left = await store.read(lambda t: t.tokens("acme"))
+    assert [token.digest for token in left] == [b"a", b"2", b"3", b"r"]
+    assert len(await store.read(lambda t: t.tokens("globex"))) == 1
+
+
+async def test_sessions_that_have_ended_are_swept_some_at_a_time(store: Store) -> None:
+    ended = [a_token(name, b"e", user=name) for name in ("ana", "bea", "cid")]  # a day after noon
+    live = a_token("dan", b"l", user="dan", minute=1)
+    kept = [a_token("robot", b"o"), a_token("eva", b"g", user="eva", instance="globex"), live]
+    for token in (*ended, *kept):
+        await store.write(lambda t, token=token: t.add_token(token))  # type: ignore[misc] # a default
+    tomorrow = NOON + timedelta(days=1)
+    assert await store.write(lambda t: t.sweep_sessions("acme", tomorrow - timedelta(microseconds=1), 2)) == 0
+    assert await store.write(lambda t: t.sweep_sessions("acme", tomorrow, 2)) == 2
+    assert await store.write(lambda t: t.sweep_sessions("acme", tomorrow, 2)) == 1
+    assert await store.write(lambda t: t.sweep_sessions("acme", tomorrow, 2)) == 0
+    left = await store.read(lambda t: t.tokens("acme") + t.tokens("globex"))
+    assert left == [live, kept[0], kept[1]]
 
 
 async def test_the_ledger(store: Store) -> None:

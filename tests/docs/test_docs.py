@@ -26,6 +26,7 @@ PAIRS = [
     ("docs/why.md", "docs/porque.md"),
     ("docs/faults.md", "docs/fallos.md"),
     ("docs/nodes.md", "docs/nodos.md"),
+    ("docs/security.md", "docs/seguridad.md"),
     ("docs/wire-call.md", "docs/llamada.md"),
 ]
 READMES = ["README.md", "README.es.md"]

@@ -168,3 +168,16 @@ async def test_health_names_the_servers_and_metrics_are_for_loopback_only(door: 
     assert (await door.call("GET", "/health")).json == {"status": "ok", "servers": {}}
     assert (await door.call("GET", "/metrics")).status == 404
     assert b"plantel_answers_total" in (await door.call("GET", "/metrics", address="127.0.0.1")).body
+
+
+async def test_metrics_are_not_for_those_who_come_by_a_proxy_on_this_machine() -> None:
+    door = make_door(trusted=("127.0.0.1",))
+
+    async def status(forwarded: str) -> int:
+        headers = {"x-forwarded-for": forwarded}
+        return (await door.call("GET", "/metrics", address="127.0.0.1", headers=headers)).status
+
+    assert await status("") == 200
+    assert await status("127.0.0.1") == 200
+    assert await status("192.0.2.1") == 404
+    assert await status("127.0.0.1, 192.0.2.1") == 404

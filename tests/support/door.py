@@ -15,6 +15,7 @@ from plantel.http.app import FrontDoor
 from plantel.http.auth import Authenticator
 from plantel.http.instance import Instance
 from plantel.http.integra import Integra
+from plantel.http.passwords import Passwords
 from plantel.ports import Store
 from plantel.roster import Interfaces, Member
 from plantel.service import Service
@@ -45,6 +46,7 @@ class Door:
     store: Store
     clock: SetClock
     instances: dict[str, Instance]
+    passwords: Passwords
     secrets: dict[str, str] = field(default_factory=dict)
 
     async def token(
@@ -115,10 +117,11 @@ def make_door(
     store = MemoryStore()
     clock = SetClock()
     instances = {}
+    passwords = Passwords()
     for name in ("default", "other"):
         delivery = Delivery(())
         service = Service(store, name, clock, Interfaces(), delivery.wake)
-        instances[name] = Instance(name, service, Authenticator(store, name, clock, 3600), delivery)
+        instances[name] = Instance(name, service, Authenticator(store, name, clock, 3600, passwords), delivery)
     integra = Integra(body_limit=body_limit, body_timeout=5, confirm="stored", deadline=1)
     door = FrontDoor(
         {"other.example.com": instances["other"]},
@@ -129,7 +132,7 @@ def make_door(
         trusted=trusted,
         origins=origins,
     )
-    return Door(door, store, clock, instances)
+    return Door(door, store, clock, instances, passwords)
 
 
 def basic(user: str, secret: str) -> str:

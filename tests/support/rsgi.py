@@ -32,6 +32,9 @@ class Fields:
     def get(self, key: str, default: str = "") -> str:
         return next((value for name, value in self._pairs if name == key), default)
 
+    def get_all(self, key: str) -> list[str]:
+        return [value for name, value in self._pairs if name == key]
+
     def items(self) -> list[tuple[str, str]]:
         return self._pairs
 

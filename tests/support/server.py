@@ -41,7 +41,7 @@ async def make_token(
 ) -> str:
     """A new token, of the first instance unless `instance` names one."""
     (first, *_) = plantel.instances
-    secret = new_secret()
+    secret = new_secret().reveal()
     key = await plantel.store.write(lambda transaction: transaction.token_key())
     made = Token(instance or first, name, digest(key, secret), role, campaigns, datetime.now(UTC), None)
     await plantel.store.write(lambda transaction: transaction.add_token(made))
@@ -120,11 +120,14 @@ class PlantelServer:
             env=self._environ(lang),
         )
 
-    def start(self) -> None:
-        """Start serving; returns once connections are accepted."""
+    def start(self, *arguments: str, redirect: str = "") -> None:
+        """Start serving; returns once connections are accepted. `redirect` as for a shell, e.g. `2>/dev/full`."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self._under, PROGRAM, "--config", self.config, "serve"],
+                [
+                    *(*self._under, "sh", "-c", f'exec "$@" {redirect}', "sh"),
+                    *(str(PROGRAM), "--config", str(self.config), "serve", *arguments),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

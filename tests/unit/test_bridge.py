@@ -20,7 +20,7 @@ async def through(app: App, exchange: rsgi.Exchange, size: int = 6) -> rsgi.Answ
     scope.authority = "plantel.example.com"
     request = Request(scope, exchange)
     request.added = (("x-added", "yes"),)
-    await Bridge(app, limit=10, seconds=5)(request, {"who": "tests"})
+    await Bridge(app, seconds=5)(request, {"who": "tests"}, 10)
     return exchange.answer
 
 

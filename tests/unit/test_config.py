@@ -197,6 +197,7 @@ def test_all_mistakes_are_named_at_once_in_both_languages(file: Path) -> None:
         ('[http]\ncors_origins = "*"\n', "http.cors_origins: must be a list of texts"),
         ('[roster]\ninterfaces = ["SIP/("]\n', "roster.interfaces: is not a regular expression"),
         ('[roster]\ninterfaces = ["a)|(b"]\n', "roster.interfaces: is not a regular expression"),
+        ('[roster]\ntrunks = ["PJSIP/600@mytrunk"]\n', "roster.trunks: must be names of trunks, such as"),
         ("http = 3\n", "http: is a table: write [http]"),
         ("asterisk = 3\n", "asterisk: is a list of tables: write [[asterisk]]"),
         ("asterisk = [3]\n", "asterisk[1]: is a table"),
@@ -335,8 +336,9 @@ def test_a_secret_comes_from_the_environment_or_a_file(file: Path, tmp_path: Pat
         settings = read(
             file, f'[[asterisk]]\nname = "pbx1"\n{text}\n', **({text[14:-1]: SECRET} if "env" in text else {})
         )
-        assert settings.asterisk[0].secret == SECRET
-    assert read(file, '[[asterisk]]\nname = "pbx1"\n', PLANTEL_ASTERISK_PBX1_SECRET=SECRET).asterisk[0].secret == SECRET
+        assert settings.asterisk[0].secret.reveal() == SECRET
+    settings = read(file, '[[asterisk]]\nname = "pbx1"\n', PLANTEL_ASTERISK_PBX1_SECRET=SECRET)
+    assert settings.asterisk[0].secret.reveal() == SECRET
 
 
 def test_the_url_of_the_store_may_be_kept_in_a_file(file: Path, tmp_path: Path) -> None:

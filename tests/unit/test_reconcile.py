@@ -947,13 +947,13 @@ async def test_of_two_members_on_one_phone_of_a_server_one_waits_and_the_reason_
 
 async def test_a_member_of_ours_gets_the_state_interface_of_a_new_rule_and_stays_ours() -> None:
     switch, site = await manned()
-    luz = member("luz", "Local/7@agents/n", penalty=2, paused=True)
+    luz = member("luz", "Local/77@agents/n", penalty=2, paused=True)
     await site.add(luz)
     await site.only.run_once()
     site = Site(switch, data=site.data, phones=PhoneRules({}, {"Local/{phone}@agents/n": "hint:{phone}@ext-local"}))
     assert (await site.only.run_once()).agreed
     (there,) = switch.pbx.members()[VENTAS]
-    assert (there.state_interface, there.penalty, there.paused) == ("hint:7@ext-local", 2, True)
+    assert (there.state_interface, there.penalty, there.paused) == ("hint:77@ext-local", 2, True)
     await site.service.remove(OPERATOR, VENTAS, ["luz"], Source.CLI)
     assert (await site.only.run_once()).agreed
     assert shown(switch) == []

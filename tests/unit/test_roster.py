@@ -1,6 +1,7 @@
 """The value rules: what a member may be, and that each refusal names its key."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -8,8 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plantel import errors, roster
+from plantel.phones import PhoneRules
 from plantel.roster import NAME_BYTES, Interfaces, Member, fold, parse_member, parse_members
 from tests.support.door import item
+
+MOST = 100_000
+"""Items, where their number makes no difference."""
 
 NAMED_KEYS = {"membername": "membername", "queueName": "campaign", "interface1": "interface"}
 
@@ -121,13 +126,15 @@ def test_pauses_that_are_none(value: object) -> None:
     "interface",
     [
         "SIP/1001",
-        "PJSIP/juan.perez",
+        "PJSIP/juan_perez-2",
         "pjsip/1001",
         "IAX2/1001",
         "Agent/12",
         "DAHDI/3-1",
         "Local/1001@agents/n",
         "Local/1001@from-queue/n",
+        "Local/12@agents",
+        "Local/A12345@AGENTS/nj",
         "SCCP/1001",
     ],
 )
@@ -142,6 +149,17 @@ def test_the_default_interfaces(interface: str) -> None:
         "PJSIP/x/sip:900@elsewhere",
         "Local/900@from-internal/n",
         "DAHDI/g0/900",
+        "Local/0088199912345678@from-queue/n",
+        "Local/0034600111222@from-queue/n",
+        "Local/1234567@agents/n",
+        "Local/9@from-queue/n",
+        "SIP/127.0.0.77",
+        "SIP/host.example",
+        "PJSIP/juan.perez",
+        "IAX2/host.example",
+        "IAX2/user:word@host/600@context",
+        "SIP/[::1]",
+        "DAHDI/1/600111222",
         "1001",
         "SIP/",
         "SIP/10 01",
@@ -170,6 +188,91 @@ def test_a_site_may_allow_more() -> None:
     local = Member("c", "m", "Local/1@mine")
     assert Interfaces().check([local])
     assert Interfaces((*Interfaces.DEFAULT, r"Local/[0-9]+@mine")).check([local]) == []
+
+
+@given(st.from_regex(re.compile("|".join(f"(?:{one})" for one in Interfaces.DEFAULT), re.ASCII), fullmatch=True))
+def test_nothing_that_the_default_admits_is_a_dial_string(interface: str) -> None:
+    technology, _, rest = interface.partition("/")
+    if technology == "Local":
+        extension, _, context = rest.partition("@")
+        assert extension.isalnum()
+        assert 2 <= len(extension) <= 6
+        assert context.split("/")[0] in ("agents", "from-queue")
+    else:
+        assert not set("/@:") & set(rest)
+        assert technology == "Agent" or "." not in rest
+
+
+dial_strings = st.from_regex(r"[A-Za-z0-9]{1,6}/[A-Za-z0-9_.@/:+*#~-]{1,20}", fullmatch=True)
+
+
+@given(dial_strings)
+def test_whatever_is_sent_the_default_admits_no_dots_no_host_and_no_way_to_dial(interface: str) -> None:
+    technology, _, rest = interface.partition("/")
+    dials = set("/@:.") & set(rest) if technology.upper() not in ("LOCAL", "AGENT") else set()
+    assert not dials or Interfaces().check([Member("c", "m", interface)])
+
+
+@pytest.mark.parametrize("patterns", [Interfaces.DEFAULT, (*Interfaces.DEFAULT, ".+")])
+@pytest.mark.parametrize(
+    "interface",
+    [
+        "SIP/mytrunk",
+        "PJSIP/MyTrunk",
+        "iax2/MYTRUNK",
+        "PJSIP/600@mytrunk",
+        "PJSIP/mytrunk/sip:600@192.0.2.1",
+        "PJSIP/phone/sip:600@mytrunk",
+        "SIP/mytrunk/600",
+        "SIP/mytrunk:5061",
+        "SIP/600:word::auth@mytrunk:5061",
+        "IAX2/user:word@mytrunk:4569/600@context",
+        "DAHDI/g0",
+        "DAHDI/g0/600",
+        "DAHDI/3",
+        "DAHDI/3-1",
+        "DAHDI/3r2/600",
+        "SIP/sip.example.com/600",
+    ],
+)
+def test_trunks_are_refused_whatever_else_admits_them(interface: str, patterns: tuple[str, ...]) -> None:
+    site = Interfaces(patterns, trunks=("mytrunk", "DAHDI/g0", "DAHDI/3", "sip.example.com"))
+    assert [one.code for one in site.check([Member("c", "m", interface)])] == ["interface_not_allowed"]
+
+
+@given(dial_strings, st.from_regex(r"[A-Za-z0-9_.+*#~-]{1,4}", fullmatch=True))
+def test_no_part_of_what_is_accepted_is_a_trunk(interface: str, trunk: str) -> None:
+    site = Interfaces((".+",), trunks=(trunk,))
+    parts = re.split("[/@:]", interface.lower())[1:]
+    accepted = not site.check([Member("c", "m", interface)])
+    assert accepted or trunk.lower() in interface.lower()
+    assert not accepted or trunk.lower() not in parts
+
+
+def test_names_like_that_of_a_trunk_are_none() -> None:
+    site = Interfaces(trunks=("mytrunk", "DAHDI/3", "1001"))
+    phones = ["SIP/mytrunk2", "SIP/my", "SIP/amytrunk", "SIP/3", "DAHDI/33", "DAHDI/1-1", "SIP/10011"]
+    assert site.check([Member("c", str(number), phone) for number, phone in enumerate(phones)]) == []
+
+
+MAPS = (
+    {"SIP/": "PJSIP/my"},
+    {"SIP/": "PJSIP/600@"},
+    {"SIP/": "PJSIP/mytrunk/sip:"},
+    {"sip/TR": "Local/0034600111222@from-queue/n"},
+    {"SIP/": "Console/"},
+)
+
+
+@pytest.mark.parametrize("mapping", MAPS)
+def test_what_a_server_would_be_told_has_to_be_accepted_too(mapping: dict[str, str]) -> None:
+    site = Interfaces(trunks=("mytrunk",), called=[PhoneRules({"SIP/": "PJSIP/"}).called, PhoneRules(mapping).called])
+    assert [one.item for one in site.check([Member("c", "a", "PJSIP/1"), Member("c", "b", "SIP/trunk")])] == [2]
+
+
+def test_members_that_the_rules_of_today_refuse_are_named() -> None:
+    members = [Member("c", name, name) for name in ("SIP/1", "PJSIP/ana.diaz", "SIP/mytrunk", "Local/12@agents")]
+    assert Interfaces(trunks=("mytrunk",)).refused(members) == members[1:3]
 
 
 json_values = st.recursive(
@@ -222,7 +325,7 @@ def test_the_fast_way_and_the_thorough_way_agree(items: list[dict[str, object]])
         thorough = [parse_member(one) for one in items]
     except errors.InvalidItem:
         thorough = None
-    fast = parse_members(json.dumps(items))
+    fast = parse_members(json.dumps(items), MOST)
     assert fast is None or fast == thorough
     if thorough is not None and not any(one.get(key) is None for one in items for key in ("penalty", "paused")):
         assert fast == thorough, "the fast way has to take what is right"
@@ -248,9 +351,9 @@ def test_an_array_read_in_parts_is_read_as_a_whole(
         text = text[:place] + spoilt[1] + text[place:]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(roster, "_PART", 10**6)
-        whole = parse_members(text)
+        whole = parse_members(text, MOST)
         patch.setattr(roster, "_PART", part)
-        parts = parse_members(text)
+        parts = parse_members(text, MOST)
     assert parts is None or parts == whole
     if spoilt is None and not any("}" in str(one["note"]) for one in items):
         assert parts is not None, "only a text that looks like the end of an item may be in the way"
@@ -259,7 +362,7 @@ def test_an_array_read_in_parts_is_read_as_a_whole(
 @pytest.mark.parametrize("end", [",]", "},]", ",{}]", "", "]]"])
 def test_what_follows_the_last_item_of_a_large_array_is_no_less_wrong(end: str) -> None:
     array = json.dumps([item(f"ana {number}") for number in range(2_000)], separators=(",", ":"))
-    found = parse_members(array)
+    found = parse_members(array, MOST)
     assert found is not None
     assert len(found) == 2_000
-    assert parse_members(array.removesuffix("]") + end) is None
+    assert parse_members(array.removesuffix("]") + end, MOST) is None

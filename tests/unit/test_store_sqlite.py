@@ -11,11 +11,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from plantel import errors
 from plantel.ports import Transaction
 from plantel.roster import Member
-from plantel.store import open_store, store, writer
+from plantel.store import open_store, schema, store, writer
 from plantel.store.sqlite import connection as sqlite
 from plantel.store.store import SqlStore
 from tests.support.rosters import added, declared, roster
@@ -400,3 +401,44 @@ async def test_two_stores_of_one_process_lose_nothing_when_another_process_comes
     finally:
         await first.close()
         await second.close()
+
+
+# --- a file of locks that is gone -------------------------------------------------------------------------------------
+
+
+async def test_a_lease_is_lost_with_its_file_and_others_may_take_it(opened: SqlStore, tmp_path: Path) -> None:
+    other = open_store(f"sqlite:///{tmp_path}/plantel.db")
+    try:
+        async with opened.lease("pbx1", 1) as mine:
+            mine.check()
+            (tmp_path / "plantel.db-lease").unlink()
+            with pytest.raises(errors.LeaseLost):
+                mine.check()
+            async with other.lease("pbx1", 1) as theirs:
+                theirs.check()
+                with pytest.raises(errors.LeaseLost):
+                    mine.check()
+        async with other.lease("pbx1", 1) as theirs:
+            with pytest.raises(TimeoutError):
+                async with opened.lease("pbx1", 0.1):
+                    pytest.fail("two have it")
+            with pytest.raises(errors.LeaseLost):
+                mine.check()
+            theirs.check()
+        async with opened.lease("pbx1", 1) as mine:
+            mine.check()
+    finally:
+        await other.close()
+
+
+async def test_a_store_that_refused_is_tried_until_it_takes_something(opened: SqlStore) -> None:
+    await opened.write(limit(opened, 0))
+    with pytest.raises(errors.StoreFull):
+        await opened.write(added(*(Member("Ventas->", f"late {n}", f"IAX2/{n}") for n in range(600))))
+    for _ in range(3):
+        with pytest.raises(errors.StoreFull):
+            await opened.changed_elsewhere()
+    await opened.write(limit(opened, 10_000))
+    assert not await opened.changed_elsewhere()
+    left = await opened.read(lambda transaction: transaction._rows(select(schema.keys.c.name)))  # type: ignore[attr-defined]
+    assert schema.TRIAL not in {name for (name,) in left}

@@ -96,7 +96,7 @@ async def test_it_stands_beside_the_other_problems_in_item_order() -> None:
     unknown = Member("Nada", "luz", "SIP/10001")
     assert await site.refused(TYPO, Member(VENTAS, "ivo", "SIP/34900@trunk"), wrong, unknown) == [
         "item 1: interface1: pbx1: there is no phone SIP/10001",
-        "item 2: interface1: SIP/34900@trunk is not an interface that this server accepts",
+        f"item 2: {errors.InterfaceNotAllowed(key='interface1', interface='SIP/34900@trunk')}",
         "item 3: penalty: must be 0 or more",
         "item 4: interface1: pbx1: there is no phone SIP/10001",
         "item 4: queueName: there is no campaign Nada",

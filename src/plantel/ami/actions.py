@@ -62,4 +62,4 @@ def outcome(server: str, action: Action, answer: wire.Message) -> Outcome:
         return PrivilegeMissing(server=server, action=name(action))
     if isinstance(action, Remove) and detail.endswith("Not there"):
         return None
-    return ActionRefused(server=server, action=name(action), detail=detail)
+    return ActionRefused(server=server, action=name(action), detail=wire.told(detail))

@@ -6,6 +6,10 @@ ActionID. Nothing is ever sent twice. When the connection ends, so does every an
 Asterisk writes a queue's state while it holds that queue's lock. Once its socket is full it waits for a reader slower
 than `writetimeout` (100 ms) that long with every single message, and disconnects it only then. So this side never stops
 reading for longer than REST: what arrives goes to its consumer.
+
+What arrives is taken apart in steps of STEP_SECONDS. While some of it waits for the next step, nothing is read: so an
+Asterisk that sends without end fills its own socket, and everybody else on this event loop has his turn. Nothing is
+kept of an event but the name of its member, until the end of the step.
 """
 
 import asyncio
@@ -19,25 +23,25 @@ from typing import cast
 import msgspec
 
 from plantel.ami import wire
+from plantel.ami.limits import IN_FLIGHT_MOST, PIECE_BYTES, STEP_SECONDS, WHOLE_SECONDS
 from plantel.errors import (
     SwitchError,
     SwitchLoginRefused,
     SwitchNotReady,
     SwitchProtocol,
     SwitchTimeout,
+    SwitchTooMuch,
     SwitchUnreachable,
 )
-
-IN_FLIGHT_MOST = 1024
-"""Actions sent and not yet answered. Asterisk runs one at a time, about 10,000 a second: half of these keep it busy
-while this side is kept from running for some 50 ms, and more would only lie in its socket."""
+from plantel.secret import Secret
 
 REST_FROM = 128
 """While so many answers are outstanding, they are read in handfuls: see REST."""
 
 REST = 0.005
 """Seconds without reading after each handful. To be woken for every single answer costs both sides, Asterisk's busy
-thread included; this is far from its `writetimeout`, and from running out of actions to carry out."""
+thread included; this is far from its `writetimeout`, and from running out of actions to carry out. Likewise after a
+step that was cut short while nothing had been asked for: events without end then take a third of the loop's time."""
 
 EVENTS = "agent,system"
 """The event classes asked for: changes of queue members; boot, shutdown and reload."""
@@ -50,7 +54,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     host: str
     port: int
     username: str
-    secret: str
+    secret: Secret
     tls: ssl.SSLContext | None = None
 
     def __repr__(self) -> str:
@@ -64,6 +68,7 @@ class Deadlines(msgspec.Struct, frozen=True):
     login      for the banner and the login; Asterisk itself waits 1 s before it refuses one
     boot       for FullyBooted after the login
     answer     for the next answer while any is outstanding
+    whole      from the first answer to what was asked in one go to the last
     idle       without a word from Asterisk until a Ping asks whether it is still there
     """
 
@@ -71,6 +76,7 @@ class Deadlines(msgspec.Struct, frozen=True):
     login: float = 5.0
     boot: float = 5.0
     answer: float = 10.0
+    whole: float = WHOLE_SECONDS
     idle: float = 20.0
 
 
@@ -81,17 +87,21 @@ _NO_ITEM = (b"\r\n", b"\r\n")
 class _Call:
     """A run of actions whose answers go to the same place."""
 
-    __slots__ = ("answered", "done", "error", "item", "left", "sealed")
+    __slots__ = ("answered", "done", "end", "error", "item", "left", "sealed", "seconds")
 
     def __init__(
         self,
         done: asyncio.Future[None],
         answered: Callable[[int, wire.Message], None],
         item: Callable[[wire.Message], None],
+        seconds: float,
     ) -> None:
         self.done = done
         self.answered = answered
         self.item = item
+        self.seconds = seconds
+        """From the first word to the last."""
+        self.end: asyncio.TimerHandle | None = None
         self.left = 0
         self.sealed = False
         self.error: SwitchError | None = None
@@ -99,11 +109,13 @@ class _Call:
     def settle(self) -> None:
         if (self.error or (self.sealed and not self.left)) and not self.done.done():
             self.done.set_result(None)
+            if self.end is not None:
+                self.end.cancel()
 
 
-def _seconds(uptime: str | None) -> int:
-    """Of FullyBooted; one that begins to run has none to tell."""
-    return int(uptime) if uptime is not None and uptime.isascii() and uptime.isdigit() else 0
+def _seconds(uptime: str) -> int:
+    """Of FullyBooted; one that begins to run has none to tell. Raises ValueError."""
+    return wire.number(uptime) if uptime else 0
 
 
 def _ignore(_message: wire.Message) -> None:
@@ -127,6 +139,8 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._decoder = wire.Decoder()
         self._transport: asyncio.Transport | None = None
+        self._unread = bytearray()
+        """What arrived and is not taken apart so far."""
         self._pending: dict[str, tuple[_Call, int]] = {}
         self._first, self._last = _NO_ITEM
         """The first and the last line of the newest item, which tell its event and its ActionID."""
@@ -167,6 +181,8 @@ class Connection(asyncio.Protocol):
         actions: Iterable[bytes],
         answered: Callable[[int, wire.Message], None],
         item: Callable[[wire.Message], None] = _ignore,
+        *,
+        seconds: float | None = None,
     ) -> None:
         """Send encoded actions (without ActionID) in order, and return when each has its answer.
 
@@ -174,10 +190,11 @@ class Connection(asyncio.Protocol):
 
         `answered` gets the number of the action, from 0, with its response; for an action that answers with a list,
         with the event that completes it. `item` gets the events of such lists, as they come. Both run while reading:
-        they must be quick, and what they raise must be wire.Malformed. Raises SwitchError where the connection ends
-        first. Cancelling stops sending; what was sent takes its course.
+        they must be quick, and what they raise must be wire.Malformed or wire.TooMuch. Raises SwitchError where the
+        connection ends first. Cancelling stops sending; what was sent takes its course. `seconds`: in place of the
+        deadline `whole`.
         """
-        call = _Call(self._loop.create_future(), answered, item)
+        call = _Call(self._loop.create_future(), answered, item, seconds or self._deadlines.whole)
         async with self._sending:
             await self._send(call, actions)
         if self._end is not None:
@@ -247,9 +264,42 @@ class Connection(asyncio.Protocol):
         self._make_room()
 
     def data_received(self, data: bytes) -> None:
+        waiting = bool(self._unread)
+        self._unread += data
+        if not waiting:
+            self._step()
+
+    def _step(self) -> None:
+        """Take apart what arrived, for STEP_SECONDS at most."""
+        assert self._transport is not None
+        if self._end is not None:
+            self._unread.clear()
+            return
         self._heard_at = self._loop.time()
+        at = 0
+        while at < len(self._unread) and self._end is None:
+            self._take(bytes(self._unread[at : at + PIECE_BYTES]))
+            at += PIECE_BYTES
+            if self._loop.time() - self._heard_at > STEP_SECONDS:
+                break
+        del self._unread[:at]
+        if self._transport.is_closing():
+            return
+        if self._unread:
+            self._transport.pause_reading()
+            if self._pending:
+                self._loop.call_soon(self._step)
+            else:
+                self._loop.call_later(REST, self._step)
+        elif len(self._pending) >= REST_FROM:
+            self._transport.pause_reading()
+            self._loop.call_later(REST, self._read_on)
+        else:
+            self._read_on()
+
+    def _take(self, piece: bytes) -> None:
         try:
-            for message in self._decoder.feed(data):
+            for message in self._decoder.feed(piece):
                 # 50,000 in a row begin and end alike: so they are told with as little as possible
                 if message.block.startswith(self._first) and message.block.endswith(self._last):
                     self._moved_at = self._heard_at
@@ -257,18 +307,18 @@ class Connection(asyncio.Protocol):
                 else:
                     self._receive(message)
         except wire.Malformed as error:
-            self._finish(SwitchProtocol(server=self._endpoint.server, detail=str(error)))
-        if len(self._pending) >= REST_FROM and self._transport is not None:
-            self._transport.pause_reading()
-            self._loop.call_later(REST, self._read_on)
+            self._finish(SwitchProtocol(server=self._endpoint.server, detail=wire.told(str(error))))
+        except wire.TooMuch as error:
+            self._finish(SwitchTooMuch(server=self._endpoint.server, what=error.what, most=error.most))
 
     def _read_on(self) -> None:
-        if self._end is None and self._transport is not None:
+        assert self._transport is not None
+        if not (self._unread or self._transport.is_closing()):
             self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone.set()
-        detail = str(exc) if exc else "Asterisk closed the connection"
+        detail = wire.told(str(exc)) if exc else "Asterisk closed the connection"
         self._finish(SwitchUnreachable(server=self._endpoint.server, detail=detail))
 
     def _receive(self, message: wire.Message) -> None:
@@ -280,6 +330,8 @@ class Connection(asyncio.Protocol):
         assert action_id is not None
         self._moved_at = self._heard_at
         call, number = entry
+        if call.end is None:
+            call.end = self._loop.call_later(call.seconds, self._out_of_time, call)
         if message.is_item:
             first, last = message.ends
             if last == b"\r\nActionID: " + action_id.encode():
@@ -289,9 +341,9 @@ class Connection(asyncio.Protocol):
         self._first, self._last = _NO_ITEM
         if message.headers.get("EventList") == "start":
             return
+        call.answered(number, message)  # while it is pending: if the answer is malformed, the call ends with that
         del self._pending[action_id]
         call.left -= 1
-        call.answered(number, message)
         call.settle()
         if not self._pending:
             self._watch_again()
@@ -302,7 +354,10 @@ class Connection(asyncio.Protocol):
         event = message.headers.get("Event")
         if event == "FullyBooted":
             self._booted.set()
-            self.started = self._heard_at - _seconds(message.headers.get("Uptime"))
+            try:
+                self.started = self._heard_at - _seconds(message.headers.get("Uptime", ""))
+            except ValueError as error:
+                raise wire.Malformed(f"FullyBooted: {error}") from None
         if event is not None and self._ready:
             self._on_event(message)
 
@@ -342,8 +397,13 @@ class Connection(asyncio.Protocol):
         else:
             self._watch_again()
 
+    def _out_of_time(self, call: _Call) -> None:
+        if call.left:
+            self._finish(SwitchTimeout(server=self._endpoint.server, seconds=call.seconds))
+
     def _ping(self) -> None:
-        call = _Call(self._loop.create_future(), lambda _number, _answer: None, _ignore)
+        call = _Call(self._loop.create_future(), lambda _number, _answer: None, _ignore, self._deadlines.whole)
+        call.sealed = True
         self._write(bytearray(b"ActionID: %d\r\nAction: Ping\r\n\r\n" % self._expect(call, 0)))
 
     # --- beginning and end ---
@@ -353,9 +413,10 @@ class Connection(asyncio.Protocol):
         endpoint = self._endpoint
         challenge = await self.request(wire.encode([("Action", "Challenge"), ("AuthType", "MD5")]))
         if not challenge.succeeded or "Challenge" not in challenge.headers:
-            raise SwitchProtocol(server=endpoint.server, detail=f"no MD5 challenge: {challenge.text}")
+            raise SwitchProtocol(server=endpoint.server, detail=f"no MD5 challenge: {wire.told(challenge.text)}")
         answer = hashlib.md5(
-            (challenge.headers["Challenge"] + endpoint.secret).encode("utf-8", "surrogateescape"), usedforsecurity=False
+            (challenge.headers["Challenge"] + endpoint.secret.reveal()).encode("utf-8", "surrogateescape"),
+            usedforsecurity=False,
         )
         login = await self.request(
             wire.encode(
@@ -369,7 +430,7 @@ class Connection(asyncio.Protocol):
             )
         )
         if not login.succeeded:
-            raise SwitchLoginRefused(server=endpoint.server, username=endpoint.username, detail=login.text)
+            raise SwitchLoginRefused(server=endpoint.server, username=endpoint.username, detail=wire.told(login.text))
 
     async def wait_until_booted(self) -> None:
         """Return once Asterisk has finished starting. Raises SwitchNotReady where it has not within `boot` seconds.
@@ -417,7 +478,7 @@ async def connect(
     """A connection that is logged in to a booted Asterisk.
 
     `on_event` gets every event that is no part of an answer; `on_lost` is called once, when the connection ends other
-    than by `close`. Raises SwitchError: Unreachable, Timeout, Protocol, LoginRefused, NotReady.
+    than by `close`. Raises SwitchError: Unreachable, Timeout, Protocol, TooMuch, LoginRefused, NotReady.
     """
     connection = Connection(endpoint, deadlines, on_event, on_lost)
     try:
@@ -428,7 +489,7 @@ async def connect(
     except TimeoutError:
         raise SwitchTimeout(server=endpoint.server, seconds=deadlines.connect) from None
     except OSError as error:
-        raise SwitchUnreachable(server=endpoint.server, detail=str(error)) from error
+        raise SwitchUnreachable(server=endpoint.server, detail=wire.told(str(error))) from error
     try:
         async with asyncio.timeout(deadlines.login):
             await connection.log_in()

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from plantel.ami import wire
-from plantel.ami.members import Headers, seat
+from plantel.ami.limits import MEMBERS_MOST
+from plantel.ami.members import Headers, moment, seat
 from plantel.device import DeviceState
 from plantel.roster import fold
 from plantel.why.closeup import Closeup, QueueRules, Seat
@@ -54,14 +55,16 @@ class Examination:
         yield wire.encode([("Action", "Ping")])
 
     def item(self, message: wire.Message) -> None:
-        """Take an item of the queue. Raises wire.Malformed."""
+        """Take an item of the queue. Raises wire.Malformed, wire.TooMuch."""
         headers = message.headers
         try:
             if headers["Event"] == "QueueParams":
                 self._params = headers
-                self._callers = int(headers.get("Calls", "0"))
+                self._callers = wire.number(headers.get("Calls", "0"))
             elif headers["Event"] == "QueueMember":
                 self._seats.append(seat(headers))
+                if len(self._seats) > MEMBERS_MOST:
+                    raise wire.TooMuch("members", MEMBERS_MOST)
         except (KeyError, ValueError) as error:
             raise wire.Malformed(f"{headers.get('Event')}: {error}") from None
 
@@ -71,7 +74,7 @@ class Examination:
             self.refusal = answer.text
         elif "Timestamp" in answer.headers:
             try:
-                self._now = datetime.fromtimestamp(float(answer.headers["Timestamp"]), UTC)
+                self._now = moment(float(answer.headers["Timestamp"]))
             except ValueError as error:
                 raise wire.Malformed(f"Ping: {error}") from None
 
@@ -110,7 +113,10 @@ class Examination:
 
 
 def _rules(wrapup: str, join_empty: str) -> QueueRules:
-    return QueueRules(int(wrapup) if wrapup.isdigit() else 0, join_empty)
+    try:
+        return QueueRules(wire.number(wrapup), join_empty)
+    except ValueError:  # as it is where nothing is set
+        return QueueRules(0, join_empty)
 
 
 def _getvar(expression: str) -> bytes:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from plantel.ami.wire import number
+from plantel.device import DeviceState
 from plantel.plan import LiveMember, Membership
 from plantel.why.closeup import Seat
 
@@ -17,10 +19,10 @@ def live_member(headers: Headers) -> LiveMember:
     return LiveMember(
         interface=interface,
         membername=headers["Name"],
-        penalty=int(headers["Penalty"]),
+        penalty=number(headers["Penalty"]),
         paused=headers["Paused"] != "0",
         membership=Membership.DYNAMIC if headers["Membership"] == "dynamic" else Membership.STATIC,
-        status=int(headers["Status"]),
+        status=_state(headers["Status"]),
         once_paused=headers.get("LastPause") != "0",
         state_interface="" if state_interface == interface else state_interface,
         paused_reason=_shown(headers.get("PausedReason", "")),
@@ -30,8 +32,8 @@ def live_member(headers: Headers) -> LiveMember:
 # In the order in which Asterisk 16 to 22 write them; what is in another is read by name, at twice the price.
 _USUAL = re.compile(
     r"Event: QueueMember\r\nQueue: ([^\r]+)\r\nName: ([^\r]*)\r\nLocation: ([^\r]*)\r\n"
-    r"StateInterface: (?:\3|([^\r]*))\r\nMembership: ([a-z]+)\r\nPenalty: (\d+)\r\nCallsTaken: \d+\r\n"
-    r"LastCall: (?:0|\d+)\r\nLastPause: (\d+)\r\nLoginTime: \d+\r\nInCall: [01]\r\nStatus: (\d)\r\n"
+    r"StateInterface: (?:\3|([^\r]*))\r\nMembership: ([a-z]+)\r\nPenalty: (\d{1,10})\r\nCallsTaken: \d+\r\n"
+    r"LastCall: (?:0|\d+)\r\nLastPause: (\d+)\r\nLoginTime: \d+\r\nInCall: [01]\r\nStatus: ([0-8])\r\n"
     r"Paused: ([01])\r\nPausedReason: ([^\r]*)",
     re.ASCII,
 )
@@ -65,7 +67,7 @@ def seat(headers: Headers) -> Seat:
         paused_at=_moment(headers.get("LastPause", "0")),
         joined=_moment(headers.get("LoginTime", "0")),
         last_call=_moment(headers.get("LastCall", "0")),
-        wrapup=int(headers.get("Wrapuptime", "0")),
+        wrapup=number(headers.get("Wrapuptime", "0")),
     )
 
 
@@ -74,5 +76,23 @@ def _shown(text: str) -> str:
     return text if text.isprintable() else "".join(one if one.isprintable() else " " for one in text).strip()
 
 
+def _state(status: str) -> int:
+    """The device state; 0, unknown, for one that there is not."""
+    told = number(status)
+    return told if told in _STATES else 0
+
+
+_STATES = frozenset(map(int, DeviceState))
+
+
 def _moment(seconds: str) -> datetime | None:
-    return datetime.fromtimestamp(int(seconds), UTC) if int(seconds) else None
+    told = number(seconds)
+    return moment(told) if told else None
+
+
+def moment(seconds: float) -> datetime:
+    """A time as Asterisk tells it. Raises ValueError for one that is in no calendar."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, OSError) as error:
+        raise ValueError(str(error)) from None

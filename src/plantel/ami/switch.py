@@ -9,12 +9,22 @@ from plantel.ami.client import Connection, Deadlines, Endpoint, connect
 from plantel.ami.delivery import Delivery
 from plantel.ami.diagnosis import Diagnosis
 from plantel.ami.examination import Examination, device_query, device_state, reread
-from plantel.ami.members import live_member, usual_member
+from plantel.ami.limits import (
+    ACTION_SECONDS,
+    FIRST_REST,
+    LASTING_SECONDS,
+    LONGEST_REST,
+    NAME_BYTES,
+    QUICK_CONNECTIONS,
+    WHOLE_SECONDS,
+)
+from plantel.ami.look import Look
 from plantel.device import DeviceState
-from plantel.errors import ActionRefused, RereadRefused, SwitchRefused
+from plantel.errors import ActionRefused, RereadRefused, SwitchRefused, SwitchUnreachable
 from plantel.plan import Action, LiveMember, Snapshot
 from plantel.ports import Outcome
 from plantel.roster import fold
+from plantel.secret import Secret
 from plantel.why.closeup import Closeup
 
 SCANS_PER_ITEM = 20
@@ -66,7 +76,7 @@ class AmiSwitch:
         """`rereads`: before each look have Asterisk read the members of its queues anew, where they come from a
         database. QueueStatus alone shows what was read when somebody last called; `write = reporting` is then needed.
         """
-        self._endpoint = Endpoint(name, host, port, username, secret, tls)
+        self._endpoint = Endpoint(name, host, port, username, Secret(secret), tls)
         self._deadlines = deadlines or Deadlines()
         self._rereads = rereads
         self._connection: Connection | None = None
@@ -75,6 +85,12 @@ class AmiSwitch:
         self._connecting = asyncio.Lock()
         self._filtered_most = SCANS_PER_ITEM  # as if all queues were empty, until they have been seen
         self._heard: Callable[[str | None, str], None] = lambda _queue, _interface: None
+        self._news: list[tuple[str | None, str]] = []
+        """Events that were read in this step and are not told of so far."""
+        self._made = 0.0
+        """When the last connection was made, on the loop's clock."""
+        self._brief = 0
+        """How many in a row did not last."""
         self._started: float | None = None
         self.restarts = 0
 
@@ -122,7 +138,8 @@ class AmiSwitch:
         delivery = Delivery(self.name, actions)
         connection = self._looked or await self._connected()
         try:
-            await connection.pipeline(delivery.blocks(), delivery.answered)
+            seconds = max(WHOLE_SECONDS, ACTION_SECONDS * len(actions))
+            await connection.pipeline(delivery.blocks(), delivery.answered, seconds=seconds)
         except asyncio.CancelledError:
             if delivery.quiet:
                 connection.abort("cancelled while the events were off")
@@ -212,10 +229,20 @@ class AmiSwitch:
         async with self._connecting:
             if self._connection is None or self._connection.ended:
                 self._connection = None
+                self._check_lasting()
                 self._connection = await connect(self._endpoint, self._deadlines, self._on_event, self._on_lost)
+                self._made = asyncio.get_running_loop().time()
                 self._count_restart(self._connection.started)
                 self._tell(None)
             return self._connection
+
+    def _check_lasting(self) -> None:
+        """Raise SwitchUnreachable while it is too early for one more connection that ends at once."""
+        if self._brief < QUICK_CONNECTIONS:
+            return
+        rest = min(LONGEST_REST, FIRST_REST * 2.0 ** min(self._brief - QUICK_CONNECTIONS, 10))
+        if asyncio.get_running_loop().time() < self._made + rest:
+            raise SwitchUnreachable(server=self.name, detail=f"{self._brief} connections in a row ended at once")
 
     def _count_restart(self, started: float | None) -> None:
         if started is not None:
@@ -245,45 +272,39 @@ class AmiSwitch:
         return found
 
     async def _status(self, requests: Sequence[bytes]) -> dict[str, tuple[LiveMember, ...]]:
-        found: dict[str, list[LiveMember]] = {}
-        refusals: list[wire.Message] = []
-
-        def item(message: wire.Message) -> None:
-            try:
-                if (usual := usual_member(message.block)) is not None:
-                    queue, member = usual
-                    found[queue].append(member)
-                    return
-                headers = message.headers
-                event = headers["Event"]
-                if event == "QueueMember":
-                    found[headers["Queue"]].append(live_member(headers))
-                elif event == "QueueParams":
-                    found.setdefault(headers["Queue"], [])
-            except (KeyError, ValueError) as error:
-                raise wire.Malformed(f"{message.headers.get('Event')}: {error}") from None
-
-        def answered(_number: int, answer: wire.Message) -> None:
-            if not answer.succeeded:
-                refusals.append(answer)
-
+        look = Look()
         connection = await self._connected()
-        await connection.pipeline(requests, answered, item)
+        await connection.pipeline(requests, look.answered, look.item)
         self._looked = connection
-        if refusals:
-            raise ActionRefused(server=self.name, action="QueueStatus", detail=refusals[0].text)
-        return {queue: tuple(members) for queue, members in found.items()}
+        if look.refusal is not None:
+            raise ActionRefused(server=self.name, action="QueueStatus", detail=look.refusal)
+        return look.queues
 
     def _on_event(self, message: wire.Message) -> None:
         event = message.headers["Event"]
         if event in _MEMBER_EVENTS:
-            self._tell(message.headers.get("Queue"), message.headers.get("Interface", ""))
+            queue, interface = message.headers.get("Queue"), message.headers.get("Interface", "")
+            if queue is None or max(len(queue), len(interface)) > NAME_BYTES:
+                self._tell(None)
+            else:
+                self._tell(queue, interface)
         elif event in _ANYTHING_EVENTS:
             self._tell(None)
 
     def _on_lost(self) -> None:
+        lasted = asyncio.get_running_loop().time() - self._made
+        self._brief = self._brief + 1 if lasted < LASTING_SECONDS else 0
         self._tell(None)
 
     def _tell(self, queue: str | None, interface: str = "") -> None:
-        # Not from within the reading: what a listener raises must not end the connection.
-        asyncio.get_running_loop().call_soon(self._heard, queue, interface)
+        # Not from within the reading: what a listener raises must not end the connection. All that one step has read is
+        # told together, so that there is never more of it than a step can read.
+        if not self._news:
+            asyncio.get_running_loop().call_soon(self._tell_news)
+        if queue is not None or self._news[-1:] != [(None, "")]:
+            self._news.append((queue, interface))
+
+    def _tell_news(self) -> None:
+        news, self._news = self._news, []
+        for queue, interface in news:
+            self._heard(queue, interface)

@@ -10,6 +10,9 @@ Asterisk byte for byte when it is sent again, while names in UTF-8 are plain tex
 import re
 from collections.abc import Iterable
 
+from plantel.ami.limits import BANNER_BYTES, DETAIL_MOST, DIGITS_MOST, LINES_MOST, MESSAGE_BYTES
+from plantel.language import visible
+
 BANNER = b"Asterisk Call Manager/"
 """How the banner of every AMI begins; the version of the protocol follows."""
 
@@ -19,12 +22,8 @@ LINE_BYTES = 1024
 HEADERS_MOST = 128
 """Asterisk ignores what an action holds beyond these."""
 
-MESSAGE_BYTES = 1 << 20
-"""The longest message, or banner, that is waited for. The output of a command is one message."""
-
 _END = b"\r\n\r\n"
 _ACTION_ID = b"\r\nActionID: "
-_BANNER_BYTES = 256
 _HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 # C0, DEL, and C1 (where NEL is) as UTF-8. On the bytes, so that escaped surrogates cannot spell one.
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]|\xc2[\x80-\x9f]")
@@ -38,11 +37,20 @@ class Malformed(Exception):
     """What came is not AMI; the message shows it."""
 
 
+class TooMuch(Exception):
+    """What came is more than an Asterisk may make us read or keep: more than `most` of `what`, an `errors.Excess`."""
+
+    def __init__(self, what: str, most: int) -> None:
+        super().__init__(what, most)
+        self.what = what
+        self.most = most
+
+
 class Message:
     """A response or an event; read when it is asked, for a snapshot brings tens of thousands.
 
-    `headers` by the name that Asterisk gives them; of equal ones the first counts, as it does for Asterisk. `output`
-    holds the lines of a command's output. `block` is all of it, without its end.
+    `headers` by the name that Asterisk gives them; of equal ones the first counts, as it does for Asterisk. To read
+    them raises TooMuch. `block` is all of it, without its end.
     """
 
     __slots__ = ("_headers", "block")
@@ -59,15 +67,10 @@ class Message:
     @property
     def headers(self) -> dict[str, str]:
         if self._headers is None:
+            if self.block.count(b"\r\n") >= LINES_MOST:
+                raise TooMuch("lines", LINES_MOST)
             self._headers = _parse(self.block.decode("utf-8", "surrogateescape"))
         return self._headers
-
-    @property
-    def output(self) -> tuple[str, ...]:
-        if "Output" not in self.headers:
-            return ()
-        lines = self.block.decode("utf-8", "surrogateescape").split("\r\n")
-        return tuple(line.partition(":")[2].removeprefix(" ") for line in lines if line.startswith("Output:"))
 
     @property
     def action_id(self) -> str | None:
@@ -132,7 +135,7 @@ class Decoder:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages that `data` completes. Raises Malformed, after which the decoder is of no more use."""
+        """The messages that `data` completes. Raises Malformed or TooMuch; the decoder is then of no more use."""
         buffer = self._buffer
         if self.banner is None:
             buffer += data
@@ -154,10 +157,10 @@ class Decoder:
         head = bytes(self._buffer[: len(BANNER)])
         if not BANNER.startswith(head):
             raise Malformed(f"it begins with {bytes(self._buffer[:60])!r}")
-        end = self._buffer.find(b"\n", 0, _BANNER_BYTES)
+        end = self._buffer.find(b"\n", 0, BANNER_BYTES)
         if end < 0:
-            if len(self._buffer) >= _BANNER_BYTES:
-                raise Malformed(f"its first line is longer than {_BANNER_BYTES} bytes")
+            if len(self._buffer) >= BANNER_BYTES:
+                raise Malformed(f"its first line is longer than {BANNER_BYTES} bytes")
             return False
         self.banner = self._buffer[:end].decode("utf-8", "surrogateescape").rstrip("\r")
         del self._buffer[: end + 1]
@@ -166,7 +169,22 @@ class Decoder:
     @staticmethod
     def _hold(unfinished: bytearray) -> None:
         if len(unfinished) > MESSAGE_BYTES:
-            raise Malformed(f"a message is longer than {MESSAGE_BYTES} bytes")
+            raise TooMuch("message_bytes", MESSAGE_BYTES)
+
+
+def told(text: str) -> str:
+    """A server's own words, as they are shown: in a state, a log, an answer."""
+    return visible(text[:DETAIL_MOST])
+
+
+_NUMBER = re.compile(rf"-?[0-9]{{1,{DIGITS_MOST}}}")
+
+
+def number(text: str) -> int:
+    """The number that Asterisk means by it. Raises ValueError for anything longer, or written in another way."""
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"not a number: {text[:30]!r}")
+    return int(text)
 
 
 def _parse(text: str) -> dict[str, str]:

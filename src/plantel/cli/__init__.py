@@ -1,14 +1,18 @@
 """The command line. A command's own module is imported when it is called: the service alone needs half a second."""
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from plantel import __version__, errors
+from plantel import __version__, errors, process
 from plantel.cli import context
 from plantel.cli.output import fail, note, tell
+
+_NOBODY_READS = {errno.EPIPE, errno.ENOSPC, errno.EIO}
+"""What printing may fail with; files that a command opens have errors of Plantel's own."""
 
 app = App(
     name="plantel",
@@ -94,8 +98,18 @@ def launch(
 
 def main() -> None:
     """The `plantel` program. Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration."""
+    process.open_standard()
+    process.leave_no_core()
     try:
         app.meta()
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in _NOBODY_READS:
+            raise
+        process.forget_output()
+        if error.errno != errno.EPIPE:  # with a pipe, whoever read has seen enough
+            note("nothing can be written: {why}", "no se puede escribir: {why}", why=error.strerror)
+        sys.exit(1)
     except CycloptsError as error:
         _fail_usage(error)
         sys.exit(2)

@@ -4,31 +4,42 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
-from plantel import errors
+from plantel import errors, safety
+from plantel.access import Token
 from plantel.ami.diagnosis import Diagnosis
-from plantel.cli.context import settings
+from plantel.cli.context import settings, settings_file
 from plantel.cli.options import AsJson
 from plantel.cli.output import json, tell
 from plantel.config import AsteriskSettings, HttpSettings, Settings, check_certificate
 from plantel.http.instance import Instance
 from plantel.language import Text, current
 from plantel.phones import PhoneRules
+from plantel.ports import Transaction
 from plantel.reconcile import lease_name
 from plantel.retention import LEASE
-from plantel.roster import Campaign, Member, fold
+from plantel.roster import Campaign, Interfaces, Member, fold
+from plantel.safety import Unsafe
 from plantel.store import check_rights, check_sessions, missing_views, nodes, shown
-from plantel.wiring import Plantel, assembled, make_switch, operator, realtime_views
+from plantel.wiring import Plantel, SystemClock, assembled, make_switch, operator, realtime_views
 
 
 class Finding(NamedTuple):
-    """One thing looked at: good, or bad with what to do about it."""
+    """One thing looked at: good, or bad with what to do about it. With a `code` it is good, and unsafe."""
 
     subject: str
     good: bool
     what: str
     remedy: str = ""
+    code: str = ""
+
+    @property
+    def verdict(self) -> str:
+        if not self.good:
+            return tell("BAD", "MAL")
+        return tell("WARN", "OJO") if self.code else tell("ok", "bien")
 
 
 _REMEDIES: dict[type[errors.PlantelError], Text] = {
@@ -80,15 +91,22 @@ async def check(*, as_json: AsJson = False) -> None:
     findings = [Finding("config", good=True, what=tell("is valid", "es válida"))]
     findings += _check_tls(loaded.http)
     findings += await _check_store_and_servers(loaded)
+    findings += _unsafe([*safety.local(loaded, settings_file()), *safety.few_descriptors(loaded.http.connections)])
     if as_json:
         json([one._asdict() for one in findings])
     else:
         for one in findings:
-            print(f"{tell('ok ', 'bien') if one.good else tell('BAD', 'MAL '):4} {one.subject}: {one.what}")
+            print(f"{one.verdict:4} {one.subject}: {one.what}")
             if one.remedy:
                 print(f"       -> {one.remedy}")
     if not all(one.good for one in findings):
         sys.exit(1)
+
+
+def _unsafe(found: Iterable[Unsafe]) -> Iterator[Finding]:
+    for one in found:
+        what, remedy = (text.say(current(), **one.params) for text in (one.what, one.remedy))
+        yield Finding("safety", good=True, what=what, remedy=remedy, code=one.code)
 
 
 async def _check_store_and_servers(loaded: Settings) -> list[Finding]:
@@ -105,6 +123,7 @@ async def _check_store_and_servers(loaded: Settings) -> list[Finding]:
             await asyncio.to_thread(check_rights, loaded.store.url)
             findings.append(Finding("store", good=True, what=shown(loaded.store.url)))
             findings.append(await _check_journal(plantel))
+            findings += await _check_tokens(plantel)
             instances = plantel.instances
         except errors.StoreMissing as error:
             what = f"{shown(loaded.store.url)}: {error.say(current())}"
@@ -171,10 +190,25 @@ async def _check_journal(plantel: Plantel) -> Finding:
     return Finding("journal", good=True, what=what)
 
 
+async def _check_tokens(plantel: Plantel) -> list[Finding]:
+    found: list[Unsafe] = []
+    for name in plantel.instances:
+        tokens = await plantel.store.read(partial(_tokens, name))
+        found += safety.old_tokens(name, tokens, SystemClock().now())
+    return list(_unsafe(found))
+
+
+def _tokens(instance: str, transaction: Transaction) -> list[Token]:
+    return transaction.tokens(instance)
+
+
 async def _check_instance(loaded: Settings, name: str, instance: Instance | None) -> list[Finding]:
     """Its servers; `instance` None: without a roster."""
     campaigns, members = await _roster(instance) if instance is not None else ([], [])
     findings: list[Finding] = []
+    if instance is not None:
+        interfaces = Interfaces((*Interfaces.DEFAULT, *loaded.roster.interfaces))
+        findings += _unsafe(safety.refused_members(interfaces, members))
     queues: set[str] = set()
     servers = [server for server in loaded.asterisk if server.instance == name]
     reached = True

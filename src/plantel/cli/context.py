@@ -20,6 +20,11 @@ def settings() -> config.Settings:
     return config.load(config_path)
 
 
+def settings_file() -> Path | None:
+    """Where they come from; None: no file. Raises ConfigError."""
+    return config.source(config_path)
+
+
 @contextlib.asynccontextmanager
 async def roster(instance: str) -> "AsyncIterator[tuple[Plantel, Instance]]":
     """The store opened, and one of its instances ("": the first configured). Raises NoSuchThing, StoreError."""

@@ -1,7 +1,10 @@
 """How the command line speaks: in the language of the terminal, to people or to scripts."""
 
+import errno
+import os
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TextIO
 
 import msgspec
 from rich.console import Console
@@ -9,6 +12,7 @@ from rich.table import Table
 
 from plantel import errors
 from plantel.language import Text, current
+from plantel.secret import Secret
 
 
 def tell(en: str, es: str, **params: object) -> str:
@@ -19,6 +23,29 @@ def tell(en: str, es: str, **params: object) -> str:
 def note(en: str, es: str, **params: object) -> None:
     """One line for people, on standard error: standard output is for results."""
     print(tell(en, es, **params), file=sys.stderr)
+
+
+def show(secret: Secret, en: str, es: str) -> None:
+    """Show what is shown only once: alone on standard output, after a note for people. Raises NotShown.
+
+    Afterwards it is out of this process, as far as that can be known.
+    """
+    try:
+        note(en, es)
+        if sys.stdout is None:
+            raise errors.NotShown(detail=os.strerror(errno.EBADF))
+        print(secret.reveal(), flush=True)
+    except OSError as error:
+        _give_up(sys.stdout)
+        raise errors.NotShown(detail=error.strerror or str(error)) from None
+
+
+def _give_up(stream: TextIO | None) -> None:
+    """Have nothing more go where nothing goes: else the interpreter tries once more at its end, and complains."""
+    if stream is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def fail(error: errors.PlantelError) -> None:

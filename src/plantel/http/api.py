@@ -4,11 +4,16 @@ Same tokens as the wire call. Errors are objects with `code`, `message` (Spanish
 for a refused batch, its id and every problem.
 """
 
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from litestar import Litestar, Request, Response, get, post
+import structlog
+from litestar import Litestar, MediaType, Request, Response, get, post
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
@@ -16,7 +21,15 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.spec import (
+    Components,
+    OpenAPIMediaType,
+    OpenAPIType,
+    Operation,
+    RequestBody,
+    Schema,
+    SecurityScheme,
+)
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.router import Router
 
@@ -24,15 +37,27 @@ from plantel import __version__, errors
 from plantel.access import Actor
 from plantel.batch import Batch, Kind, Source
 from plantel.drift import DriftRecord
+from plantel.http import limits
 from plantel.http.instance import Instance
 from plantel.http.problems import headers, statuses
+from plantel.http.queuemember import all_items, right_items
+from plantel.http.request import ClientGone
+from plantel.http.request import Request as Asked
 from plantel.language import Language
 from plantel.ports import Entry
 from plantel.reconcile import State as ServerState
-from plantel.roster import Member, Origin, parse_member
+from plantel.roster import WIRE_KEYS, Member, Origin
 from plantel.service import Receipt
 from plantel.why.inquiry import inquire
 from plantel.why.report import Explanation
+from plantel.workers import Turns, Workers
+
+T = TypeVar("T")
+
+BATCHES = frozenset({"/api/v1/members", "/api/v1/members/remove", "/api/v1/members/pause"})
+"""The paths whose bodies may be large."""
+
+log = structlog.get_logger()
 
 AnyRequest = Request[Any, Any, State]
 AnyConnection = ASGIConnection[Any, Any, Any, State]
@@ -160,6 +185,55 @@ class ErrorView(msgspec.Struct):
     problems: list[ProblemView] = []
 
 
+class Room:
+    """Where what takes long is done, each kind apart, so that the event loop and other kinds go on."""
+
+    def __init__(self) -> None:
+        self.batches = Workers("api-batch", limits.TAKING_APART, limits.WAITING_BATCHES)
+        self.lists = Workers("api-list", 1, limits.WAITING_LISTS)
+        self.inquiries = Turns(limits.INQUIRIES, limits.WAITING_INQUIRIES)
+
+
+_TEXT = Schema(type=OpenAPIType.STRING)
+
+
+def _takes(schema: Schema) -> RequestBody:
+    return RequestBody({"application/json": OpenAPIMediaType(schema=schema)}, required=True)
+
+
+def _object(**properties: Schema) -> Schema:
+    return Schema(type=OpenAPIType.OBJECT, properties={**properties}, required=[*properties])
+
+
+_CHOSEN = {"campaign": _TEXT, "agents": Schema(type=OpenAPIType.ARRAY, items=_TEXT)}
+
+
+# These bodies may be large, so they are read here, in a thread, and described here.
+
+
+@dataclass
+class TakesMembers(Operation):
+    def __post_init__(self) -> None:
+        item = _object(**{key: Schema() if key in {"penalty", "paused"} else _TEXT for key in sorted(WIRE_KEYS)})
+        self.request_body = _takes(Schema(type=OpenAPIType.ARRAY, items=item, min_items=1))
+
+
+@dataclass
+class TakesChosen(Operation):
+    def __post_init__(self) -> None:
+        self.request_body = _takes(_object(**_CHOSEN))
+
+
+@dataclass
+class TakesPause(Operation):
+    def __post_init__(self) -> None:
+        schema = _object(**_CHOSEN, paused=Schema(type=OpenAPIType.BOOLEAN))
+        assert schema.properties is not None
+        self.request_body = _takes(
+            Schema(type=schema.type, properties={**schema.properties, "reason": _TEXT}, required=schema.required)
+        )
+
+
 def _language(request: AnyRequest) -> Language:
     return "es" if request.headers.get("accept-language", "").lower().startswith("es") else "en"
 
@@ -207,6 +281,62 @@ def _standing(member: Member, instance: Instance, language: Language) -> list[St
     ]
 
 
+def _room(request: AnyRequest) -> Room:
+    room: Room = request.app.state.room
+    return room
+
+
+def _asked(connection: AnyConnection) -> Asked:
+    asked: Asked = connection.scope["state"]["plantel_request"]
+    return asked
+
+
+async def _apart(request: AnyRequest, read: Callable[[list[bytes]], T]) -> T:
+    """What `read` makes of the body, which is the one thing in the list given to it; in a thread if it is large."""
+    held = [await request.body()]
+    if len(held[0]) <= limits.EXPLAINED_AT_ONCE:
+        return read(held)
+    return await _asked(request).while_there(_room(request).batches.run(partial(read, held)))
+
+
+async def _listed(request: AnyRequest, size: int, make: Callable[[], Any]) -> Any:
+    """What `make` makes, a list of so many; made and written in a thread if it is long."""
+    if size <= limits.WRITTEN_AT_ONCE:
+        return make()
+    work = _room(request).lists.run(lambda: msgspec.json.encode(make()))
+    return Response(await _asked(request).while_there(work), media_type=MediaType.JSON)
+
+
+def _items(most: int, held: list[bytes]) -> Sequence[Member | errors.InvalidItem]:
+    body = held.pop()
+    array = _text(body)
+    try:
+        return right_items(array, most) or all_items(array, len(body), most)
+    except (errors.NotJson, errors.NotAnArray, errors.BodyCutShort) as error:
+        raise errors.BadRequest(detail=str(error)) from None
+
+
+def _decoded(kind: type[T], held: list[bytes]) -> T:
+    try:
+        return msgspec.json.decode(_text(held.pop()), type=kind)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise errors.BadRequest(detail=str(error)) from None
+
+
+def _chosen(kind: type[Chosen], most: int, held: list[bytes]) -> Any:
+    chosen = _decoded(kind, held)
+    if len(chosen.agents) > most:
+        raise errors.TooManyItems(most=most)
+    return chosen
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise errors.BadRequest(detail=f"not UTF-8: {error.reason} at byte {error.start}") from None
+
+
 async def provide_instance(request: AnyRequest) -> Instance:
     instance: Instance = request.scope["state"]["plantel_instance"]
     return instance
@@ -216,8 +346,20 @@ async def require_token(connection: AnyConnection, _handler: BaseRouteHandler) -
     """A guard: it runs before the body is read, which is nobody's business but a token holder's."""
     state = connection.scope["state"]
     instance: Instance = state["plantel_instance"]
+    if len(connection.scope["query_string"]) > limits.QUERY_BODY:
+        raise errors.QueryTooLong(most=limits.QUERY_BODY)
     authorization = connection.headers.get("authorization", "")
-    state["plantel_actor"] = await instance.authenticator.actor(authorization, state["plantel_address"])
+    state["plantel_actor"] = await instance.authenticator.actor(authorization, _asked(connection).address)
+
+
+async def may_write(connection: AnyConnection, _handler: BaseRouteHandler) -> None:
+    """A guard, too: what the role forbids is not read."""
+    connection.scope["state"]["plantel_actor"].check_write()
+
+
+async def may_administer(connection: AnyConnection, _handler: BaseRouteHandler) -> None:
+    """The same for what only an admin may."""
+    connection.scope["state"]["plantel_actor"].check_admin()
 
 
 async def provide_actor(request: AnyRequest) -> Actor:
@@ -249,66 +391,92 @@ async def list_drift(
 
 
 @get("/campaigns", summary="The campaigns that this token may see")
-async def list_campaigns(instance: Here, actor: Who) -> list[CampaignView]:
-    return [CampaignView(one.name, one.origin) for one in await instance.service.campaigns(actor)]
+async def list_campaigns(request: AnyRequest, instance: Here, actor: Who) -> list[CampaignView]:
+    found = await instance.service.campaigns(actor)
+    listed: list[CampaignView] = await _listed(
+        request, len(found), lambda: [CampaignView(one.name, one.origin) for one in found]
+    )
+    return listed
 
 
-@post("/campaigns", summary="Declare a campaign")
+@post("/campaigns", summary="Declare a campaign", guards=[may_administer])
 async def declare_campaign(instance: Here, actor: Who, data: JSONBody[CampaignName]) -> CampaignView:
     campaign = await instance.service.declare(actor, data.name)
     return CampaignView(campaign.name, campaign.origin)
 
 
-@post("/campaigns/remove", status_code=200, summary="Remove a campaign and its members")
+@post("/campaigns/remove", status_code=200, summary="Remove a campaign and its members", guards=[may_administer])
 async def remove_campaign(request: AnyRequest, instance: Here, actor: Who, data: JSONBody[CampaignName]) -> ReceiptView:
     return _receipt(await instance.service.dissolve(actor, data.name, Source.API), instance, _language(request))
 
 
 @get("/members", summary="The members of a campaign, now or at a past moment")
 async def list_members(
+    request: AnyRequest,
     instance: Here,
     actor: Who,
     campaign: FromQuery[str],
     at: Annotated[datetime | None, QueryParameter(description="ISO 8601; UTC where it has no offset")] = None,
 ) -> list[ListedMemberView] | list[MemberView]:
+    listed: list[ListedMemberView] | list[MemberView]
     if at is None:
         members = await instance.service.members(actor, campaign)
         reasons = await instance.service.reasons(actor, campaign)
-        return [
-            ListedMemberView(
-                **msgspec.structs.asdict(_member(member)),
-                called=instance.delivery.called(member),
-                reason=reasons.get(member.membername, ""),
-            )
-            for member in members
-        ]
-    moment = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    return [_member(member) for member in await instance.service.members_at(actor, moment, campaign)]
+        listed = await _listed(request, len(members), lambda: _shown(members, reasons, instance))
+    else:
+        moment = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        past = await instance.service.members_at(actor, moment, campaign)
+        listed = await _listed(request, len(past), lambda: list(map(_member, past)))
+    return listed
 
 
-@post("/members", status_code=200, summary="Add members: the array of the wire call, as JSON")
-async def add_members(
-    request: AnyRequest, instance: Here, actor: Who, data: JSONBody[list[dict[str, Any]]]
-) -> ReceiptView:
-    items: list[Member | errors.InvalidItem] = []
-    for number, item in enumerate(data, 1):
-        try:
-            items.append(parse_member(item))
-        except errors.InvalidItem as error:
-            items.append(error.at(number))
+def _shown(members: Sequence[Member], reasons: Mapping[str, str], instance: Instance) -> list[ListedMemberView]:
+    return [
+        ListedMemberView(
+            **msgspec.structs.asdict(_member(member)),
+            called=instance.delivery.called(member),
+            reason=reasons.get(member.membername, ""),
+        )
+        for member in members
+    ]
+
+
+@post(
+    "/members",
+    status_code=200,
+    summary="Add members: the array of the wire call, as JSON",
+    guards=[may_write],
+    operation_class=TakesMembers,
+)
+async def add_members(request: AnyRequest, instance: Here, actor: Who) -> ReceiptView:
+    items = await _apart(request, partial(_items, instance.service.most))
     return _receipt(await instance.service.add(actor, items, Source.API), instance, _language(request))
 
 
-@post("/members/remove", status_code=200, summary="Take agents out of a campaign")
-async def remove_members(request: AnyRequest, instance: Here, actor: Who, data: JSONBody[Chosen]) -> ReceiptView:
-    receipt = await instance.service.remove(actor, data.campaign, data.agents, Source.API)
+@post(
+    "/members/remove",
+    status_code=200,
+    summary="Take agents out of a campaign",
+    guards=[may_write],
+    operation_class=TakesChosen,
+)
+async def remove_members(request: AnyRequest, instance: Here, actor: Who) -> ReceiptView:
+    chosen: Chosen = await _apart(request, partial(_chosen, Chosen, instance.service.most))
+    receipt = await instance.service.remove(actor, chosen.campaign, chosen.agents, Source.API)
     return _receipt(receipt, instance, _language(request))
 
 
-@post("/members/pause", status_code=200, summary="Pause agents in a campaign, or end their pause")
-async def pause_members(request: AnyRequest, instance: Here, actor: Who, data: JSONBody[PauseOrder]) -> ReceiptView:
+@post(
+    "/members/pause",
+    status_code=200,
+    summary="Pause agents in a campaign, or end their pause",
+    guards=[may_write],
+    operation_class=TakesPause,
+)
+async def pause_members(request: AnyRequest, instance: Here, actor: Who) -> ReceiptView:
+    order: PauseOrder = await _apart(request, partial(_chosen, PauseOrder, instance.service.most))
     receipt = await instance.service.pause(
-        actor, data.campaign, data.agents, Source.API, paused=data.paused, reason=data.reason
+        actor, order.campaign, order.agents, Source.API, paused=order.paused, reason=order.reason
     )
     return _receipt(receipt, instance, _language(request))
 
@@ -320,8 +488,13 @@ async def list_batches(
     actor: Who,
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> list[BatchView]:
+    """Without their problems, of which each may have a thousand: `/batches/{batch}` has them."""
     found = await instance.service.batches(actor, limit)
-    return [BatchView(*_batch(one, _language(request))) for one in found]
+    language = _language(request)
+    listed: list[BatchView] = await _listed(
+        request, len(found), lambda: [BatchView(*_batch(one, language)) for one in found]
+    )
+    return listed
 
 
 @get("/batches/{batch:str}", summary="What became of a batch: its problems, or its changes")
@@ -329,12 +502,18 @@ async def show_batch(request: AnyRequest, instance: Here, actor: Who, batch: Fro
     found, entries = await instance.service.batch(actor, batch)
     await instance.delivery.catch_up()  # another node may have stored it a moment ago
     language = _language(request)
-    standing = [one for entry in entries for one in _standing(entry.change.member, instance, language)]
-    return WholeBatchView(*_batch(found, language), [_change(entry) for entry in entries], standing)
+
+    def make() -> WholeBatchView:
+        standing = [one for entry in entries for one in _standing(entry.change.member, instance, language)]
+        return WholeBatchView(*_batch(found, language), [_change(entry) for entry in entries], standing)
+
+    whole: WholeBatchView = await _listed(request, len(entries) + len(found.problems), make)
+    return whole
 
 
 @get("/journal", summary="The newest changes, oldest first")
 async def show_journal(
+    request: AnyRequest,
     instance: Here,
     actor: Who,
     campaign: FromQuery[str | None] = None,
@@ -342,36 +521,45 @@ async def show_journal(
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> list[ChangeView]:
     entries = await instance.service.journal(actor, campaign=campaign, membername=agent, limit=limit)
-    return [_change(entry) for entry in entries]
+    listed: list[ChangeView] = await _listed(request, len(entries), lambda: list(map(_change, entries)))
+    return listed
 
 
-@get("/servers", summary="How it stands with every Asterisk")
+@get("/servers", summary="How it stands with every Asterisk", guards=[may_write])
 async def list_servers(request: AnyRequest, instance: Here, actor: Who) -> list[ServerView]:
-    actor.check_write()
     language = _language(request)
     return [
         ServerView(
-            one.name,
-            one.status.state,
-            [_problem(reason, language) for reason in one.status.reasons],
-            one.status.looked,
-            one.status.queues,
-            one.status.members,
+            one.server,
+            one.state,
+            [_problem(reason, language) for reason in one.reasons],
+            one.looked,
+            one.queues,
+            one.members,
         )
-        for one in instance.delivery.reconcilers
+        for one in instance.delivery.statuses(actor)
     ]
 
 
-@get("/why", summary="Why an agent's phone does not ring: in a campaign, or in each where the agent is")
+@get(
+    "/why",
+    summary="Why an agent's phone does not ring: in a campaign, or in each where the agent is",
+    guards=[may_write],
+)
 async def explain_why(
     request: AnyRequest, instance: Here, actor: Who, agent: FromQuery[str], campaign: FromQuery[str | None] = None
 ) -> list[Explanation]:
-    reports = await inquire(instance.service, instance.delivery, actor, agent, campaign)
+    async with _room(request).inquiries.take():
+        reports = await _asked(request).while_there(
+            inquire(instance.service, instance.delivery, actor, agent, campaign)
+        )
     return [report.explain(_language(request)) for report in reports]
 
 
 def _refused(request: AnyRequest, error: errors.PlantelError) -> Response[ErrorView]:
     language = _language(request)
+    asked = _asked(request)
+    log.warning("refused", path=asked.path, address=asked.address, code=error.code, reason=str(error))
     view = ErrorView(error.code, error.say(language))
     if isinstance(error, errors.BatchRefused):
         first = error.problems[0]
@@ -392,8 +580,28 @@ def _http_error(_request: AnyRequest, error: HTTPException) -> Response[ErrorVie
     )
 
 
+def _too_deep(request: AnyRequest, _error: RecursionError) -> Response[ErrorView]:
+    return _refused(request, errors.BadRequest(detail="too many brackets within one another"))
+
+
+def _not_text(request: AnyRequest, error: UnicodeError) -> Response[ErrorView]:
+    return _refused(request, errors.BadRequest(detail=f"not UTF-8: {error}"))
+
+
+def _gone(request: AnyRequest, _error: ClientGone) -> Response[None]:
+    asked = _asked(request)
+    log.info("gone", path=asked.path, address=asked.address)
+    return Response(None, status_code=499)  # to nobody
+
+
+def _failed(request: AnyRequest, cause: Exception) -> Response[ErrorView]:
+    error = errors.InternalError(id=secrets.token_hex(6))
+    log.error("failed", path=_asked(request).path, id=error.params["id"], exc_info=cause)
+    return Response(ErrorView(error.code, error.say(_language(request))), status_code=statuses(error).api)
+
+
 def make_api() -> Litestar:
-    """The API as an ASGI application; expects `plantel_instance` and `plantel_address` in the scope's state."""
+    """The API as an ASGI application; expects `plantel_instance` and `plantel_request` in the scope's state."""
     router = Router(
         "/api/v1",
         route_handlers=[
@@ -416,9 +624,18 @@ def make_api() -> Litestar:
     )
     return Litestar(
         [router],
+        debug=False,  # the default is up to an environment variable, and shows local variables to the client
         # the door has its own limit, also for what Litestar does not count
         request_max_body_size=None,
-        exception_handlers={errors.PlantelError: _refused, HTTPException: _http_error},
+        exception_handlers={
+            errors.PlantelError: _refused,
+            HTTPException: _http_error,
+            RecursionError: _too_deep,
+            UnicodeError: _not_text,
+            ClientGone: _gone,
+            Exception: _failed,
+        },
+        state=State({"room": Room()}),
         openapi_config=OpenAPIConfig(
             title="Plantel",
             version=__version__,

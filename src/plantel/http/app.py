@@ -4,9 +4,12 @@ import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
+import msgspec
+import structlog
+
 from plantel import errors
-from plantel.http import ops
-from plantel.http.api import make_api
+from plantel.http import limits, ops
+from plantel.http.api import BATCHES, make_api
 from plantel.http.bridge import App, Bridge
 from plantel.http.instance import Instance
 from plantel.http.integra import PREFIX, TEXT, ZERO, Integra
@@ -18,7 +21,11 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _EXPOSED = "Plantel-Batch, Plantel-Code, Plantel-Reason, Plantel-Delivery, Plantel-Warning, Retry-After"
 _JSON = ("content-type", "application/json")
+_HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing."""
 _METRICS = ("content-type", "text/plain; version=0.0.4; charset=utf-8")
+
+log = structlog.get_logger()
 
 
 class FrontDoor:
@@ -45,7 +52,8 @@ class FrontDoor:
         self._default = default
         self._integra = integra
         # Litestar spells the ASGI types in its own way
-        self._api = Bridge(cast("App", make_api()), body_limit, body_timeout)
+        self._api = Bridge(cast("App", make_api()), body_timeout)
+        self._body_limit = body_limit
         self._trouble = trouble
         self._trusted: tuple[Network, ...] = tuple(ipaddress.ip_network(one, strict=False) for one in trusted)
         self._origins = frozenset(origins)
@@ -53,37 +61,59 @@ class FrontDoor:
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         """One HTTP request."""
         request = Request(scope, exchange)
-        if self._origins and self._crosses(request):
-            return
         proxied = bool(self._trusted) and self._is_trusted(request.peer)
         if proxied:
             request.address = self._client(request)
-        instance = self._instance(request, proxied=proxied) if self._hosts else self._default
+        try:
+            host = self._host(request, proxied=proxied)
+            if (origin := request.header("origin")) and self._crosses(request, origin, host):
+                return
+            instance = self._instance(host) if self._hosts else self._default
+            if instance is None:
+                raise errors.UnknownInstance(host=host)
+        except errors.PlantelError as error:
+            await _refuse(request, error)
+        else:
+            await self._answer(request, instance)
+
+    async def _answer(self, request: Request, instance: Instance) -> None:
         path = request.path
-        if instance is None:
-            error = errors.UnknownInstance(host=request.host)
-            body = ZERO if path.startswith(PREFIX) else b""
-            request.respond(statuses(error).integra, [TEXT, *headers(error)], body)
-        elif path.startswith(PREFIX):
+        if path.startswith(PREFIX):
             await self._integra(instance, request)
         elif path == "/health":
             trouble = self._trouble()
             status = 200 if trouble is None else statuses(trouble).api
             request.respond(status, [_JSON], ops.health(instance, trouble))
-        elif path == "/metrics" and _is_loopback(request.peer):
+        # behind a proxy on this machine everybody comes from it
+        elif path == "/metrics" and _is_loopback(request.peer) and _is_loopback(request.address):
             instances = {one.name: one for one in (*self._hosts.values(), self._default) if one}
             request.respond(200, [_METRICS], ops.metrics(instances.values(), self._trouble()))
         elif path == "/api" or path.startswith("/api/"):
-            await self._api(request, {"plantel_instance": instance, "plantel_address": request.address})
+            limit = self._body_limit if path in BATCHES else limits.SMALL_BODY
+            await self._api(request, {"plantel_instance": instance, "plantel_request": request}, limit)
         else:
             request.respond(404, [TEXT, *headers(errors.NotFound())], ZERO)
 
-    def _crosses(self, request: Request) -> bool:
-        """Have the answer say that a listed origin may read it; whether that, to a preflight request, was all."""
-        origin = request.header("origin")
-        if not origin or (origin not in self._origins and "*" not in self._origins):
+    def _host(self, request: Request, *, proxied: bool) -> str:
+        """The host that the client asked for. Raises HostUnclear."""
+        if not request.names_one_host:
+            raise errors.HostUnclear
+        forwarded = [value for name, value in request.headers() if name == "x-forwarded-host"] if proxied else []
+        # the last line is the proxy's own
+        return (forwarded[-1].partition(",")[0].strip() if forwarded else "") or request.host
+
+    def _crosses(self, request: Request, origin: str, host: str) -> bool:
+        """Have the answer say that a listed origin may read it; whether that, to a preflight request, was all.
+
+        Raises ForeignOrigin if a page of another site would change something: a browser sends along the credentials
+        that it has for this server.
+        """
+        method = request.scope.method
+        if origin not in self._origins and "*" not in self._origins:
+            if method not in _HARMLESS and not _same_host(origin, host):
+                raise errors.ForeignOrigin(origin=origin)
             return False
-        if request.scope.method == "OPTIONS" and request.header("access-control-request-method"):
+        if method == "OPTIONS" and request.header("access-control-request-method"):
             request.respond(200, _preflight(origin, request.header("access-control-request-headers")), b"")
             return True
         request.added = (
@@ -93,11 +123,8 @@ class FrontDoor:
         )
         return False
 
-    def _instance(self, request: Request, *, proxied: bool) -> Instance | None:
-        forwarded = [value for name, value in request.headers() if name == "x-forwarded-host"] if proxied else []
-        # the last line is the proxy's own
-        host = forwarded[-1].partition(",")[0].strip() if forwarded else ""
-        name = (host or request.host).lower()
+    def _instance(self, host: str) -> Instance | None:
+        name = host.lower()
         return self._hosts.get(name) or self._hosts.get(_without_port(name)) or self._default
 
     def _is_trusted(self, address: str) -> bool:
@@ -111,14 +138,46 @@ class FrontDoor:
         """The address farthest along X-Forwarded-For that a trusted proxy vouches for."""
         address = request.peer
         forwarded = ",".join(value for name, value in request.headers() if name == "x-forwarded-for")
-        for hop in reversed(forwarded.split(",")):
-            candidate = hop.strip()
-            if not candidate:
+        for hop in reversed(forwarded.rsplit(",", limits.HOPS)[-limits.HOPS :]):
+            candidate = _address(hop.strip())
+            if candidate is None:
                 break
             address = candidate
             if not self._is_trusted(candidate):
                 break
         return address
+
+
+async def _refuse(request: Request, error: errors.PlantelError) -> None:
+    """Answer a request that nobody looks at any further."""
+    extra = headers(error)
+    if not await request.drain():
+        extra.append(("connection", "close"))
+    log.warning("refused", path=request.path, address=request.address, code=error.code, reason=str(error))
+    if request.path.startswith("/api"):
+        body, kind = msgspec.json.encode({"code": error.code, "message": str(error)}), _JSON
+    else:
+        body, kind = ZERO if request.path.startswith(PREFIX) else b"", TEXT
+    request.respond(statuses(error).integra, [kind, *extra], body)
+
+
+def _same_host(origin: str, host: str) -> bool:
+    """Whether `origin` (`https://crm.example.com`) is a page of this server. Behind a proxy the scheme may differ."""
+    return _without_usual_port(origin.partition("://")[2]) == _without_usual_port(host)
+
+
+def _without_usual_port(host: str) -> str:
+    return host.lower().removesuffix(":443").removesuffix(":80")
+
+
+def _address(hop: str) -> str | None:
+    """The IP address of a hop, None if it is none. Some proxies add a port: `192.0.2.7:400`, `[2001:db8::7]:400`."""
+    for text in (hop, hop.partition("]")[0].removeprefix("["), hop.partition(":")[0]):
+        try:
+            return str(ipaddress.ip_address(text))
+        except ValueError:
+            continue
+    return None
 
 
 def _without_port(host: str) -> str:

@@ -16,18 +16,17 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Bridge:
     """An ASGI application without a lifespan, behind the front door.
 
-    It receives each body whole, at most `limit` bytes and within `seconds` of asking for it: BodyTooLarge and
-    BodyTooLate are raised from its `receive`.
+    It receives each body whole, within `seconds` of asking for it: BodyTooLarge and BodyTooLate are raised from its
+    `receive`.
     """
 
-    def __init__(self, app: App, limit: int, seconds: float) -> None:
+    def __init__(self, app: App, seconds: float) -> None:
         self._app = app
-        self._limit = limit
         self._seconds = seconds
 
-    async def __call__(self, request: Request, state: dict[str, Any]) -> None:
-        """Have one request answered; `state` becomes that of the scope."""
-        reader = _Reader(request, self._limit, self._seconds)
+    async def __call__(self, request: Request, state: dict[str, Any], limit: int) -> None:
+        """Have one request answered, whose body may have `limit` bytes; `state` becomes that of the scope."""
+        reader = _Reader(request, limit, self._seconds)
         await self._app(_scope(request, state), reader.receive, _Writer(request).send)
 
 

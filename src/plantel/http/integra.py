@@ -4,25 +4,31 @@ Every answer's body is `1`, `0` or a JSON array. What went wrong stands in the h
 `Plantel-Batch`, `Plantel-Code`, `Plantel-Reason` and, for what was stored, `Plantel-Delivery` and `Plantel-Warning`.
 """
 
-import asyncio
 import hashlib
 import re
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
 import structlog
 
 from plantel import errors
+from plantel.access import Actor
 from plantel.batch import Source
-from plantel.http.form import decode_field, decode_json_field, to_text, unquote
+from plantel.http import limits
+from plantel.http.form import decode_field, to_text, unquote
 from plantel.http.instance import Instance
 from plantel.http.ops import ANSWERS
 from plantel.http.problems import headers, statuses, to_header
-from plantel.http.request import Body, Request
+from plantel.http.queuemember import all_items, array_of, read_items, right_items
+from plantel.http.request import Body, ClientGone, Request
 from plantel.http.rsgi import Headers
-from plantel.roster import Member, parse_member, parse_members
+from plantel.roster import NAME_BYTES, Member
+from plantel.secret import Secret
 from plantel.service import Service, Wanted
+from plantel.workers import Workers
 
 PREFIX = "/Integra/resources/"
 
@@ -32,9 +38,6 @@ ONE = b"1"
 ZERO = b"0"
 _LIVE, _PENDING, _NOWHERE = (("plantel-delivery", text) for text in ("live", "pending", "none"))
 _FORM = "application/x-www-form-urlencoded"
-
-BIG_BODY = 64 * 1024
-"""Bytes from which a body is taken apart in a thread, so that a large batch does not hold up the small ones."""
 
 SMALL_BODY = 4 * 1024
 """Bytes up to which a body is not worth remembering: it is taken apart in less time than its answer takes."""
@@ -56,6 +59,9 @@ class Integra:
         self._confirm = confirm
         self._deadline = deadline
         self._last: tuple[Service, bytes, Wanted] | None = None
+        """Of the last large batch: what `body_limit` and the service's `most` leave of it, some 50 MiB at most."""
+        self._batches = Workers("batch", limits.TAKING_APART, limits.WAITING_BATCHES)
+        self._lists = Workers("list", 1, limits.WAITING_LISTS)
         self._calls: dict[str, Callable[[Instance, Request], Awaitable[Answer]]] = {
             PREFIX + "queues/addqueuemember": self._add,
             PREFIX + "queues/getqueuemembersofqueue": self._members,
@@ -69,10 +75,14 @@ class Integra:
             body, extra = await self._call_of(request)(instance, request)
         except errors.PlantelError as error:
             await self._refuse(error, request)
+        except ClientGone:
+            ANSWERS["0"] += 1  # nobody reads it
+            log.info("gone", path=request.path, address=request.address)
         except Exception:
             # a caller who reads only the body must find `0`, whatever happened
-            log.exception("failed", path=request.path)
-            await self._refuse(errors.PlantelError(), request)
+            failure = errors.InternalError(id=secrets.token_hex(6))
+            log.exception("failed", path=request.path, id=failure.params["id"])
+            await self._refuse(failure, request)
         else:
             ANSWERS["1"] += 1
             request.respond(200, extra, body)
@@ -82,7 +92,7 @@ class Integra:
         # and until it is collected the unread body, and with it the connection, would stay open.
         status = statuses(error).integra
         extra = headers(error)
-        if status in _UNREAD and not await request.drain():
+        if status in _UNREAD and not request.read and not await request.drain():
             extra.append(("connection", "close"))
         ANSWERS["0"] += 1
         refusal = {name: value for name, value in extra if name in _LOGGED}
@@ -101,21 +111,24 @@ class Integra:
 
     async def _add(self, instance: Instance, request: Request) -> Answer:
         actor = await instance.authenticator.actor(request.header("authorization"), request.address)
-        held = [await self._form(request)]
+        actor.check_write()
+        service = instance.service
+        held = [await self._form(request, self._limit)]
         try:
-            service, size = instance.service, len(held[0])
-            if size <= SMALL_BODY:
-                items: Sequence[Member | errors.InvalidItem] | Wanted = read_items(held.pop())
-            elif size <= BIG_BODY:
-                items = self._look_through(service, held)
+            if len(held[0]) <= limits.EXPLAINED_AT_ONCE:
+                items: Sequence[Member | errors.InvalidItem] | Wanted | None = read_items(held.pop(), service.most)
+            elif len(held[0]) <= limits.AT_ONCE:
+                items = self._at_once(service, held[0])
             else:
-                items = await asyncio.to_thread(self._look_through, service, held)
+                items = None
+            if items is None:
+                items = await request.while_there(self._batches.run(partial(self._look_through, service, actor, held)))
         except errors.InvalidBatch as error:
-            await instance.service.refuse(actor, Source.WIRE, error)
+            await service.refuse(actor, Source.WIRE, error)
         receipt = await service.add(actor, items, Source.WIRE)
         extra = [TEXT, ("plantel-batch", receipt.batch)]
         if receipt.warnings:
-            extra.append(("plantel-warning", to_header("; ".join(map(str, receipt.warnings)))))
+            extra.append(("plantel-warning", to_header("; ".join(map(str, receipt.warnings[:_WARNINGS])))))
         if not instance.delivery.reconcilers:
             extra.append(_NOWHERE)
             return ONE, extra
@@ -130,21 +143,44 @@ class Integra:
             extra += [_PENDING, ("plantel-reason", to_header(str(behind)))]
         return ONE, extra
 
-    def _look_through(self, service: Service, held: list[Body]) -> Wanted:
+    def _at_once(self, service: Service, body: Body) -> Sequence[Member] | Wanted | None:
+        """As `_look_through`, if nothing in `body` takes long; else None. A small one is not remembered."""
+        if len(body) > SMALL_BODY:
+            digest = hashlib.sha256(body).digest()
+            if (wanted := self._remembered(service, digest)) is not None:
+                return wanted
+        try:
+            members = right_items(array_of(body, limits.BAD_ESCAPES_AT_ONCE), service.most)
+        except errors.InvalidBatch:
+            return None
+        if members is None or len(body) <= SMALL_BODY:
+            return members
+        return self._remember(service, digest, members)
+
+    def _look_through(self, service: Service, actor: Actor, held: list[Body]) -> Wanted:
         """As `read_items`, looked through by `service`, for the one body in `held`, let go as soon as it is decoded.
 
-        The last ones are kept: whoever sends a whole roster sends the same again and again, at once where an answer
-        was late.
+        For a thread. The last ones are kept: whoever sends a whole roster sends the same again and again, at once where
+        an answer was late.
         """
         body = held.pop()
         size, digest = len(body), hashlib.sha256(body).digest()  # processors bring it along
+        wanted = self._remembered(service, digest)
+        if wanted is None:
+            self._last = None  # not in memory beside the new ones
+            array = array_of(body)
+            del body
+            items = right_items(array, service.most) or all_items(array, size, service.most)
+            wanted = self._remember(service, digest, items)
+        wanted.forbidden_to(actor)  # remembered, too: there may be as many campaigns as members
+        return wanted
+
+    def _remembered(self, service: Service, digest: bytes) -> Wanted | None:
         last = self._last
-        if last is not None and last[0] is service and last[1] == digest:
-            return last[2]
-        self._last = last = None  # not in memory beside the new ones
-        text = _array_of(body)
-        del body
-        wanted = service.wanted(_items_of(text, size))
+        return last[2] if last is not None and last[0] is service and last[1] == digest else None
+
+    def _remember(self, service: Service, digest: bytes, items: Sequence[Member | errors.InvalidItem]) -> Wanted:
+        wanted = service.wanted(items)
         self._last = service, digest, wanted
         return wanted
 
@@ -152,44 +188,57 @@ class Integra:
 
     async def _members(self, instance: Instance, request: Request) -> Answer:
         actor = await instance.authenticator.actor(request.header("authorization"), request.address)
-        body = await request.body(self._limit, self._timeout)
-        for name in queue_names(request.scope.query_string.encode(), body):
+        query = request.scope.query_string.encode()
+        if len(query) > limits.QUERY_BODY:
+            raise errors.QueryTooLong(most=limits.QUERY_BODY)
+        body = await request.body(limits.QUERY_BODY, self._timeout)
+        for name in queue_names(query, body):
             try:
                 members = await instance.service.members(actor, name)
             except errors.UnknownCampaign as error:
                 unknown = error
                 continue
-            return msgspec.json.encode([_wire(member) for member in members]), [JSON]
+            if len(members) <= limits.LISTED_AT_ONCE:
+                return _listed(members), [JSON]
+            held = [members]
+            del members  # to let go of very many takes a while, too
+            return await request.while_there(self._lists.run(lambda: _listed(held.pop()))), [JSON]
         raise unknown
 
     async def _log_in(self, instance: Instance, request: Request) -> Answer:
-        body = await self._form(request)
-        user, password = _field(body, "user"), _field(body, "password")
+        user, password = _credentials(await self._form(request, limits.LOGIN_BODY), "password")
         try:
-            token = await instance.authenticator.log_in(user, password, request.address)
+            login = instance.authenticator.log_in(user, password, request.address)
+            token = await request.while_there(login)
         except errors.NotAuthenticated as error:
             # the published answer to wrong credentials is a bare 0, not a status
             return ZERO, [TEXT, *(pair for pair in headers(error) if pair[0] != "www-authenticate")]
         return msgspec.json.encode([user, instance.name, token]), [JSON]
 
     async def _log_out(self, instance: Instance, request: Request) -> Answer:
-        body = await self._form(request)
-        user, token = _field(body, "user"), _field(body, "token")
+        user, token = _credentials(await self._form(request, limits.LOGIN_BODY), "token")
         if await instance.authenticator.log_out(user, token, request.address):
             return ONE, [TEXT]
         return ZERO, [TEXT, *headers(errors.NoSuchThing(name="session"))]
 
-    async def _form(self, request: Request) -> Body:
+    async def _form(self, request: Request, limit: int) -> Body:
         kind = request.header("content-type")
         if kind != _FORM and kind.partition(";")[0].strip().lower() != _FORM:
             raise errors.NotAForm
-        return await request.body(self._limit, self._timeout)
+        return await request.body(limit, self._timeout)
 
+
+_WARNINGS = 20
+"""Warnings from which a header is made: more would not fit."""
 
 _LOGGED = frozenset({"plantel-batch", "plantel-code", "plantel-reason"})
 
-_UNREAD = frozenset({401, 404, 405, 413, 415, 429})
-"""Statuses that are answered before the body was read."""
+_UNREAD = frozenset({401, 403, 404, 405, 413, 415, 429})
+"""Statuses that may be answered before the body was read."""
+
+
+def _credentials(body: Body, secret: str) -> tuple[str, Secret]:
+    return _field(body, "user"), Secret(_field(body, secret))
 
 
 def _field(body: Body, name: str) -> str:
@@ -199,66 +248,36 @@ def _field(body: Body, name: str) -> str:
     return value
 
 
-def read_items(body: Body) -> Sequence[Member | errors.InvalidItem]:
-    """The items of the form's `queuemember`, in order; each a Member, or the error that says why it is none.
-
-    Raises InvalidBatch where there is no array of at least one item.
-    """
-    return _items_of(_array_of(body), len(body))
-
-
-def _array_of(body: Body) -> str:
-    text = decode_json_field(body, "queuemember")
-    if not text:
-        raise errors.FieldMissing(field="queuemember")
-    return text
-
-
-def _items_of(text: str, size: int) -> Sequence[Member | errors.InvalidItem]:
-    """`size`: that of the body."""
-    members = parse_members(text)
-    if members:
-        return members
-    try:
-        array = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        if "truncated" in str(error) and not text.rstrip().endswith("]"):
-            raise errors.BodyCutShort(size=size) from None
-        raise errors.NotJson(detail=str(error)) from None
-    except (RecursionError, UnicodeError) as error:
-        raise errors.NotJson(detail=type(error).__name__) from None
-    if not isinstance(array, list):
-        raise errors.NotAnArray
-    if not array:
-        raise errors.EmptyBatch
-    return [_read_item(number, item) for number, item in enumerate(array, 1)]
-
-
-def _read_item(number: int, item: object) -> Member | errors.InvalidItem:
-    try:
-        return parse_member(item)
-    except errors.InvalidItem as error:
-        return error.at(number)
+_LONGEST = 4 * NAME_BYTES
+"""Bytes of a campaign's name, percent-encoded, with blanks around it."""
 
 
 def queue_names(query: bytes, body: Body) -> Sequence[str]:
     """What a client may have meant by `queue=NAME`, in the query string or the form: best guess first.
 
     The name is often sent unencoded, so that `A+B` or `Ventas & Cobros` read by the form rules say something else.
-    Raises FieldMissing.
+    Raises FieldMissing, and what `decode_field` raises.
     """
-    names: list[str] = []
+    names: dict[str, None] = {}
     for form in (query, body):
         strict = decode_field(form, "queue")
         if strict is None:
             continue
-        raw = form[form.index(b"queue=") + len(b"queue=") :] if b"queue=" in form else b""
-        for name in (strict, to_text(unquote(raw.partition(b"&")[0])), to_text(unquote(raw)), to_text(raw)):
-            if name.strip() and name.strip() not in names:
-                names.append(name.strip())
+        names[strict.strip()] = None
+        _, _, raw = form.partition(b"queue=")
+        for reading in (raw.partition(b"&")[0], raw):
+            if len(reading) <= _LONGEST:
+                names[to_text(unquote(reading)).strip()] = None
+        if len(raw) <= _LONGEST:
+            names[to_text(raw).strip()] = None
+    names.pop("", None)
     if not names:
         raise errors.FieldMissing(field="queue")
-    return names
+    return list(names)
+
+
+def _listed(members: Sequence[Member]) -> bytes:
+    return msgspec.json.encode([_wire(member) for member in members])
 
 
 def _wire(member: Member) -> dict[str, Any]:

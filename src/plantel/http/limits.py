@@ -18,5 +18,55 @@ NAME = 255
 HEADER_BYTES = 64 * 1024
 """Bytes of all headers of one request. Proxies and single sign-on add cookies of up to 16 KiB."""
 
-PROBLEMS = 1_000
-"""Problems of one batch that are kept and told one by one; the others are counted. Nobody mends more in one go."""
+BAD_ESCAPES = 100_000
+"""`%` that begin no escape, in one field. One for each item of the largest batch, e.g. of a campaign "Línea 100%"."""
+
+AT_ONCE = 32 * 1024
+"""Bytes of a batch that the event loop takes apart itself, if nothing is wrong with it: 400 members, about 1 ms."""
+
+EXPLAINED_AT_ONCE = 1024
+"""Bytes of a batch in which the loop also finds what is wrong: an error takes longer than a member, 500 fit: 2 ms."""
+
+BAD_ESCAPES_AT_ONCE = 1_000
+"""`BAD_ESCAPES` where the loop decodes: 0.1 ms."""
+
+TAKING_APART = 2
+"""Threads that take large batches apart. Python runs in one at a time; the second is for hashing and copying."""
+
+WAITING_BATCHES = 64
+"""Large batches that wait for one of them. Each holds a body in memory; the next one is told to come back."""
+
+LISTED_AT_ONCE = 500
+"""Members whose list is written on the event loop: about 1 ms."""
+
+WAITING_LISTS = 64
+"""Longer lists that wait to be written."""
+
+SMALL_BODY = 8 * 1024
+"""Bytes of a body of the JSON API that names one thing."""
+
+HOPS = 20
+"""Addresses of X-Forwarded-For that are looked at, from the end. Two proxies are usual, a private network has five."""
+
+WRITTEN_AT_ONCE = 200
+"""Things whose list the event loop makes and writes for the JSON API: about 2 ms."""
+
+INQUIRIES = 2
+"""Questions `why` that are answered at one time: each asks every server, and may read the whole roster."""
+
+WAITING_INQUIRIES = 16
+"""Such questions that wait; the next one is told to come back."""
+AUTHORIZATION = 4 * 1024
+"""Bytes of an Authorization header that is looked at: the longest token that can exist needs 400."""
+
+SPELLING = 512
+"""Bytes of an Authorization header that is remembered as it was spelled."""
+
+TOKENS = 2_000
+"""Good tokens remembered at a time, each for two seconds. With SPELLING this is 2 MiB at most."""
+
+SESSIONS = 100
+"""Sessions of one user. Some clients log in for every call and never end a session; the oldest make room."""
+
+LOGINS_WAITING = 16
+"""Log-ins that wait for one that is verified. At 0.1 to 0.3 s each, the last one waits for some 4 s."""

@@ -1,20 +1,25 @@
 """What operators and their monitoring look at: `/health` and `/metrics`."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
-from prometheus_client import REGISTRY, Gauge, generate_latest
+from prometheus_client import REGISTRY, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from plantel import errors
+from plantel import errors, logs
+from plantel.http.connections import Reason
 from plantel.http.instance import Instance
 from plantel.reconcile import State
 
 ANSWERS = Counter({"1": 0, "0": 0})
 """Answers of the wire call and its neighbours, by body. Counted on the event loop alone, so that it needs no lock."""
+
+CLOSED: Counter[str] = Counter(dict.fromkeys(Reason, 0))
+"""Connections that had to go. Counted by the thread that closes them alone."""
 
 AGREED = Gauge("plantel_server_agreed", "1 where an Asterisk shows the roster, 0 where it lags", ["instance", "server"])
 
@@ -26,21 +31,40 @@ VERIFIES = Gauge(
 
 STORE_AVAILABLE = Gauge("plantel_store_available", "0 where the node's last look at its database failed, else 1")
 
+CONNECTIONS = Gauge("plantel_http_connections", "Open HTTP connections at the last look")
+
+LATE_LOOP = Histogram(
+    "plantel_late_loop_seconds",
+    "By how much the event loop was late, looked at 20 times a second",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+
 KNOWN_SINCE = Gauge("plantel_history_known_since_seconds", "Since when everything is known of the past, where it ends")
 
 
-class _Answers(Collector):
-    """ANSWERS as a metric."""
+class _Counts(Collector):
+    """What is counted elsewhere, as metrics."""
 
     def collect(self) -> Iterable[CounterMetricFamily]:
-        text = "Answers of the wire call and its neighbours, by body"
-        family = CounterMetricFamily("plantel_answers", text, labels=["answer"])
-        for answer, count in ANSWERS.items():
-            family.add_metric([answer], count)
-        yield family
+        yield _counted("plantel_answers", "Answers of the wire call and its neighbours, by body", "answer", ANSWERS)
+        yield _counted(
+            "plantel_http_connections_closed", "HTTP connections that had to go, by reason", "reason", CLOSED
+        )
+        yield CounterMetricFamily(
+            "plantel_log_lines_dropped",
+            "Lines that the log did not take: too many at once, nobody reads",
+            logs.dropped(),
+        )
 
 
-REGISTRY.register(_Answers())
+def _counted(name: str, text: str, label: str, counts: Mapping[Any, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    return family
+
+
+REGISTRY.register(_Counts())
 
 
 def health(instance: Instance, trouble: errors.StoreError | None) -> bytes:
@@ -48,6 +72,16 @@ def health(instance: Instance, trouble: errors.StoreError | None) -> bytes:
     requests while there is no `trouble` with the store, whose code is the status otherwise."""
     servers = {one.name: one.status.state for one in instance.delivery.reconcilers}
     return msgspec.json.encode({"status": "ok" if trouble is None else trouble.code, "servers": servers})
+
+
+def connections(count: int) -> None:
+    """Have the metrics say that so many are open."""
+    CONNECTIONS.set(count)
+
+
+def closed(reason: Reason) -> None:
+    """Have the metrics count one more."""
+    CLOSED[reason] += 1
 
 
 def known_since(moment: datetime) -> None:

@@ -30,11 +30,13 @@ _TABLE: dict[type[errors.PlantelError], Statuses] = {
     errors.MethodNotAllowed: Statuses(405, 405),
     errors.BodyTooLate: Statuses(408, 408),
     errors.BodyTooLarge: Statuses(413, 413),
+    errors.QueryTooLong: Statuses(413, 413),
     errors.NotAForm: Statuses(415, 415),
     errors.StoreError: Statuses(503, 503),
     errors.SwitchError: Statuses(503, 503),
     errors.NameTaken: Statuses(200, 409),
     errors.NoSuchThing: Statuses(200, 404),
+    errors.PasswordUnfit: _DATA,
     errors.HistoryForgotten: Statuses(200, 410),
     errors.PlantelError: Statuses(500, 500),
 }

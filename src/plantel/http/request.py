@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from plantel import errors
+from plantel.http.connections import LARGE, large_answers
 from plantel.http.rsgi import Exchange, Headers, Scope, Transport
 from plantel.watch import Watch
 
@@ -38,15 +39,17 @@ class Request:
     """An HTTP request, and its one answer.
 
     `path` is percent-decoded. `peer` is the address of the connection's other end, `address` the client's: another,
-    where a trusted proxy forwards the request. `added` are headers that the answer carries, whatever it is.
+    where a trusted proxy forwards the request. `added` are headers that the answer carries, whatever it is. `read`:
+    whether the whole body came in.
     """
 
-    __slots__ = ("_address", "_begun", "_exchange", "_fields", "added", "path", "scope")
+    __slots__ = ("_address", "_begun", "_exchange", "_fields", "added", "path", "read", "scope")
 
     def __init__(self, scope: Scope, exchange: Exchange) -> None:
         self.scope = scope
         self.path = scope.path
         self.added: Headers = ()
+        self.read = False
         self._fields = scope.headers
         self._exchange = exchange
         self._begun = False
@@ -66,6 +69,17 @@ class Request:
     def host(self) -> str:
         """The name under which the client looks for this server, with the port if it gave one."""
         return self.header("host") or self.scope.authority or ""
+
+    @property
+    def names_one_host(self) -> bool:
+        """Whether it is clear which host is meant: a proxy and this server must not each take another one.
+
+        HTTP/1.0 need not name any.
+        """
+        hosts, authority = self._fields.get_all("host"), self.scope.authority
+        if len(hosts) == 1:
+            return authority is None or authority.lower() == hosts[0].lower()
+        return not hosts and (authority is not None or self.scope.http_version == "1")
 
     @property
     def peer(self) -> str:
@@ -100,6 +114,7 @@ class Request:
                     raise errors.BodyTooLarge(most=limit)
                 if size == expected:
                     # nothing can follow: no need to go round again for the empty last piece
+                    self.read = True
                     if not whole:
                         return piece
                     whole += piece
@@ -114,6 +129,7 @@ class Request:
         finally:
             if _watch.end(wait):
                 raise errors.BodyTooLate(seconds=round(seconds), received=size)
+        self.read = True
         return whole
 
     async def drain(self) -> bool:
@@ -168,6 +184,8 @@ class Request:
 
     def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer, all at once. The length need not be said."""
+        if len(body) > LARGE:
+            large_answers.append((self.scope.client, len(body)))
         self._exchange.response_bytes(status, [*headers, *self.added] if self.added else headers, body)
 
     def begin_response(self, status: int, headers: Headers) -> Transport:

@@ -18,6 +18,9 @@ class Fields(Protocol):
     def get(self, key: str, default: str = ..., /) -> str:
         """The first of that name."""
 
+    def get_all(self, key: str, /) -> list[str]:
+        """All of that name, in order."""
+
     def items(self) -> list[tuple[str, str]]:
         """All of them, in order, a name as often as it came."""
 
@@ -85,3 +88,10 @@ class Exchange(Protocol):
 
     def response_stream(self, status: int, headers: Headers, /) -> Transport:
         """The beginning of an answer."""
+
+
+class Application(Protocol):
+    """What answers requests."""
+
+    async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
+        """One HTTP request."""

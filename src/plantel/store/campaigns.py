@@ -16,15 +16,17 @@ Ask = Callable[[Executable], Sequence[Row[Any]]]
 class Known(msgspec.Struct, frozen=True):
     """The campaigns of one instance, and their ids in the store."""
 
-    campaigns: Mapping[str, Campaign]
-    ids: Mapping[str, int]
+    campaigns: dict[str, Campaign]
+    ids: dict[str, int]
     """By folded name."""
-    names: Mapping[int, str]
+    names: dict[int, str]
 
-    def with_one(self, number: int, campaign: Campaign) -> "Known":
-        folded = fold(campaign.name)
+    def with_more(self, found: Mapping[int, Campaign]) -> "Known":
+        """With these, by their ids, as well."""
         return Known(
-            {**self.campaigns, folded: campaign}, {**self.ids, folded: number}, {**self.names, number: campaign.name}
+            self.campaigns | {fold(one.name): one for one in found.values()},
+            self.ids | {fold(one.name): number for number, one in found.items()},
+            self.names | {number: one.name for number, one in found.items()},
         )
 
     def without(self, folded: str) -> "Known":

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Executable, Row, Select, func, literal_column, select
 
+from plantel.ports import Within
 from plantel.roster import fold
 from plantel.store import rows, schema
 from plantel.store.connection import Connection, MemberRow
@@ -78,21 +79,28 @@ def members_at(ask: Ask, connection: Connection, those: Collection[int], revisio
     return list(roster.values())
 
 
-def campaigns(ask: Ask, instance: str, campaign: str | None = None) -> dict[int, str]:
-    """The names, by id, of all campaigns (that are called so) that there ever were."""
+def campaigns(ask: Ask, instance: str, campaign: str | None = None, within: Within | None = None) -> dict[int, str]:
+    """The names, by id, of all campaigns (that are called so, that are among these) that there ever were."""
     c = schema.campaigns.c
     those = select(c.id, c.name).where(c.instance == instance)
     if campaign is not None:
         those = those.where(c.folded == fold(campaign))
-    return {row.id: row.name for row in ask(those)}
+    return {row.id: row.name for row in ask(those) if within is None or within(row.name)}
 
 
 def newest_lines(
-    ask: Ask, instance: str, campaign: str | None, membername: str | None, after: int, limit: int
+    ask: Ask,
+    instance: str,
+    campaign: str | None,
+    membername: str | None,
+    within: Within | None,
+    after: int,
+    limit: int,
 ) -> list[int]:
-    """The revisions of the newest `limit` lines after line `after` (of this campaign, of this agent), newest first."""
+    """The revisions of the newest `limit` lines after line `after` that `ports.Transaction.journal` asks for, newest
+    first."""
     j = schema.journal.c
-    ids = campaigns(ask, instance, campaign)
+    ids = campaigns(ask, instance, campaign, within)
     if membername is None:
         newest = ask(select(func.coalesce(func.max(j.revision), 0)))[0][0]
         # + 0: by their numbers, not by the index of campaigns

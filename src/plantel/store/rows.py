@@ -9,10 +9,12 @@ from sqlalchemy import Row
 from plantel.access import Role, Token, User
 from plantel.batch import CLOCKS_APART, Batch, Change, Kind, Problem, Source
 from plantel.drift import Done, DriftRecord, Route
+from plantel.errors import MoreProblems
 from plantel.plan import Claim, DriftKind
 from plantel.ports import Entry
 from plantel.roster import Campaign, Member, Origin, fold
 from plantel.store.connection import ClaimRow
+from plantel.tally import PROBLEMS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -44,15 +46,23 @@ def campaign(instance: str, name: str, origin: str) -> Campaign:
 
 
 def batch(row: Row[Any]) -> Batch:
-    return Batch(
-        id=row.id,
-        instance=row.instance,
-        actor=row.actor,
-        source=Source(row.source),
-        at=moment(row.at),
-        items=row.items,
-        problems=_problems.decode(row.problems),
-    )
+    return msgspec.structs.replace(_batch(row), problems=_told(_problems.decode(row.problems)))
+
+
+def batch_line(row: Row[Any]) -> Batch:
+    """Without its problems; `refused` tells whether there are any."""
+    return msgspec.structs.replace(_batch(row), refused=bool(row.refused))
+
+
+def _batch(row: Row[Any]) -> Batch:
+    return Batch(row.id, row.instance, row.actor, Source(row.source), moment(row.at), row.items)
+
+
+def _told(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    """As `Tally` tells them: batches that were stored by the first releases may have hundreds of thousands."""
+    if len(problems) <= PROBLEMS + 1:
+        return problems
+    return *problems[:PROBLEMS], Problem.of(MoreProblems(count=len(problems) - PROBLEMS))
 
 
 def entry(row: Row[Any]) -> Entry:

@@ -246,6 +246,9 @@ not one transaction."""
 FORGOTTEN = "forgotten"
 """The row of `keys` that says up to where `pruning` has forgotten the past; none where all is kept."""
 
+TRIAL = "trial"
+"""The row of `keys` that is there while it is tried whether the database stores anything."""
+
 
 def new_stamp() -> bytes:
     """A value that `CAMPAIGNS` never had."""

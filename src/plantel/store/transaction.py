@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from operator import attrgetter, itemgetter
 from typing import Any, NoReturn
 
@@ -14,7 +15,7 @@ from plantel.access import Token, User
 from plantel.batch import Batch, Change
 from plantel.drift import DriftRecord
 from plantel.plan import Claim
-from plantel.ports import Entry, Needless
+from plantel.ports import BATCHES_MOST, Entry, Needless, Within
 from plantel.roster import Campaign, Member, fold
 from plantel.store import past, pruning, rows, schema
 from plantel.store.campaigns import Known, KnownToAll, load, stamp
@@ -76,20 +77,31 @@ class SqlTransaction(ABC):
         return load(self._rows, instance)
 
     def add_campaign(self, campaign: Campaign) -> None:
-        known = self._campaigns(campaign.instance)
-        if fold(campaign.name) in known.ids:
+        if fold(campaign.name) in self._campaigns(campaign.instance).ids:
             raise errors.NameTaken(name=campaign.name)
-        added = self._insert(
-            insert(schema.campaigns).values(
-                instance=campaign.instance,
-                name=campaign.name,
-                folded=fold(campaign.name),
-                origin=str(campaign.origin),
-                removed=0,
+        self.add_campaigns(campaign.instance, [campaign])
+
+    def add_campaigns(self, instance: str, campaigns: Iterable[Campaign]) -> None:
+        known = self._campaigns(instance)
+        new = {folded: one for one in campaigns if (folded := fold(one.name)) not in known.ids}
+        if not new:
+            return
+        lines = [
+            {"instance": instance, "name": one.name, "folded": folded, "origin": str(one.origin), "removed": 0}
+            for folded, one in new.items()
+        ]
+        c = schema.campaigns.c
+        added: dict[int, Campaign] = {}
+        for start in range(0, len(lines), _LINES_MOST):
+            some = lines[start : start + _LINES_MOST]
+            self._change(insert(schema.campaigns), some)
+            names = [line["folded"] for line in some]
+            found = self._rows(
+                select(c.id, c.folded).where(c.instance == instance, c.removed == 0, c.folded.in_(names))
             )
-        )
+            added |= {row.id: new[row.folded] for row in found}
         self._campaigns_changed()
-        self._known[campaign.instance] = known.with_one(added, campaign)
+        self._known[instance] = known.with_more(added)
 
     def remove_campaign(self, instance: str, name: str) -> None:
         known = self._campaigns(instance)
@@ -207,10 +219,15 @@ class SqlTransaction(ABC):
         found = self._rows(select(schema.batches).where(b.instance == instance, b.id == batch))
         return rows.batch(found[0]) if found else None
 
-    def batches(self, instance: str, limit: int) -> list[Batch]:
+    def batches(self, instance: str, limit: int, *, actor: str | None = None, problems: bool = True) -> list[Batch]:
         b = schema.batches.c
-        newest = select(schema.batches).where(b.instance == instance).order_by(b.number.desc()).limit(limit)
-        return [rows.batch(row) for row in self._rows(newest)]
+        told = b.problems if problems else (b.problems != "[]").label("refused")
+        columns = (b.id, b.instance, b.actor, b.source, b.at, b["items"], told)
+        newest = select(*columns).where(b.instance == instance).order_by(b.number.desc()).limit(limit)
+        if actor is not None:
+            last = self._rows(select(func.coalesce(func.max(b.number), 0)))[0][0]
+            newest = newest.where(b.actor == actor, b.number > last - BATCHES_MOST)
+        return [rows.batch(row) if problems else rows.batch_line(row) for row in self._rows(newest)]
 
     def journal(
         self,
@@ -219,13 +236,14 @@ class SqlTransaction(ABC):
         batch: str | None = None,
         campaign: str | None = None,
         membername: str | None = None,
+        within: Within | None = None,
         after: int = 0,
         limit: int = 1000,
     ) -> list[Entry]:
         j, b = schema.journal.c, schema.batches.c
         lines = select(schema.journal)
         if batch is None:
-            newest = past.newest_lines(self._rows, instance, campaign, membername, after, limit)
+            newest = past.newest_lines(self._rows, instance, campaign, membername, within, after, limit)
             parts = [newest[first : first + _LINES_MOST] for first in range(0, len(newest), _LINES_MOST)]
             told: Sequence[Row[Any]] = [
                 row for part in parts for row in self._rows(_told(lines.where(j.revision.in_(part))))
@@ -239,8 +257,8 @@ class SqlTransaction(ABC):
                 raise errors.HistoryForgotten(since=rows.moment(forgotten.since).isoformat())
             last, first = its[0].revision, its[0].revision - its[0].changes + 1
             lines = lines.where(j.revision.between(max(first, after + 1), last))
-            if campaign is not None:
-                lines = lines.where(j.campaign.in_(past.campaigns(self._rows, instance, campaign)))
+            if campaign is not None or within is not None:
+                lines = lines.where(j.campaign.in_(past.campaigns(self._rows, instance, campaign, within)))
             if membername is not None:
                 lines = lines.where(j.membername == membername)
             told = self._rows(_told(lines.order_by(j.revision.desc()).limit(limit)))
@@ -302,6 +320,17 @@ class SqlTransaction(ABC):
         those = delete(schema.tokens).where(t.instance == instance, t.name == name)
         return self._change(those if digest is None else those.where(t.digest == digest))
 
+    def trim_sessions(self, instance: str, user: str, most: int) -> None:
+        t = schema.tokens.c
+        its = (t.instance == instance, t.user == user)
+        newest = select(t.id).where(*its).order_by(t.id.desc()).limit(most)
+        self._change(delete(schema.tokens).where(*its, t.id.not_in(_found_first(newest))))
+
+    def sweep_sessions(self, instance: str, moment: datetime, most: int) -> int:
+        t = schema.tokens.c
+        ended = select(t.id).where(t.instance == instance, t.user != "", t.expires <= rows.microseconds(moment))
+        return self._change(delete(schema.tokens).where(t.id.in_(_found_first(ended.limit(most)))))
+
     def token_key(self) -> bytes:
         k = schema.keys.c
         return bytes(self._rows(select(k.value).where(k.name == "token"))[0][0])
@@ -317,6 +346,7 @@ class SqlTransaction(ABC):
 
     def put_user(self, user: User) -> None:
         u = schema.users.c
+        self._end_sessions(user.instance, user.name)
         values = rows.user_row(user)
         if not self._change(
             update(schema.users).where(u.instance == user.instance, u.name == user.name).values(values)
@@ -324,10 +354,13 @@ class SqlTransaction(ABC):
             self._change(insert(schema.users).values(values))
 
     def remove_user(self, instance: str, name: str) -> bool:
-        u, t = schema.users.c, schema.tokens.c
-        there = self._change(delete(schema.users).where(u.instance == instance, u.name == name)) == 1
-        self._change(delete(schema.tokens).where(t.instance == instance, t.user == name))
-        return there
+        u = schema.users.c
+        self._end_sessions(instance, name)
+        return self._change(delete(schema.users).where(u.instance == instance, u.name == name)) == 1
+
+    def _end_sessions(self, instance: str, user: str) -> None:
+        t = schema.tokens.c
+        self._change(delete(schema.tokens).where(t.instance == instance, t.user == user))
 
     # --- the ledger --------------------------------------------------------------------------------------------------
 
@@ -383,7 +416,13 @@ class SqlTransaction(ABC):
             self._change(delete(schema.drifts).where(d.number <= newest - DRIFTS_MOST))
 
     def drifts(
-        self, instance: str, *, server: str | None = None, campaign: str | None = None, limit: int = 100
+        self,
+        instance: str,
+        *,
+        server: str | None = None,
+        campaign: str | None = None,
+        within: Within | None = None,
+        limit: int = 100,
     ) -> list[DriftRecord]:
         d = schema.drifts.c
         lines = select(schema.drifts).where(d.instance == instance).order_by(d.number.desc()).limit(limit)
@@ -391,7 +430,17 @@ class SqlTransaction(ABC):
             lines = lines.where(d.server == server)
         if campaign is not None:
             lines = lines.where(d.folded_campaign == fold(campaign))
+        if within is not None:
+            every = lines.with_only_columns(d.number, d.campaign).limit(None)  # of those that a store keeps
+            seen = (row.number for row in self._rows(every) if within(row.campaign))
+            lines = lines.where(d.number.in_(list(islice(seen, limit))))
         return [rows.drift(row) for row in reversed(self._rows(lines))]
+
+    def put_trial(self, value: bytes) -> None:
+        """Store `value`, which means nothing, in place of an earlier one; empty: none. Raises StoreError."""
+        self._change(delete(schema.keys).where(schema.keys.c.name == schema.TRIAL))
+        if value:
+            self._change(insert(schema.keys).values(name=schema.TRIAL, value=value))
 
     # --- statements --------------------------------------------------------------------------------------------------
 
@@ -400,19 +449,11 @@ class SqlTransaction(ABC):
         with self._connection.translating():
             return self._connection.core.execute(statement).all()
 
-    def _change(self, statement: Executable) -> int:
-        """The number of rows changed."""
+    def _change(self, statement: Executable, lines: Sequence[Mapping[str, Any]] | None = None) -> int:
+        """The number of rows changed. `lines`: the statement's values, for each time that it is run."""
         self._before_writing()
         with self._connection.translating():
-            return self._connection.core.execute(statement).rowcount
-
-    def _insert(self, statement: Executable) -> int:
-        """The number that the database has given to the new row."""
-        self._before_writing()
-        with self._connection.translating():
-            number = self._connection.core.execute(statement).inserted_primary_key
-        assert number is not None
-        return int(number[0])
+            return self._connection.core.execute(statement, lines).rowcount
 
 
 def _folded(names: Collection[str] | None) -> set[str] | None:
@@ -447,6 +488,12 @@ class ReadTransaction(SqlTransaction):
 
 def _refuse_writing(*_: object) -> NoReturn:
     raise RuntimeError("a write within Store.read")
+
+
+def _found_first(ids: Select[tuple[int]]) -> Select[tuple[int]]:
+    """`ids` as a table of its own: MariaDB neither limits a subquery of IN nor looks into the table it deletes from."""
+    found = ids.subquery()
+    return select(found.c.id)
 
 
 def _told(lines: Select[Any]) -> Select[Any]:

@@ -49,6 +49,8 @@ class Writer:
         self._waiting = 0
         self._submitting = threading.Lock()
         self._closed = False
+        self.failing = False
+        """Whether the database refused to store something; to be taken back by whoever finds that it stores again."""
         self._thread = threading.Thread(target=self._run, name="plantel-writer", daemon=True)
         self._thread.start()
 
@@ -124,6 +126,8 @@ class Writer:
                 job.error = failure
             elif job.unit is not None and job.unit.failure is not None:
                 job.error = job.unit.failure
+            if job.error is not None and isinstance(job.error, errors.StoreFull | errors.StoreUnavailable):
+                self.failing = True
 
     def _try(self, jobs: list[_Job]) -> Exception | None:
         """Run the units and commit what they write; else why nothing of it remains."""

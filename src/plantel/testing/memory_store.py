@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from contextlib import asynccontextmanager
 from copy import copy
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -16,7 +17,7 @@ from plantel.access import Token, User
 from plantel.batch import CLOCKS_APART, Batch, Change
 from plantel.drift import DriftRecord
 from plantel.plan import Claim
-from plantel.ports import Entry, Lease, Like, Needless, Transaction
+from plantel.ports import BATCHES_MOST, Entry, Lease, Like, Needless, Transaction, Within
 from plantel.roster import Campaign, Member, fold
 
 T = TypeVar("T")
@@ -110,6 +111,9 @@ class MemoryStore:
         await asyncio.sleep(0)
         return result
 
+    async def look_up(self, work: Callable[[Transaction], T]) -> T:
+        return await self.read(work)
+
     @asynccontextmanager
     async def lease(self, name: str, seconds: float) -> AsyncIterator[Lease]:
         self._check_open()
@@ -174,6 +178,11 @@ class _MemoryTransaction:
             raise errors.NameTaken(name=campaign.name)
         state.campaigns[key] = campaign
         state.rosters[key] = {}
+
+    def add_campaigns(self, instance: str, campaigns: Iterable[Campaign]) -> None:
+        for campaign in campaigns:
+            if (instance, fold(campaign.name)) not in self.state.campaigns:
+                self.add_campaign(campaign)
 
     def remove_campaign(self, instance: str, name: str) -> None:
         state, key = self._writing(), (instance, fold(name))
@@ -245,9 +254,12 @@ class _MemoryTransaction:
         found = self.state.batches.get(batch)
         return found if found is not None and found.instance == instance else None
 
-    def batches(self, instance: str, limit: int) -> list[Batch]:
-        those = [batch for batch in reversed(self.state.batches.values()) if batch.instance == instance]
-        return those[:limit]
+    def batches(self, instance: str, limit: int, *, actor: str | None = None, problems: bool = True) -> list[Batch]:
+        newest = islice(reversed(self.state.batches.values()), None if actor is None else BATCHES_MOST)
+        those = [one for one in newest if one.instance == instance and actor in {None, one.actor}][:limit]
+        if problems:
+            return those
+        return [msgspec.structs.replace(batch, problems=(), refused=not batch.stored) for batch in those]
 
     def journal(
         self,
@@ -256,6 +268,7 @@ class _MemoryTransaction:
         batch: str | None = None,
         campaign: str | None = None,
         membername: str | None = None,
+        within: Within | None = None,
         after: int = 0,
         limit: int = 1000,
     ) -> list[Entry]:
@@ -270,6 +283,7 @@ class _MemoryTransaction:
             and (batch is None or entry.batch == batch)
             and (campaign is None or fold(entry.change.member.campaign) == fold(campaign))
             and (membername is None or entry.change.member.membername == membername)
+            and (within is None or within(entry.change.member.campaign))
         ]
         return lines[max(len(lines) - limit, 0) :]
 
@@ -352,6 +366,22 @@ class _MemoryTransaction:
         state.tokens = [token for token in state.tokens if token not in those]
         return len(those)
 
+    def trim_sessions(self, instance: str, user: str, most: int) -> None:
+        state = self._writing()
+        its = [token for token in state.tokens if (token.instance, token.user) == (instance, user)]
+        oldest = its[: max(0, len(its) - most)]
+        state.tokens = [token for token in state.tokens if token not in oldest]
+
+    def sweep_sessions(self, instance: str, moment: datetime, most: int) -> int:
+        state = self._writing()
+        ended = [
+            token
+            for token in state.tokens
+            if token.instance == instance and token.user and token.expires is not None and token.expires <= moment
+        ][:most]
+        state.tokens = [token for token in state.tokens if token not in ended]
+        return len(ended)
+
     def _tokens(self, instance: str, name: str) -> list[Token]:
         return [token for token in self.state.tokens if (token.instance, token.name) == (instance, name)]
 
@@ -366,12 +396,16 @@ class _MemoryTransaction:
         return sorted(those, key=lambda user: user.name)
 
     def put_user(self, user: User) -> None:
+        self._end_sessions(user.instance, user.name)
         self._writing().users[user.instance, user.name] = user
 
     def remove_user(self, instance: str, name: str) -> bool:
+        self._end_sessions(instance, name)
+        return self._writing().users.pop((instance, name), None) is not None
+
+    def _end_sessions(self, instance: str, user: str) -> None:
         state = self._writing()
-        state.tokens = [token for token in state.tokens if (token.instance, token.user) != (instance, name)]
-        return state.users.pop((instance, name), None) is not None
+        state.tokens = [token for token in state.tokens if (token.instance, token.user) != (instance, user)]
 
     # --- the ledger --------------------------------------------------------------------------------------------------
 
@@ -399,7 +433,13 @@ class _MemoryTransaction:
         self._writing().drifts.extend((instance, record) for record in records)
 
     def drifts(
-        self, instance: str, *, server: str | None = None, campaign: str | None = None, limit: int = 100
+        self,
+        instance: str,
+        *,
+        server: str | None = None,
+        campaign: str | None = None,
+        within: Within | None = None,
+        limit: int = 100,
     ) -> list[DriftRecord]:
         found = [
             record
@@ -407,6 +447,7 @@ class _MemoryTransaction:
             if whose == instance
             and server in {None, record.server}
             and (campaign is None or fold(campaign) == fold(record.campaign))
+            and (within is None or within(record.campaign))
         ]
         return found[-limit:]
 

@@ -21,16 +21,20 @@ async def inquire(
 ) -> list[Report]:
     """Why the phone of `agent` (a membername or an interface) does not ring: in `campaign`, or in each where it is.
 
-    One report for each campaign, at least one. A server that is away is part of the answer. Raises UnknownCampaign,
-    AccessRefused (who may not change members is not told of servers), StoreError.
+    One report for each campaign, at least one. A server that is away is part of the answer. Who may not see every
+    campaign is not told about phones that are in none of theirs. Raises UnknownCampaign, AccessRefused (who may not
+    change members is not told of servers), StoreError.
     """
     actor.check_write()
     traces = await service.trace(actor, agent, campaign)
-    return [await _report(delivery, trace) for trace in traces]
+    return [await _report(delivery, actor, trace) for trace in traces]
 
 
-async def _report(delivery: Delivery, trace: Trace) -> Report:
-    carriers = [one for one in delivery.reconcilers if trace.campaign is None or one.carries(trace.campaign)]
+async def _report(delivery: Delivery, actor: Actor, trace: Trace) -> Report:
+    if trace.campaign is not None:
+        carriers = [one for one in delivery.reconcilers if one.carries(trace.campaign)]
+    else:
+        carriers = [] if actor.campaigns else list(delivery.reconcilers)
     sights = await asyncio.gather(*(_look(one, trace) for one in carriers))
     return weigh(Facts(trace, tuple(sights), len(delivery.reconcilers)))
 

@@ -17,8 +17,8 @@ class Node(PlantelServer):
         self.name = folder.name
         self.up = threading.Event()
 
-    def start(self) -> None:
-        super().start()
+    def start(self, *arguments: str, redirect: str = "") -> None:
+        super().start(*arguments, redirect=redirect)
         self.up.set()
 
     def stop(self) -> int:

@@ -27,6 +27,9 @@ class ShakyStore:
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._slowly(lambda: self._inner.read(work))
 
+    async def look_up(self, work: Callable[[Transaction], T]) -> T:
+        return await self.read(work)
+
     async def _slowly(self, call: Callable[[], Awaitable[T]]) -> T:
         await asyncio.sleep(self._weather.seconds())
         if self.failing:

@@ -31,7 +31,7 @@ from tests.support.virtual_time import VirtualTimeLoop
 
 QUEUES = ("Ventas->", "POWER<-", "Línea 100%")
 AGENTS = ("ana", "eva", "José Ñandú", "leo", "ida")
-PHONES = ("SIP/1001", "SIP/1002", "sip/Ana", "SIP/aNA", "PJSIP/1002", "Local/4@agents/n")
+PHONES = ("SIP/1001", "SIP/1002", "sip/Ana", "SIP/aNA", "PJSIP/1002", "Local/44@agents/n")
 STRANGERS = ("SIP/8001", "SIP/8002")
 """Phones that the roster never names."""
 
@@ -40,7 +40,7 @@ RULES = (
     AS_SENT,
     PhoneRules({"SIP/": "PJSIP/"}),
     PhoneRules({"SIP/": "PJSIP/"}, {"Local/{phone}@agents/n": "PJSIP/{phone}"}),
-    PhoneRules({"Local/4@": "Local/5@", "PJSIP/": "SIP/"}, {"SIP/{phone}": "hint:{phone}@agents"}),
+    PhoneRules({"Local/44@": "Local/45@", "PJSIP/": "SIP/"}, {"SIP/{phone}": "hint:{phone}@agents"}),
 )
 """Of which each server has one: what it calls the phones, and whose state counts."""
 REASONS = ("", "", "lunch", "training")

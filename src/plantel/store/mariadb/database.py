@@ -75,6 +75,7 @@ class MariadbDatabase(Database):
             "mariadb+pymysql://",
             creator=lambda: self._dial(statement_seconds),
             poolclass=NullPool,
+            hide_parameters=True,  # its errors would show them: digests of passwords
             isolation_level="AUTOCOMMIT",
         )
         self._leases = SessionLeases(

@@ -64,7 +64,11 @@ class PostgresqlDatabase(Database):
             "client_encoding": "UTF8",
         }
         self.engine = sqlalchemy.create_engine(
-            "postgresql+psycopg://", creator=self._open, poolclass=NullPool, isolation_level="AUTOCOMMIT"
+            "postgresql+psycopg://",
+            creator=self._open,
+            poolclass=NullPool,
+            hide_parameters=True,  # its errors would show them: digests of passwords
+            isolation_level="AUTOCOMMIT",
         )
         self._node = secrets.token_hex(8)
         self._news = PostgresqlNews(self._parameters, self._node)

@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 from plantel import errors
 from plantel.store.connection import ClaimRow, Connection, LikeRow, MemberRow, PlacedRow, UndoneRow
 from plantel.store.sqlite.insertion import Insertion
+from plantel.store.sqlite.place import Place
 
 BUSY_SECONDS = 5.0
 """How long to wait for the lock while another process writes."""
@@ -112,6 +113,9 @@ _FORGET_PAUSES = """WITH RECURSIVE servers(server) AS (
 UPDATE claims SET paused = NULL
 WHERE instance = ?1 AND server IN (SELECT server FROM servers) AND folded_queue = ?2 AND phone = ?3"""
 
+_NEWEST = """SELECT (SELECT max(number) FROM batches), (SELECT max(revision) FROM journal),
+    (SELECT at FROM batches ORDER BY number DESC LIMIT 1)"""
+
 _FULL = sqlite3.SQLITE_FULL
 _CONSTRAINT = sqlite3.SQLITE_CONSTRAINT
 
@@ -144,6 +148,7 @@ def engine(path: str) -> Engine:
     return create_engine(
         URL.create("sqlite", database=path),
         poolclass=NullPool,
+        hide_parameters=True,  # its errors would show them: digests of passwords
         isolation_level="AUTOCOMMIT",
         connect_args={
             "isolation_level": None,
@@ -157,7 +162,9 @@ def engine(path: str) -> Engine:
 class SqliteConnection(Connection):
     """To a SQLite file."""
 
-    def __init__(self, engine: Engine, *, writable: bool) -> None:
+    def __init__(self, engine: Engine, place: Place, *, writable: bool) -> None:
+        self._engine = engine
+        self._place = place
         self.core = engine.connect()
         driver = self.core.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
@@ -169,6 +176,12 @@ class SqliteConnection(Connection):
         self._tidied = 0
         if not writable:
             driver.execute("PRAGMA query_only = ON")
+        _contents(driver)  # opens all files
+        try:
+            place.opened()
+        except errors.StoreUnavailable:
+            self.close()
+            raise
 
     def translated(self, error: BaseException) -> errors.StoreError | None:
         return translated(error)
@@ -183,9 +196,13 @@ class SqliteConnection(Connection):
 
     def begin(self) -> None:
         """A transaction that may write: waits for other processes now, so that no later statement has to."""
+        foreign = self._place.look()
         self._driver.execute("BEGIN IMMEDIATE")
+        if foreign:
+            self._place.compare(lambda: _contents(self._driver), self._contents_anew)
 
     def begin_reading(self) -> None:
+        self._place.refuse()
         self._driver.execute("BEGIN")
 
     def commit(self) -> None:
@@ -196,8 +213,19 @@ class SqliteConnection(Connection):
         changes = self._driver.total_changes
         if changes - self._tidied >= TIDY_AFTER:
             self._tidied = changes
-            with suppress(sqlite3.Error):  # on a full disk the log stays as it is, and the next try comes
+            # on a full disk the log stays as it is, and the next try comes
+            with suppress(sqlite3.Error, OSError), self._place.writing():
                 self._driver.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _contents_anew(self) -> object:
+        """As a new connection has it."""
+        try:
+            with self._engine.connect() as core:
+                driver = core.connection.driver_connection
+                assert isinstance(driver, sqlite3.Connection)
+                return _contents(driver)
+        except (sqlite3.Error, exc.DBAPIError):  # what is there is no database any more
+            return None
 
     def rollback(self) -> None:
         """Undo the transaction, if there is still one."""
@@ -227,10 +255,7 @@ class SqliteConnection(Connection):
         return int(self._driver.execute("PRAGMA data_version").fetchone()[0])
 
     def newest(self) -> tuple[int, int, int]:
-        row = self._driver.execute(
-            "SELECT (SELECT max(number) FROM batches), (SELECT max(revision) FROM journal),"
-            " (SELECT at FROM batches ORDER BY number DESC LIMIT 1)"
-        )
+        row = self._driver.execute(_NEWEST)
         number, revision, at = row.fetchone()
         return number or 0, revision or 0, at or 0
 
@@ -303,6 +328,12 @@ class SqliteConnection(Connection):
     def forget_pauses(self, rows: Sequence[tuple[str, str, str]]) -> None:
         """`rows`: instance, folded queue, folded interface."""
         self._driver.executemany(_FORGET_PAUSES, rows)
+
+
+def _contents(driver: sqlite3.Connection) -> object:
+    """What tells one store, at one time, from another."""
+    key = driver.execute("SELECT value FROM keys WHERE name = 'token'").fetchone()
+    return key, driver.execute(_NEWEST).fetchone()
 
 
 def _check_found(found: int, wanted: int) -> None:

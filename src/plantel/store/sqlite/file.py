@@ -16,6 +16,7 @@ from plantel.store.connection import Database
 from plantel.store.sqlite import connection as sqlite
 from plantel.store.sqlite.connection import SqliteConnection
 from plantel.store.sqlite.lease import Leases
+from plantel.store.sqlite.place import Place
 
 _PREFIX = "sqlite:///"
 
@@ -35,6 +36,7 @@ class SqliteFile(Database):
                 raise errors.StoreMissing() from error
             raise errors.StoreUnavailable(detail=f"{path}: {error.strerror}") from error
         self.engine = sqlite.engine(str(path))
+        self._place = Place(str(path))
         self._leases = Leases(f"{path}-lease")
         if make:
             with sqlite.translating(), self.engine.connect() as connection:
@@ -45,7 +47,7 @@ class SqliteFile(Database):
 
     def connect(self, *, writable: bool, patient: bool = False) -> SqliteConnection:  # noqa: ARG002 - no server
         with sqlite.translating():
-            return SqliteConnection(self.engine, writable=writable)
+            return SqliteConnection(self.engine, self._place, writable=writable)
 
     def lock_schema(self, connection: sqlalchemy.Connection) -> None:
         _driver(connection).execute("BEGIN IMMEDIATE")

@@ -28,6 +28,8 @@ class Leases:
         """`path`: the file to lock; made, for its owner only, when it is first needed."""
         self._path = path
         self._file = -1
+        self.opened = 0
+        """How many times the file was opened: with each, all locks of before are gone."""
         self._here: dict[str, asyncio.Lock] = {}
 
     @contextlib.asynccontextmanager
@@ -47,7 +49,7 @@ class Leases:
             yield _Held(self, name)
         finally:
             try:
-                if not self.closed:
+                if not self.lost:  # the lock goes with the file
                     self._lock(place, fcntl.F_UNLCK)
             finally:
                 here.release()
@@ -60,8 +62,10 @@ class Leases:
 
     def _lock(self, place: int, kind: int) -> bool:
         try:
-            if self._file < 0:
+            if self.lost:
+                self.close()
                 self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self.opened += 1
             fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, place, 1, 0))
         except BlockingIOError:
             return False
@@ -70,9 +74,14 @@ class Leases:
         return True
 
     @property
-    def closed(self) -> bool:
-        """Whether all was given back."""
-        return self._file < 0
+    def lost(self) -> bool:
+        """Whether the file is not that of its name: others lock another one."""
+        if self._file < 0:
+            return True
+        try:
+            return not os.path.samestat(os.fstat(self._file), os.stat(self._path))  # noqa: PTH116 - no Path is needed
+        except OSError:
+            return True
 
     def close(self) -> None:
         """Give everything back."""
@@ -82,12 +91,13 @@ class Leases:
 
 
 class _Held(Lease):
-    """Only its own process can give it up: one that is stopped keeps it."""
+    """Only its own process can give it up: one that is stopped keeps it. Unless somebody takes the file away."""
 
     def __init__(self, leases: Leases, name: str) -> None:
         self._leases = leases
         self._name = name
+        self._opened = leases.opened
 
     def check(self) -> None:
-        if self._leases.closed:
+        if self._leases.opened != self._opened or self._leases.lost:
             raise errors.LeaseLost(name=self._name)
