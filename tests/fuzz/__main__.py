@@ -1,9 +1,9 @@
 """Coverage-guided fuzzing: `python -m tests.fuzz [TARGET...] [--seconds N] [--keep]`, with atheris installed.
 
-Each target of `targets.py` gets N seconds. What it learns stays in `.fuzz/TARGET`, for the next time to go on from; an
-input that brings out a defect is written to `.fuzz/TARGET-findings`, one for each place in the code, and the fuzzing
-goes on; it belongs into `tests/fuzz/found/TARGET` with its mend. `--keep` reduces what was learned to the fewest inputs, and puts those of a few KiB into `tests/fuzz/corpus`.
-Exit code 1 where there was a finding.
+Each target of `targets.py` gets N seconds. What it learns stays in `.fuzz/TARGET`, for the next time to go on from.
+An input that brings out a defect is written to `.fuzz/TARGET-findings`, one for each place in the code, and the fuzzing
+goes on; with its mend it belongs into `tests/fuzz/found/TARGET`. `--keep` reduces what was learned to the fewest
+inputs, and puts the short ones into `tests/fuzz/corpus/TARGET`. Exit code 1 where there was a finding.
 """
 
 import argparse
