@@ -65,6 +65,7 @@ class Attack(msgspec.Struct, frozen=True):
     right      the statuses that may answer it; empty where any but 5xx is right. 0: the connection was closed
     memory     MiB that the server may take for a moment, more than before
     full       whether it leaves no room for new connections while it lasts
+    rare       whether it is left to `make abuse`: it is much like another
     """
 
     name: str
@@ -75,6 +76,7 @@ class Attack(msgspec.Struct, frozen=True):
     right: frozenset[int] = frozenset()
     memory: int = 192
     full: bool = False
+    rare: bool = False
 
 
 class Attacker:
