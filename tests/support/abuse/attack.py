@@ -10,7 +10,7 @@ import statistics
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 from urllib.parse import quote_plus
 
 import argon2
@@ -65,6 +65,7 @@ class Attack(msgspec.Struct, frozen=True):
     right      the statuses that may answer it; empty where any but 5xx is right. 0: the connection was closed
     memory     MiB that the server may take for a moment, more than before
     full       whether it leaves no room for new connections while it lasts
+    rare       whether it is left to `make abuse`: it is much like another
     """
 
     name: str
@@ -75,6 +76,7 @@ class Attack(msgspec.Struct, frozen=True):
     right: frozenset[int] = frozenset()
     memory: int = 192
     full: bool = False
+    rare: bool = False
 
 
 class Attacker:
@@ -188,6 +190,16 @@ class AttackedServer:
         self.tokens = server.beside(_furnish)
         self.token = self.tokens["bystander"]
         self._runs = itertools.count()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Self]:
+        """It is, within the block."""
+        try:
+            self.start()
+            yield self
+        finally:
+            if self.server.process is not None:
+                self.server.kill()
 
     def start(self) -> None:
         """Start it, and have it do each kind of work once: what is made for good is there before it is measured."""
