@@ -119,7 +119,7 @@ class InvalidItem(PlantelError):
     def at(self, item: int) -> "InvalidItem":
         """The same problem, placed at item number `item` (from 1)."""
         self.item = item
-        return self
+        return self.with_traceback(None)
 
     def say(self, language: Language = "en") -> str:
         message = super().say(language)
