@@ -16,7 +16,7 @@ from sqlalchemy import select
 from plantel import errors
 from plantel.ports import Transaction
 from plantel.roster import Member
-from plantel.store import open_store, schema, store, writer
+from plantel.store import open_store, readers, schema, store, writer
 from plantel.store.sqlite import connection as sqlite
 from plantel.store.store import SqlStore
 from tests.support.rosters import added, declared, roster
@@ -52,6 +52,21 @@ class Blocker:
 
     def let_go(self) -> None:
         self._go.set()
+
+
+async def test_a_long_read_holds_up_no_other_and_is_one_at_a_time(opened: SqlStore) -> None:
+    blockers = [Blocker() for _ in range(readers.WAITING_LONG + 1)]
+    long = [asyncio.ensure_future(opened.read_long(one)) for one in blockers]
+    await blockers[0].begun()
+    with pytest.raises(errors.ServerBusy):
+        await opened.read_long(lambda _: None)
+    assert await opened.read(lambda transaction: list(transaction.campaigns("acme"))) == ["ventas->"]
+    assert not blockers[1]._begun.is_set()
+    for one in blockers:
+        one.let_go()
+    assert await asyncio.gather(*long) == ["let go"] * len(long)
+    with pytest.raises(RuntimeError):
+        await opened.read_long(declared("Cobros"))
 
 
 # --- the file --------------------------------------------------------------------------------------------------------
