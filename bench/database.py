@@ -62,7 +62,7 @@ def make(url: str, campaigns: Sequence[str]) -> str:
 
     async def fill() -> str:
         store = open_store(url)
-        secret = new_secret()
+        secret = new_secret().reveal()
 
         def work(transaction: Transaction) -> None:
             for name in campaigns:

@@ -14,6 +14,10 @@ import msgspec
 
 from plantel import errors
 from plantel.roster import NAME_BYTES, Campaign, ascii_lower, check_name, fold
+from plantel.secret import Secret
+
+PASSWORD_BYTES = 4 * 1024
+"""Of UTF-8: no longer password can be set, nor is one looked at. A line of a password manager has 128 at most."""
 
 
 class Role(StrEnum):
@@ -82,6 +86,12 @@ class Token(msgspec.Struct, frozen=True):
     expires: datetime | None = None
     user: str = ""
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return _told(self, "digest")
+
+    def __repr__(self) -> str:
+        return _line(self)
+
     def actor(self) -> Actor:
         return Actor(self.name, self.role, self.campaigns)
 
@@ -95,6 +105,22 @@ class User(msgspec.Struct, frozen=True):
     role: Role
     campaigns: tuple[str, ...]
     created: datetime
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return _told(self, "password")
+
+    def __repr__(self) -> str:
+        return _line(self)
+
+
+def _told(account: Token | User, hidden: str) -> list[tuple[str, object]]:
+    """The fields of an account that may be seen. Programs that print structs ask for them, others for `repr`."""
+    return [(name, getattr(account, name)) for name in account.__struct_fields__ if name != hidden]
+
+
+def _line(account: Token | User) -> str:
+    fields = ", ".join(f"{name}={value!r}" for name, value in account.__rich_repr__())
+    return f"{type(account).__name__}({fields})"
 
 
 @lru_cache(maxsize=1024)  # only who runs the server gives patterns, to tokens, users and Asterisk servers
@@ -122,9 +148,18 @@ def check_account_name(name: str) -> None:
         raise errors.ForbiddenCharacter(key="name", character='":"')
 
 
-def new_secret() -> str:
+def check_password(password: Secret, least: int) -> None:
+    """Raise PasswordUnfit unless `password`, a new one, has at least `least` characters, and not too many bytes.
+
+    What it is made of is free: rules about digits and signs make passwords that are alike.
+    """
+    if len(password.reveal()) < least or len(password.to_bytes()) > PASSWORD_BYTES:
+        raise errors.PasswordUnfit(least=least, most=PASSWORD_BYTES)
+
+
+def new_secret() -> Secret:
     """A random UUID: 122 random bits, the form that clients of the original know."""
-    return str(uuid.uuid4())
+    return Secret(str(uuid.uuid4()))
 
 
 def digest(key: bytes, secret: str) -> bytes:

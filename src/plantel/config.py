@@ -23,6 +23,7 @@ from plantel.descriptors import LEAST
 from plantel.language import Text
 from plantel.phones import AS_SENT, PhoneRules, UnfitRule
 from plantel.roster import Interfaces, is_trunk
+from plantel.secret import Secret
 
 DEFAULT_PATHS = (Path("plantel.toml"), Path("/etc/plantel/plantel.toml"))
 
@@ -126,16 +127,24 @@ class StoreSettings(msgspec.Struct, frozen=True):
     url: str = DEFAULT_STORE
     url_file: str = ""
 
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        return [("url_file", self.url_file)]  # there may be a password in the URL
+
     def __repr__(self) -> str:
-        return "StoreSettings()"  # there may be a password in the URL
+        return f"StoreSettings(url_file={self.url_file!r})"
 
 
 class RosterSettings(msgspec.Struct, frozen=True):
-    """`[roster]`. `interfaces` adds patterns to `roster.Interfaces.DEFAULT`; `trunks` are refused all the same."""
+    """`[roster]`. `interfaces` adds patterns to `roster.Interfaces.DEFAULT`; `trunks` are refused all the same.
+
+    `password_min`: characters of a new password; those of before stay good. The brake lets strangers try some 3,000
+    passwords of a user a day, from however many addresses: eight characters that are no common word are out of reach.
+    """
 
     interfaces: tuple[str, ...] = ()
     trunks: tuple[str, ...] = ()
     session: Duration = Duration(12 * 3600)
+    password_min: Annotated[int, Meta(ge=1, le=64)] = 8
 
 
 class AsteriskSettings(msgspec.Struct, frozen=True):
@@ -151,7 +160,7 @@ class AsteriskSettings(msgspec.Struct, frozen=True):
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=PORT_MOST)] = 5038
     username: Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,80}$")] = "plantel"
-    secret: str = ""
+    secret: Secret = Secret("")
     secret_env: str = ""
     secret_file: str = ""
     delivery: Literal["dynamic", "realtime"] = "dynamic"
@@ -404,6 +413,8 @@ def _value(kind: Any, value: object, where: str, mistakes: list[errors.ConfigErr
         wanted = Text(f"is a list of tables: write [[{where}]]", f"es una lista de tablas: escriba [[{where}]]")
     else:
         try:
+            if kind is Secret:
+                return Secret(msgspec.convert(value, str))
             return kind.read(value) if kind in (Duration, Size) else msgspec.convert(value, kind)
         except Unfit as unfit:
             wanted = unfit.text
@@ -589,12 +600,12 @@ def _with_secret(server: AsteriskSettings, where: str, environ: Mapping[str, str
         return server
     secret = server.secret
     if server.secret_env:
-        secret = environ.get(server.secret_env, "")
+        secret = Secret(environ.get(server.secret_env, ""))
     elif server.secret_file:
         read = _kept(server.secret_file, f"{where}.secret_file", wrong)
         if read is None:
             return server
-        secret = read
+        secret = Secret(read)
     if not secret:
         wrong(f"{where}.{given[0]}", "leads to no secret: it is empty", "no lleva a ningún secreto: está vacío")
     return msgspec.structs.replace(server, secret=secret)

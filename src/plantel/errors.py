@@ -16,7 +16,8 @@ to it.
     │   └── TooManyFields, TooManyItems, BadlyEncoded
     ├── BatchRefused            the batch was recorded as refused; carries its id and every problem
     ├── AccessRefused
-    │   └── NotAuthenticated, CampaignForbidden, ActionForbidden, TooManyAttempts, ForeignOrigin
+    │   ├── NotAuthenticated, CampaignForbidden, ActionForbidden, ForeignOrigin
+    │   └── TooManyAttempts: LoginsBusy
     ├── RequestRefused          outside the contract of a call
     │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, QueryTooLong,
     │       TooManyCampaigns, NotAForm, UnknownInstance, HostUnclear
@@ -34,6 +35,8 @@ to it.
     ├── AddressInUse            the server cannot listen
     ├── InternalError           a fault of Plantel's own; carries the id under which the log has it
     ├── NameTaken, NoSuchThing  registering or looking up a campaign, a user or a token
+    ├── PasswordUnfit           too short or too long for a new password
+    ├── NotShown                standard output takes nothing
     ├── HistoryForgotten        of what was before nothing certain is known any more
     └── ClientError             a server as plantel.client meets it
         ├── UrlNotUsable, UrlNotSafe, TokenNotUsable, CredentialsMissing, MembersInvalid   before anything is sent
@@ -46,14 +49,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar
 
-from plantel.language import Language, Text, visible
+from plantel.language import Language, Text, encodable
 
 
 class PlantelError(Exception):
     """Base of all.
 
     `params` fill the text's placeholders and are JSON-serialisable; `str()` gives the English wording. A text among
-    them is cut to `longest` characters: many came from outside, and are logged, stored and told.
+    them is cut to `longest` characters, since many came from outside, and kept as `encodable` has it.
     """
 
     code: ClassVar[str] = "error"
@@ -62,13 +65,12 @@ class PlantelError(Exception):
 
     def __init__(self, **params: Any) -> None:
         super().__init__()
-        self.params = {name: self._kept(value) for name, value in params.items()}
+        self.params: dict[str, Any] = {name: self._kept(value) for name, value in params.items()}
 
     def _kept(self, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        kept = value if len(value) <= self.longest else value[: self.longest - 1] + "…"
-        return _encodable(kept)
+        return encodable(value if len(value) <= self.longest else value[: self.longest - 1] + "…")
 
     def say(self, language: Language = "en") -> str:
         """The message in `language`."""
@@ -79,16 +81,6 @@ class PlantelError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.params)
-
-
-def _encodable(value: Any) -> Any:
-    """The same, but a text that neither JSON nor a database can hold becomes one that they can."""
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return visible(value)
-    return value
 
 
 def _rebuild(kind: type[PlantelError], params: dict[str, Any]) -> PlantelError:
@@ -114,8 +106,9 @@ class InvalidItem(PlantelError):
         self.item = item
 
     def at(self, item: int) -> "InvalidItem":
-        """The same problem, placed at item number `item` (from 1)."""
+        """The same problem, placed at item number `item` (from 1), to be kept: without what was there when it arose."""
         self.item = item
+        self.__traceback__ = self.__context__ = None
         return self
 
     def say(self, language: Language = "en") -> str:
@@ -343,6 +336,16 @@ class ForeignOrigin(AccessRefused):
     text = Text(
         "a web page of {origin} may not call this server; http.cors_origins names those that may",
         "una página web de {origin} no puede llamar a este servidor; http.cors_origins nombra las que pueden",
+    )
+
+
+class LoginsBusy(TooManyAttempts):
+    """`seconds`: as in TooManyAttempts. This one may have been right: nobody has looked."""
+
+    code = "logins_busy"
+    text = Text(
+        "too many log-ins at the same time: try again in {seconds} s",
+        "demasiados inicios de sesión a la vez: reintente en {seconds} s",
     )
 
 
@@ -790,6 +793,26 @@ class AddressInUse(PlantelError):
 class NameTaken(PlantelError):
     code = "name_taken"
     text = Text("{name} exists already", "{name} ya existe")
+
+
+class PasswordUnfit(PlantelError):
+    """`least` characters, `most` bytes."""
+
+    code = "password_unfit"
+    text = Text(
+        "a password must have at least {least} characters, and at most {most} bytes of UTF-8",
+        "una contraseña debe tener al menos {least} caracteres, y como máximo {most} bytes de UTF-8",
+    )
+
+
+class NotShown(PlantelError):
+    """The token that could not be shown is gone again: nobody could ever use it."""
+
+    code = "not_shown"
+    text = Text(
+        "the token could not be shown, and was removed again: {detail}",
+        "el token no se pudo mostrar, y se quitó de nuevo: {detail}",
+    )
 
 
 class HistoryForgotten(PlantelError):

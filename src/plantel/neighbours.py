@@ -31,6 +31,8 @@ class Neighbours:
         self._one = asyncio.Lock()
         self._told: int | None = None
         """The revision up to which all lines are known; None: nobody knows."""
+        self._key: bytes | None = None
+        """The store's own; another one is of another store."""
         self.trouble: errors.StoreError | None = None
         """What stood in the way of the last look, while it is watched: requests fail for the same reason."""
 
@@ -84,7 +86,14 @@ class Neighbours:
         self._told = revision
 
     def _since(self, transaction: Transaction) -> tuple[int, Mapping[str, list[Entry]] | None]:
-        """The store's revision, and the lines after the last one known; None where nobody knows it, or of too many."""
+        """The store's revision, and the lines after the last one known; None where nobody knows it, or of too many.
+
+        Raises StoreUnavailable if another store is in the database by now, e.g. since it was dropped and made anew.
+        """
+        key = transaction.token_key()
+        self._key = self._key or key
+        if key != self._key:
+            raise errors.StoreUnavailable(detail="the database has another store than at the start; restart to use it")
         revision = transaction.revision()
         if self._told is None or revision - self._told > LINES_MOST:
             return revision, None

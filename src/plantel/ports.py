@@ -191,6 +191,17 @@ class Transaction(Protocol):
         """Remove the tokens of that name (and digest, if given); returns how many there were."""
         ...
 
+    def trim_sessions(self, instance: str, user: str, most: int) -> None:
+        """End all sessions of this user but the newest `most`."""
+        ...
+
+    def sweep_sessions(self, instance: str, moment: datetime, most: int) -> int:
+        """Remove `most` of the sessions that have ended by `moment`; returns how many there were.
+
+        Operators' tokens stay in the list when they have ended.
+        """
+        ...
+
     def token_key(self) -> bytes:
         """32 random bytes made with the store: the key under which token secrets are hashed."""
         ...
@@ -200,7 +211,7 @@ class Transaction(Protocol):
     def users(self, instance: str) -> list[User]: ...
 
     def put_user(self, user: User) -> None:
-        """Add the user, or replace the one of that name."""
+        """Add the user, or replace the one of that name, whose sessions end: they have the rights of before."""
         ...
 
     def remove_user(self, instance: str, name: str) -> bool:

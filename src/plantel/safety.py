@@ -13,13 +13,16 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from plantel.access import Token
-from plantel.config import AsteriskSettings, Settings
+from plantel.config import AsteriskSettings, RosterSettings, Settings
 from plantel.descriptors import descriptors, share
 from plantel.language import Text
 from plantel.roster import Interfaces, Member
 
 SECRET_LEAST = 12
 """Characters of a secret for AMI."""
+
+PASSWORD_LEAST = RosterSettings().password_min
+"""Characters of a password."""
 
 OLD = timedelta(days=365)
 """How long a token without an end may be good before somebody is asked about it."""
@@ -59,6 +62,7 @@ def local(settings: Settings, config: Path | None) -> list[Unsafe]:
         *_listening(settings),
         *_asterisks(settings.asterisk),
         *dialling_out(settings.roster.interfaces),
+        *_passwords(settings.roster.password_min),
     ]
 
 
@@ -264,8 +268,8 @@ def _asterisks(servers: Iterable[AsteriskSettings]) -> Iterator[Unsafe]:
             yield Unsafe(
                 "plain_ami",
                 Text(
-                    "{server}: AMI goes to {host} without TLS, and the secret with it",
-                    "{server}: AMI va a {host} sin TLS, y el secreto con ella",
+                    "{server}: AMI goes to {host} without TLS: whoever is in between reads it all, and can change it",
+                    "{server}: AMI va a {host} sin TLS: quien esté por medio lee todo y puede cambiarlo",
                 ),
                 Text(
                     "tlsenable = yes in manager.conf, and tls = true here; or a network that nobody else is in, and"
@@ -275,7 +279,8 @@ def _asterisks(servers: Iterable[AsteriskSettings]) -> Iterator[Unsafe]:
                 ),
                 named,
             )
-        if len(server.secret) < SECRET_LEAST or server.secret.lower() == server.username.lower():
+        secret = server.secret.reveal()
+        if len(secret) < SECRET_LEAST or secret.lower() == server.username.lower():
             yield Unsafe(
                 "weak_secret",
                 Text(
@@ -288,6 +293,23 @@ def _asterisks(servers: Iterable[AsteriskSettings]) -> Iterator[Unsafe]:
                 ),
                 named,
             )
+
+
+def _passwords(least: int) -> Iterator[Unsafe]:
+    """How long those are that are there, nobody can see: there are hashes only."""
+    if least < PASSWORD_LEAST:
+        yield Unsafe(
+            "short_passwords",
+            Text(
+                "roster.password_min is {least}: passwords that can be guessed may be set",
+                "roster.password_min es {least}: se pueden poner claves que se adivinan",
+            ),
+            Text(
+                "set it to {usual} or more; then have those who log in set new ones: plantel user add",
+                "póngalo en {usual} o más; después, que quienes entran pongan otras: plantel user add",
+            ),
+            {"least": least, "usual": PASSWORD_LEAST},
+        )
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

@@ -552,6 +552,8 @@ class Service:
 
     async def trace(self, actor: Actor, agent: str, campaign: str | None = None) -> list[Trace]:
         """What is known of an agent: see `why.tracing.trace`. Raises UnknownCampaign, CampaignForbidden."""
+        if campaign is not None:
+            actor.check_campaign(campaign)
         return await self._store.read_long(
             lambda transaction: trace(transaction, self.instance, actor, agent, campaign)
         )

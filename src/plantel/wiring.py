@@ -17,6 +17,7 @@ from plantel.delivery import Delivery
 from plantel.http import ops
 from plantel.http.auth import Authenticator
 from plantel.http.instance import Instance
+from plantel.http.passwords import Passwords
 from plantel.neighbours import Neighbours
 from plantel.ports import Store
 from plantel.reconcile import Reconciler
@@ -60,7 +61,7 @@ def make_switch(settings: AsteriskSettings) -> AmiSwitch:
         settings.host,
         settings.port,
         settings.username,
-        settings.secret,
+        settings.secret.reveal(),
         tls=tls,
         rereads=settings.delivery == "realtime",
     )
@@ -89,6 +90,7 @@ async def assembled(settings: Settings, *, serving: bool = False, make: bool = T
     clock = SystemClock()
     switches: list[AmiSwitch] = []
     instances: dict[str, Instance] = {}
+    passwords = Passwords()
     try:
         for one in settings.instance:
             servers = [server for server in settings.asterisk if server.instance == one.name]
@@ -130,7 +132,7 @@ async def assembled(settings: Settings, *, serving: bool = False, make: bool = T
                     )
                 )
             delivery.reconcilers = tuple(reconcilers)
-            authenticator = Authenticator(store, one.name, clock, settings.roster.session)
+            authenticator = Authenticator(store, one.name, clock, settings.roster.session, passwords)
             instances[one.name] = Instance(one.name, service, authenticator, delivery)
         neighbours = Neighbours(
             store,
@@ -147,6 +149,7 @@ async def assembled(settings: Settings, *, serving: bool = False, make: bool = T
     finally:
         for switch in switches:
             await switch.close()
+        passwords.close()
         await store.close()
 
 

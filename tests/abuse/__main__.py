@@ -7,7 +7,6 @@ floor. Exit code 1 where somebody waited longer than LIMIT, anything was lost, o
 """
 
 import argparse
-import contextlib
 import signal
 import sys
 import tempfile
@@ -27,7 +26,7 @@ LIMIT, LIMIT_WITH_ASTERISK = 0.100, 0.250
 WORST = 2.0
 """Seconds that no single add waits."""
 
-ROW = "{:<58} {:>6} {:>6} {:>7} {:>7}   {:>4} {:>5} {:>5}   {}"
+ROW = "{:<58} {:>6} {:>6} {:>7} {:>7}   {:>4} {:>5} {:>5} {:>6}   {}"
 
 
 def main() -> int:
@@ -46,7 +45,7 @@ def main() -> int:
         names = [*(one.name for one in _plain()), *(f"Asterisk: {one.name}" for one in HOSTILITIES)]
         print(*filter(meant, names), sep="\n")
         return 0
-    print(ROW.format("attack", "p50", "p99", "max ms", "new max", "MiB", "worst", "after", ""))
+    print(ROW.format("attack", "p50", "p99", "max ms", "new max", "MiB", "worst", "after", "conns", "answers"))
     wrong = False
     with tempfile.TemporaryDirectory() as folder, many_descriptors():
         for attacked, attacks, limit in _servers(Path(folder), meant):
@@ -71,24 +70,17 @@ def _servers(folder: Path, meant: Meant) -> Iterator[tuple[AttackedServer, list[
     certificate = make_certificate(folder)
     for tls in (False, True):
         if attacks := [one for one in _plain() if one.tls == tls and meant(one.name)]:
-            with _running(folder / f"tls-{tls}", certificate if tls else None) as attacked:
+            with _server(folder / f"tls-{tls}", certificate if tls else None).running() as attacked:
                 yield attacked, attacks, LIMIT
     with Asterisks() as asterisks:
         if attacks := [one for one in asterisks.attacks() if meant(one.name)]:
-            with _running(folder / "asterisks", None, asterisks.settings()) as attacked:
+            with _server(folder / "asterisks", None, asterisks.settings()).running() as attacked:
                 yield attacked, attacks, LIMIT_WITH_ASTERISK
 
 
-@contextlib.contextmanager
-def _running(folder: Path, certificate: Certificate | None, config: str = "") -> Iterator[AttackedServer]:
+def _server(folder: Path, certificate: Certificate | None, config: str = "") -> AttackedServer:
     folder.mkdir()
-    server = PlantelServer(folder, certificate=certificate, http=HTTP, config=CONFIG + config)
-    attacked = AttackedServer(server)
-    attacked.start()
-    try:
-        yield attacked
-    finally:
-        server.kill()
+    return AttackedServer(PlantelServer(folder, certificate=certificate, http=HTTP, config=CONFIG + config))
 
 
 def _report(attack: Attack | None, outcome: Outcome, server: PlantelServer, limit: float) -> list[str]:
@@ -103,6 +95,7 @@ def _report(attack: Attack | None, outcome: Outcome, server: PlantelServer, limi
             "(nobody attacks)" if attack is None else attack.name,
             *(f"{1000 * wait:.1f}" for wait in waits),
             *(one // MIB for one in memory),
+            outcome.connections,
             " ".join(f"{status}:{count}" for status, count in sorted(outcome.answers.items())),
         )
     )

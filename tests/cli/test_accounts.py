@@ -1,7 +1,9 @@
 """`plantel token` and `plantel user` beside a running server."""
 
 import json
+import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -79,18 +81,90 @@ def test_a_user_logs_in_with_a_new_password_and_is_gone_when_removed(
     assert integrator.add(token, "Ventas->").body == "1"
     assert integrator.add(token, "POWER<-").code == "campaign_forbidden"
 
-    environ = server._environ("en") | {"PLANTEL_PASSWORD": "another"}
+    environ = server._environ("en") | {"PLANTEL_PASSWORD": "another one"}
     changed = subprocess.run(
         [PROGRAM, "--config", server.config, "user", "add", "eva"], env=environ, capture_output=True, check=True
     )
-    assert b"another" not in changed.stdout + changed.stderr
+    assert b"another one" not in changed.stdout + changed.stderr
+    assert within(SOON, lambda: integrator.add(token, "Ventas->").status == 401), "the session of before has ended"
     assert log_in("contraseña 1") == "0"
-    second = json.loads(log_in("another"))[-1]
+    second = json.loads(log_in("another one"))[-1]
     assert "eva" in server.run("user", "list")
 
     server.run("user", "remove", "eva")
-    assert log_in("another") == "0"
+    assert log_in("another one") == "0"
     assert within(SOON, lambda: integrator.add(second, "Ventas->").status == 401)
     empty = server.outcome("user", "add", "eva", stdin="\n", lang="es")
     assert empty.returncode == 1
     assert "password: no puede estar vacío" in empty.stderr
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        (b"1234567\n", "password_unfit"),
+        (b"x" * 4097 + b"\n", "password_unfit"),
+        (b"x" * 5_000_000, "password_unfit"),
+        (b"contrase\xf1a 1\n", "invalid_setting"),
+        (b"", "empty_value"),
+    ],
+)
+def test_a_new_password_that_will_not_do(server: PlantelServer, password: bytes, code: str) -> None:
+    done = cli(server, "user", "add", "ada", stdin=password)
+    assert done.returncode != 0
+    assert f"[{code}]".encode() in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert "ada" not in server.run("user", "list")
+
+
+@pytest.mark.parametrize("password", [b"12345678", "ñ".encode() * 2048, b"x" * 4096 + b"\r"])
+def test_a_new_password_that_will(server: PlantelServer, integrator: Integrator, password: bytes) -> None:
+    server.run("user", "remove", "ada", code=0 if "ada" in server.run("user", "list") else 1)
+    assert cli(server, "user", "add", "ada", stdin=password + b"\n").returncode == 0
+    typed = password.rstrip(b"\r").decode()
+    assert json.loads(integrator.call("auth/getUserToken", {"user": "ada", "password": typed}).body)[0] == "ada"
+    server.run("user", "remove", "ada")
+
+
+def test_a_password_is_asked_for_where_there_is_nothing_to_read(server: PlantelServer) -> None:
+    done = cli(server, "user", "add", "ada", before="exec <&-;")
+    assert (done.returncode, b"[empty_value]" in done.stderr, b"Traceback" in done.stderr) == (1, True, False)
+
+
+NOWHERE = {"full disk": ">/dev/full", "closed": ">&-", "nobody reads": "| :"}
+
+
+@pytest.mark.parametrize("way", NOWHERE)
+def test_a_token_that_nobody_could_see_is_gone_again(server: PlantelServer, way: str) -> None:
+    done = cli(server, "token", "create", "unseen", after=NOWHERE[way], before="set -o pipefail;")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"could not be shown, and was removed again" in done.stderr
+    assert b"[not_shown]" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+    assert "unseen" not in server.run("token", "list")
+
+
+@pytest.mark.parametrize("way", ["full disk", "nobody reads"])
+def test_a_demo_that_nobody_could_see_is_over(tmp_path: Path, way: str) -> None:
+    alone = PlantelServer(tmp_path)
+    done = cli(alone, "serve", "--demo", after=NOWHERE[way], before="set -o pipefail;")
+    assert done.returncode == 1
+    assert b"[not_shown]" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert "demo" not in alone.run("token", "list")
+
+
+def cli(
+    server: PlantelServer, *arguments: str, before: str = "", after: str = "", stdin: bytes | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """The command line within one of a shell."""
+    called = shlex.join([str(PROGRAM), "--config", str(server.config), *arguments])
+    return subprocess.run(
+        ["bash", "-c", f"{before} {called} {after}"],
+        input=stdin,
+        capture_output=True,
+        env=server._environ("en"),
+        timeout=60,
+        check=False,
+    )

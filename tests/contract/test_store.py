@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -395,6 +396,27 @@ async def test_a_refused_batch_is_kept_for_its_reasons(store: Store) -> None:
     assert await store.read(lambda transaction: transaction.journal("acme", batch=batch.id)) == []
 
 
+async def test_a_list_of_batches_can_leave_their_problems_out(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    stored = a_batch(minute=0)
+    refused = a_batch(minute=1, problems=[Problem("empty_batch")])
+    await store.write(added(Member("Ventas->", "Ana", "SIP/1"), batch=stored))
+    await store.write(lambda transaction: transaction.record(refused, []))
+    told, listed = await store.read(
+        lambda transaction: (transaction.batches("acme", 9), transaction.batches("acme", 9, problems=False))
+    )
+    assert told == [refused, stored]
+    assert listed == [msgspec.structs.replace(refused, problems=(), refused=True), stored]
+    assert [one.stored for one in listed] == [False, True]
+
+
+async def test_a_look_up_reads_what_was_written(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    assert await store.look_up(lambda transaction: list(transaction.campaigns("acme"))) == ["ventas->"]
+    with pytest.raises(RuntimeError):
+        await store.look_up(declared("Cobros"))
+
+
 async def test_batches_come_newest_first(store: Store) -> None:
     batches = [a_batch(name=name, minute=minute) for name, minute in (("z", 0), ("a", 200), ("m", 100))]
     for batch in batches:
@@ -402,6 +424,42 @@ async def test_batches_come_newest_first(store: Store) -> None:
     assert await store.read(lambda transaction: transaction.batches("acme", 10)) == batches[::-1]
     assert await store.read(lambda transaction: transaction.batches("acme", 2)) == [batches[2], batches[1]]
     assert await store.read(lambda transaction: transaction.batch("acme", "nothing")) is None
+
+
+async def test_the_batches_of_one_actor_are_as_many_as_were_asked_for(store: Store) -> None:
+    mine = [msgspec.structs.replace(a_batch(), actor="mine") for _ in range(3)]
+    for batch in (*mine[:2], a_batch(), mine[2], *[a_batch() for _ in range(5)]):
+        await store.write(added(batch=batch))
+    assert await store.read(lambda t: t.batches("acme", 2, actor="mine")) == [mine[2], mine[1]]
+    assert await store.read(lambda t: t.batches("acme", 9, actor="mine")) == mine[::-1]
+    assert await store.read(lambda t: t.batches("acme", 9, actor="nobody")) == []
+    assert await store.read(lambda t: t.batches("globex", 9, actor="mine")) == []
+
+
+async def test_the_journal_of_some_campaigns_is_as_long_as_was_asked_for(store: Store) -> None:
+    await store.write(declared("Ventas->", "Cobros"))
+    both = a_batch(items=3)
+    elsewhere = [Member("Cobros", f"{number}", f"SIP/{number}") for number in range(5)]
+    await store.write(added(ANA, BEA, elsewhere[0], batch=both))
+    await store.write(added(*elsewhere[1:]))
+    await store.write(removed(*elsewhere))
+    await store.write(lambda transaction: transaction.remove_campaign("acme", "cobros"))
+
+    async def names(**filters: Any) -> list[str]:
+        found = await store.read(lambda t: t.journal("acme", **filters))
+        return [entry.change.member.membername for entry in found]
+
+    def sales(campaign: str) -> bool:
+        return campaign == "Ventas->"
+
+    assert await names(within=sales, limit=1) == ["Bea"]
+    assert await names(within=sales) == ["Ana", "Bea"]
+    assert await names(within=sales, membername="Ana") == ["Ana"]
+    assert await names(within=sales, membername="1") == []
+    assert await names(within=sales, campaign="Cobros") == []
+    assert await names(within=sales, batch=both.id, limit=1) == ["Bea"]
+    assert await names(within=lambda campaign: not sales(campaign), batch=both.id) == ["0"]
+    assert await names(within=lambda _: False) == []
 
 
 async def test_a_batch_is_stored_once(store: Store) -> None:
@@ -701,6 +759,8 @@ async def test_reading_does_not_write(store: Store) -> None:
         lambda t: t.remove_user("acme", "eva"),
         lambda t: t.add_token(Token("acme", "bot", b"d", Role.READER, (), NOON)),
         lambda t: t.remove_tokens("acme", "bot"),
+        lambda t: t.trim_sessions("acme", "eva", 1),
+        lambda t: t.sweep_sessions("acme", NOON, 1),
         lambda t: t.put_claims("acme", "pbx1", []),
         lambda t: t.drop_claims("acme", "pbx1", []),
         lambda t: t.forget_pauses("acme", []),
@@ -777,6 +837,58 @@ async def test_users(store: Store) -> None:
     )
 
 
+async def test_a_changed_user_has_no_session_any_more_and_nobody_else_loses_one(store: Store) -> None:
+    eva = User("acme", "eva", "hash", Role.ADMIN, (), NOON)
+    await store.write(lambda t: t.put_user(eva))
+    its = a_token("eva", b"1", user="eva")
+    others = [
+        a_token("eva", b"2", user="eva", instance="globex"),
+        a_token("Eva", b"3", user="Eva"),
+        a_token("robot", b"4"),
+    ]
+    for token in (its, *others):
+        await store.write(lambda t, token=token: t.add_token(token))  # type: ignore[misc] # a default
+    await store.write(lambda t: t.put_user(eva))
+    assert await store.read(lambda t: t.token("acme", "eva", b"1")) is None
+    left = await store.read(lambda t: t.tokens("acme") + t.tokens("globex"))
+    assert left == [others[1], others[2], others[0]]
+
+
+async def test_the_oldest_sessions_of_a_user_make_room(store: Store) -> None:
+    # the clocks of nodes differ: what was stored first is the oldest
+    for minute in (5, 1, 4, 2, 3):
+        session = a_token("eva", b"%d" % minute, user="eva", minute=minute)
+        await store.write(lambda t, session=session: t.add_token(session))  # type: ignore[misc] # a default
+    others = [
+        a_token("ana", b"a", user="ana"),
+        a_token("eva", b"g", user="eva", instance="globex"),
+        a_token("robot", b"r"),
+    ]
+    for token in others:
+        await store.write(lambda t, token=token: t.add_token(token))  # type: ignore[misc] # a default
+    await store.write(lambda t: t.trim_sessions("acme", "eva", 5))
+    assert len(await store.read(lambda t: t.tokens("acme"))) == 7
+    await store.write(lambda t: t.trim_sessions("acme", "eva", 2))
+    left = await store.read(lambda t: t.tokens("acme"))
+    assert [token.digest for token in left] == [b"a", b"2", b"3", b"r"]
+    assert len(await store.read(lambda t: t.tokens("globex"))) == 1
+
+
+async def test_sessions_that_have_ended_are_swept_some_at_a_time(store: Store) -> None:
+    ended = [a_token(name, b"e", user=name) for name in ("ana", "bea", "cid")]  # a day after noon
+    live = a_token("dan", b"l", user="dan", minute=1)
+    kept = [a_token("robot", b"o"), a_token("eva", b"g", user="eva", instance="globex"), live]
+    for token in (*ended, *kept):
+        await store.write(lambda t, token=token: t.add_token(token))  # type: ignore[misc] # a default
+    tomorrow = NOON + timedelta(days=1)
+    assert await store.write(lambda t: t.sweep_sessions("acme", tomorrow - timedelta(microseconds=1), 2)) == 0
+    assert await store.write(lambda t: t.sweep_sessions("acme", tomorrow, 2)) == 2
+    assert await store.write(lambda t: t.sweep_sessions("acme", tomorrow, 2)) == 1
+    assert await store.write(lambda t: t.sweep_sessions("acme", tomorrow, 2)) == 0
+    left = await store.read(lambda t: t.tokens("acme") + t.tokens("globex"))
+    assert left == [live, kept[0], kept[1]]
+
+
 async def test_the_ledger(store: Store) -> None:
     claims = [
         Claim("Cobros", "SIP/1001", False, None),
@@ -832,6 +944,11 @@ async def test_drift_is_kept_in_order_and_found_by_server_and_campaign(store: St
     assert await store.read(lambda t: t.drifts("acme", campaign="VENTAS->")) == records[:5]
     assert await store.read(lambda t: t.drifts("acme", campaign="ñ")) == []
     assert await store.read(lambda t: t.drifts("globex")) == [whole]
+    sales: dict[str, Any] = {"limit": 2, "within": lambda campaign: campaign == "Ventas->"}
+    assert await store.read(lambda t: t.drifts("acme", **sales)) == records[3:5]
+    assert await store.read(lambda t: t.drifts("acme", server="pbx1", **sales)) == [records[1], records[3]]
+    assert await store.read(lambda t: t.drifts("acme", campaign="Ñ", **sales)) == []
+    assert await store.read(lambda t: t.drifts("acme", within=lambda _: False)) == []
 
 
 async def test_the_reason_of_an_observed_pause_is_journalled(store: Store) -> None:

@@ -1,6 +1,9 @@
 """The published call and its neighbours: what CONTRACT says, answer by answer."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -12,11 +15,12 @@ from hypothesis import strategies as st
 from plantel import errors
 from plantel.access import Role, User
 from plantel.batch import Source
-from plantel.http.auth import FREE_TRIES, Brake
-from plantel.http.limits import AT_ONCE
+from plantel.http.brake import FREE_TRIES, Brake
+from plantel.http.limits import AT_ONCE, LOGINS_WAITING
 from plantel.roster import Member
+from plantel.secret import Secret
 from tests.support.door import ADD, EPOCH, FORM, OPERATOR, Door, basic, item, make_door
-from tests.support.rsgi import Answer
+from tests.support.rsgi import Answer, Exchange, Scope
 
 pytestmark = pytest.mark.anyio
 
@@ -366,7 +370,7 @@ async def test_logging_in_gives_a_token_as_the_third_element_and_ending_the_sess
 
 async def test_wrong_passwords_answer_a_bare_0_and_are_slowed(door: Door) -> None:
     # on a busy machine a verification may take longer than the first wait, so its clock stands still
-    door.instances["default"].authenticator._brake = Brake(lambda: 0.0)
+    door.passwords.brake = Brake(lambda: 0.0)
     await add_user(door, "laura", "right")
     for user in ("laura", "nobody"):
         for _ in range(FREE_TRIES):
@@ -374,6 +378,56 @@ async def test_wrong_passwords_answer_a_bare_0_and_are_slowed(door: Door) -> Non
         assert is_zero(await form(door, "auth/getUserToken", f"user={user}&password=right"), "too_many_attempts", 429)
     answer = await form(door, "auth/getUserToken", "user=laura&password=right", address="192.0.2.99")
     assert answer.json[0] == "laura"
+
+
+async def test_a_client_that_hangs_up_is_not_waited_for(door: Door) -> None:
+    await add_user(door, "laura", "right")
+    attempt = door.passwords.brake.take("default", "eva", "192.0.2.8")
+    async with turn_taken(door):
+        exchange = Exchange([b"user=laura&password=right"])
+        headers = [("content-type", FORM), ("content-length", "25")]
+        request = Scope("POST", "/Integra/resources/auth/getUserToken", headers=headers)
+        waiting = asyncio.create_task(door.door.__rsgi__(request, exchange))
+        async with asyncio.timeout(10):
+            await settle()
+            assert len(door.passwords._turns._waiting) == 1
+            exchange.disconnected.set()
+            await waiting
+        assert not door.passwords._turns._waiting
+    assert await door.passwords.verify(None, Secret("x"), attempt) is False, "others have their turn"
+    with pytest.raises(AssertionError, match="no answer"):
+        _ = exchange.answer
+    assert [token.user for token in await door.store.read(lambda t: t.tokens("default"))] == []
+
+
+async def test_a_log_in_that_finds_too_many_others_is_429(door: Door) -> None:
+    async with turn_taken(door):
+        waiting = [
+            asyncio.create_task(form(door, "auth/getUserToken", f"user={user}&password=x", address=f"192.0.2.{user}"))
+            for user in range(LOGINS_WAITING)
+        ]
+        await settle()
+        assert len(door.passwords._turns._waiting) == LOGINS_WAITING
+        answer = await form(door, "auth/getUserToken", "user=laura&password=right")
+        assert is_zero(answer, "logins_busy", 429)
+        assert int(answer.headers["retry-after"]) > 0
+        for one in waiting:
+            one.cancel()
+        await asyncio.wait(waiting)
+
+
+async def settle() -> None:
+    """Let all that needs no thread come to where it waits for one."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def turn_taken(door: Door) -> AsyncIterator[None]:
+    """While somebody else's password is verified."""
+    await door.passwords._turns.begin(0.0)
+    yield
+    door.passwords._turns.end()
 
 
 async def test_a_session_ends_by_itself(door: Door) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from plantel.http.auth import FREE_TRIES
+from plantel.http.brake import FREE_TRIES
 from tests.support.door import ADD, FORM, basic, item
 from tests.support.server import PlantelServer, served
 from tests.support.wire import CHUNKED, LAST_CHUNK, PATIENCE, Answer, Wire, add, chunked, form, head

@@ -15,10 +15,11 @@ from plantel.http.app import FrontDoor
 from plantel.http.auth import Authenticator
 from plantel.http.instance import Instance
 from plantel.http.integra import Integra
+from plantel.http.passwords import Passwords
 from plantel.ports import Store
 from plantel.roster import Interfaces, Member
 from plantel.service import Service
-from plantel.testing.memory_store import MemoryStore
+from plantel.testing.memory_store import MemoryData, MemoryStore
 from tests.support.rsgi import Answer, Exchange, Scope
 
 ADD = "/Integra/resources/queues/addqueuemember"
@@ -45,6 +46,7 @@ class Door:
     store: Store
     clock: SetClock
     instances: dict[str, Instance]
+    passwords: Passwords
     secrets: dict[str, str] = field(default_factory=dict)
 
     async def token(
@@ -111,14 +113,16 @@ def make_door(
     origins: tuple[str, ...] = (),
     body_limit: int = 2**20,
     trouble: Callable[[], StoreError | None] = lambda: None,
+    data: MemoryData | None = None,
 ) -> Door:
-    store = MemoryStore()
+    store = MemoryStore(data or MemoryData())
     clock = SetClock()
     instances = {}
+    passwords = Passwords()
     for name in ("default", "other"):
         delivery = Delivery(())
         service = Service(store, name, clock, Interfaces(), delivery.wake)
-        instances[name] = Instance(name, service, Authenticator(store, name, clock, 3600), delivery)
+        instances[name] = Instance(name, service, Authenticator(store, name, clock, 3600, passwords), delivery)
     integra = Integra(body_limit=body_limit, body_timeout=5, confirm="stored", deadline=1)
     door = FrontDoor(
         {"other.example.com": instances["other"]},
@@ -129,7 +133,7 @@ def make_door(
         trusted=trusted,
         origins=origins,
     )
-    return Door(door, store, clock, instances)
+    return Door(door, store, clock, instances, passwords)
 
 
 def basic(user: str, secret: str) -> str:

@@ -17,6 +17,7 @@ from plantel.access import (
     read_token_text,
     token_text,
 )
+from plantel.roster import NAME_BYTES
 
 
 @pytest.mark.parametrize(
@@ -113,3 +114,9 @@ def test_what_is_no_account_name(name: str) -> None:
     with pytest.raises(errors.InvalidItem) as refusal:
         check_account_name(name)
     assert refusal.value.key == "name"
+
+
+def test_a_pattern_reaches_no_name_that_is_too_long_for_a_campaign() -> None:
+    narrow = Actor("narrow", Role.INTEGRATOR, ("V*",))
+    assert narrow.reaches("v" * NAME_BYTES)
+    assert not narrow.reaches("v" * (NAME_BYTES + 1))

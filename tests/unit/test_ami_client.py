@@ -22,6 +22,7 @@ from plantel.errors import (
     SwitchUnreachable,
 )
 from plantel.plan import Add, LiveMember, Remove
+from plantel.secret import Secret
 from plantel.testing.ami_server import AmiServer
 from tests.support.tls import make_certificate
 
@@ -137,7 +138,7 @@ async def test_the_secret_is_never_sent_nor_shown(server: AmiServer, login: Logi
     await login(server).snapshot()
     assert server.received
     assert SECRET not in repr(server.received)
-    assert SECRET not in repr(Endpoint("pbx1", "127.0.0.1", 5038, "plantel", SECRET))
+    assert SECRET not in repr(Endpoint("pbx1", "127.0.0.1", 5038, "plantel", Secret(SECRET)))
 
 
 async def test_a_connection_cut_on_the_way_leaves_the_outcome_unknown_and_replays_nothing(

@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from plantel import errors
 from plantel.neighbours import Neighbours
-from plantel.testing.memory_store import MemoryStore
+from plantel.testing.memory_store import MemoryData, MemoryStore
 from tests.support.virtual_time import VirtualTimeLoop
 
 
@@ -58,3 +58,24 @@ def test_another_trouble_is_news() -> None:
 
 def test_much_work_is_no_trouble() -> None:
     assert played(errors.ServerBusy()) == ([], [""])
+
+
+def test_another_store_in_the_same_place_is_trouble_for_good() -> None:
+    """As if somebody dropped the database, and another node made it anew."""
+
+    async def whole() -> list[str]:
+        store = MemoryStore()
+        neighbours = Neighbours(store, {}, [])
+        watching = asyncio.ensure_future(neighbours.watch())
+        known = []
+        for another in (False, True, False):
+            if another:
+                store._data = MemoryData()
+                await MemoryStore(store._data).write(lambda _: None)
+            await asyncio.sleep(60)
+            known.append("" if neighbours.trouble is None else neighbours.trouble.code)
+        watching.cancel()
+        return known
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        assert runner.run(whole()) == ["", "store_unavailable", "store_unavailable"]

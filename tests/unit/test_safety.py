@@ -14,6 +14,7 @@ from plantel.access import Role, Token
 from plantel.config import AsteriskSettings, HttpSettings, RosterSettings, Settings, StoreSettings
 from plantel.descriptors import descriptors
 from plantel.roster import Interfaces, Member
+from plantel.secret import Secret
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -34,12 +35,16 @@ def http(**keys: object) -> Settings:
     return Settings(http=HttpSettings(**keys))  # type: ignore[arg-type]
 
 
-def asterisk(**keys: object) -> Settings:
-    return Settings(asterisk=(AsteriskSettings(**{"name": "pbx1", "secret": STRONG, **keys}),))  # type: ignore[arg-type]
+def asterisk(secret: str = STRONG, **keys: object) -> Settings:
+    return Settings(asterisk=(AsteriskSettings("pbx1", secret=Secret(secret), **keys),))  # type: ignore[arg-type]
 
 
 def roster(*interfaces: str) -> Settings:
     return Settings(roster=RosterSettings(interfaces=interfaces))
+
+
+def passwords(least: int) -> Settings:
+    return Settings(roster=RosterSettings(password_min=least))
 
 
 @pytest.mark.parametrize(
@@ -59,6 +64,7 @@ def roster(*interfaces: str) -> Settings:
         ("weak_secret", asterisk(username="plantel-pbx-1", secret="Plantel-PBX-1"), asterisk()),
         ("dials_out", roster(r"Local/[0-9]+@.*"), roster(r"Local/[1-9][0-9]{2,5}@agentes(/n)?")),
         ("dials_out", roster(r"SIP/.+"), roster(r"SIP/[a-z]+-[0-9]{4}", r"Local/[0-9]{2,6}@from-internal")),
+        ("short_passwords", passwords(4), passwords(8)),
         ("dials_out", roster(r"PJSIP/[0-9]+@trunk"), roster(r"DAHDI/[0-9]+")),
     ],
 )

@@ -1,72 +1,72 @@
-"""Turns for many callers: each has one at a time, and none fills the places of others."""
+"""Threads of one kind of work: in bounds, and free of what nobody waits for any more."""
 
 import asyncio
-from collections import Counter
+import threading
+from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from plantel import errors
-from plantel.workers import Turns
+from plantel.workers import Workers
 
 pytestmark = pytest.mark.anyio
 
 
-class Crowd:
-    """Callers that hold their turns until they are let go; `inside` are those that have one."""
+class Held:
+    """Work that goes on until it is let go."""
 
-    def __init__(self, most: int, waiting: int) -> None:
-        self.turns = Turns(most, waiting)
-        self.inside: Counter[str] = Counter()
-        self.go = asyncio.Event()
+    def __init__(self) -> None:
+        self._begun = threading.Semaphore(0)
+        self._go = threading.Event()
+        self.done: list[int] = []
 
-    async def ask(self, whose: str) -> None:
-        async with self.turns.take(whose):
-            self.inside[whose] += 1
-            await self.go.wait()
-            self.inside[whose] -= 1
+    def work(self, number: int = 0) -> int:
+        self._begun.release()
+        assert self._go.wait(30)
+        self.done.append(number)
+        return number
 
-    async def asking(self, *names: str) -> list[asyncio.Task[None]]:
-        tasks = [asyncio.create_task(self.ask(name)) for name in names]
-        for _ in range(5):
-            await asyncio.sleep(0)
-        return tasks
+    async def begun(self) -> None:
+        await asyncio.to_thread(self._begun.acquire)
 
-
-async def test_a_caller_has_one_turn_at_a_time_and_others_theirs() -> None:
-    crowd = Crowd(most=9, waiting=9)
-    tasks = await crowd.asking("ana", "ana", "ana", "eva", "luis")
-    assert crowd.inside == {"ana": 1, "eva": 1, "luis": 1}
-    crowd.go.set()
-    await asyncio.gather(*tasks)
-    assert crowd.inside.total() == 0
+    def let_go(self) -> None:
+        self._go.set()
 
 
-async def test_so_many_have_a_turn_at_one_time() -> None:
-    crowd = Crowd(most=2, waiting=9)
-    tasks = await crowd.asking("ana", "eva", "luis", "zoe")
-    assert crowd.inside == {"ana": 1, "eva": 1}
-    crowd.go.set()
-    await asyncio.gather(*tasks)
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    made = Workers("test", 1, 2)
+    yield made
+    made.close()
 
 
-async def test_who_waits_too_often_is_refused_and_nobody_else_is() -> None:
-    crowd = Crowd(most=1, waiting=2)
-    tasks = await crowd.asking("ana", "ana", "ana")
+async def test_more_than_may_wait_are_refused_and_a_place_is_free_afterwards(workers: Workers) -> None:
+    held = Held()
+    taken = [asyncio.create_task(workers.run(partial(held.work, number))) for number in range(3)]
+    await held.begun()
     with pytest.raises(errors.ServerBusy):
-        await crowd.ask("ana")
-    tasks += await crowd.asking("eva")
-    crowd.go.set()
-    await asyncio.gather(*tasks)
-    await crowd.ask("ana")
+        await workers.run(lambda: None)
+    held.let_go()
+    assert await asyncio.gather(*taken) == [0, 1, 2]
+    assert await workers.run(lambda: "free") == "free"
 
 
-async def test_who_leaves_gives_the_place_back_whether_waiting_or_inside() -> None:
-    crowd = Crowd(most=1, waiting=1)
-    for _ in range(5):
-        inside, waiting = await crowd.asking("ana", "ana")
-        waiting.cancel()
-        inside.cancel()
-        await asyncio.wait([inside, waiting])
-    crowd.go.set()
-    await asyncio.wait_for(crowd.ask("ana"), 30)
-    assert crowd.turns._lanes == {}, "callers that are gone are remembered"
+async def test_work_that_nobody_waits_for_any_more_is_never_begun(workers: Workers) -> None:
+    held = Held()
+    first = asyncio.create_task(workers.run(held.work))
+    await held.begun()
+    dropped = asyncio.create_task(workers.run(lambda: held.work(1)))
+    await asyncio.sleep(0)
+    dropped.cancel()
+    await asyncio.wait([dropped])
+    held.let_go()
+    assert await first == 0
+    assert await workers.run(lambda: "next") == "next"
+    assert held.done == [0]
+    assert dropped.cancelled()
+
+
+async def test_what_work_raises_is_raised(workers: Workers) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await workers.run(lambda: 1 // 0)

@@ -33,6 +33,7 @@ from plantel.errors import (
     SwitchTooMuch,
     SwitchUnreachable,
 )
+from plantel.secret import Secret
 
 REST_FROM = 128
 """While so many answers are outstanding, they are read in handfuls: see REST."""
@@ -53,7 +54,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     host: str
     port: int
     username: str
-    secret: str
+    secret: Secret
     tls: ssl.SSLContext | None = None
 
     def __repr__(self) -> str:
@@ -340,9 +341,9 @@ class Connection(asyncio.Protocol):
         self._first, self._last = _NO_ITEM
         if message.headers.get("EventList") == "start":
             return
+        call.answered(number, message)  # while it is pending: if the answer is malformed, the call ends with that
         del self._pending[action_id]
         call.left -= 1
-        call.answered(number, message)
         call.settle()
         if not self._pending:
             self._watch_again()
@@ -414,7 +415,8 @@ class Connection(asyncio.Protocol):
         if not challenge.succeeded or "Challenge" not in challenge.headers:
             raise SwitchProtocol(server=endpoint.server, detail=f"no MD5 challenge: {wire.told(challenge.text)}")
         answer = hashlib.md5(
-            (challenge.headers["Challenge"] + endpoint.secret).encode("utf-8", "surrogateescape"), usedforsecurity=False
+            (challenge.headers["Challenge"] + endpoint.secret.reveal()).encode("utf-8", "surrogateescape"),
+            usedforsecurity=False,
         )
         login = await self.request(
             wire.encode(

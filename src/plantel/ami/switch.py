@@ -24,6 +24,7 @@ from plantel.errors import ActionRefused, RereadRefused, SwitchRefused, SwitchUn
 from plantel.plan import Action, LiveMember, Snapshot
 from plantel.ports import Outcome
 from plantel.roster import fold
+from plantel.secret import Secret
 from plantel.why.closeup import Closeup
 
 SCANS_PER_ITEM = 20
@@ -75,7 +76,7 @@ class AmiSwitch:
         """`rereads`: before each look have Asterisk read the members of its queues anew, where they come from a
         database. QueueStatus alone shows what was read when somebody last called; `write = reporting` is then needed.
         """
-        self._endpoint = Endpoint(name, host, port, username, secret, tls)
+        self._endpoint = Endpoint(name, host, port, username, Secret(secret), tls)
         self._deadlines = deadlines or Deadlines()
         self._rereads = rereads
         self._connection: Connection | None = None

@@ -1,6 +1,7 @@
 """`plantel serve`: the service itself."""
 
 import shlex
+import signal
 from typing import Annotated
 
 import msgspec
@@ -8,12 +9,13 @@ import structlog
 import uvloop
 from cyclopts import Parameter
 
-from plantel import process, safety
+from plantel import errors, process, safety
 from plantel.access import Role, Token, digest, new_secret, token_text
 from plantel.cli.context import settings, settings_file
-from plantel.cli.output import note, tell
+from plantel.cli.output import note, show, tell
 from plantel.config import Settings, check_certificate
 from plantel.roster import fold
+from plantel.secret import Secret
 from plantel.server import serve as run
 from plantel.wiring import Plantel, SystemClock, assembled, operator
 
@@ -45,6 +47,7 @@ def serve(
 
 async def _serve(loaded: Settings, *, demo: bool) -> None:
     token = await _prepare_demo(loaded) if demo else ""
+    unseen: list[errors.NotShown] = []
 
     def ready(_plantel: Plantel) -> None:
         for one in (*safety.local(loaded, settings_file()), *safety.written_to(2)):
@@ -53,14 +56,25 @@ async def _serve(loaded: Settings, *, demo: bool) -> None:
         url = f"{'https' if loaded.http.tls_cert else 'http'}://{loaded.http.bind}"
         note("Plantel listens on {url}", "Plantel escucha en {url}", url=url)
         if demo:
-            note(
-                "\nAdd an agent to the demo campaign (answers 1):\n",
-                "\nAgregue un agente a la campaña de prueba (responde 1):\n",
-            )
-            print(demo_call(url, token), flush=True)
-            note("\nCtrl+C stops the service.", "\nCtrl+C detiene el servicio.")
+            try:
+                _show_demo(url, token)
+            except errors.NotShown as error:
+                unseen.append(error)
+                signal.raise_signal(signal.SIGTERM)
 
     await run(loaded, ready)
+    if unseen:
+        await _withdraw_demo(loaded)
+        raise unseen[0]
+
+
+def _show_demo(url: str, token: str) -> None:
+    show(
+        Secret(demo_call(url, token)),
+        "\nAdd an agent to the demo campaign (answers 1):\n",
+        "\nAgregue un agente a la campaña de prueba (responde 1):\n",
+    )
+    note("\nCtrl+C stops the service.", "\nCtrl+C detiene el servicio.")
 
 
 def demo_call(url: str, token: str) -> str:
@@ -90,8 +104,18 @@ async def _prepare_demo(loaded: Settings) -> str:
         secret = new_secret()
         key = await plantel.store.write(lambda transaction: transaction.token_key())
         token = Token(
-            instance.name, DEMO_TOKEN, digest(key, secret), Role.INTEGRATOR, (DEMO_CAMPAIGN,), SystemClock().now()
+            instance.name,
+            DEMO_TOKEN,
+            digest(key, secret.reveal()),
+            Role.INTEGRATOR,
+            (DEMO_CAMPAIGN,),
+            SystemClock().now(),
         )
         await plantel.store.write(lambda transaction: transaction.remove_tokens(instance.name, DEMO_TOKEN))
         await plantel.store.write(lambda transaction: transaction.add_token(token))
-        return token_text(DEMO_TOKEN, secret)
+        return token_text(DEMO_TOKEN, secret.reveal())
+
+
+async def _withdraw_demo(loaded: Settings) -> None:
+    async with assembled(loaded) as plantel:
+        await plantel.store.write(lambda transaction: transaction.remove_tokens(loaded.instance[0].name, DEMO_TOKEN))

@@ -10,12 +10,23 @@ import argon2
 from cyclopts import App, Parameter
 
 from plantel import errors
-from plantel.access import Role, Token, User, check_account_name, digest, new_secret, token_text
+from plantel.access import (
+    PASSWORD_BYTES,
+    Role,
+    Token,
+    User,
+    check_account_name,
+    check_password,
+    digest,
+    new_secret,
+    token_text,
+)
 from plantel.cli.context import roster
 from plantel.cli.options import Campaigns, InstanceName
-from plantel.cli.output import note, table, tell
+from plantel.cli.output import note, show, table, tell
 from plantel.config import Duration
 from plantel.language import Text
+from plantel.secret import Secret
 
 tokens = App(name="token")
 users = App(name="user")
@@ -47,13 +58,19 @@ async def create(
     until = _when(expires, now) if expires else None
     async with roster(instance) as (plantel, where):
         key = await plantel.store.write(lambda transaction: transaction.token_key())
-        token = Token(where.name, name, digest(key, secret), role, campaign, now, until)
+        hashed = digest(key, secret.reveal())
+        token = Token(where.name, name, hashed, role, campaign, now, until)
         await plantel.store.write(lambda transaction: transaction.add_token(token))
-    note(
-        "Use it as: Authorization: Basic TOKEN. It is shown only now.",
-        "Úselo así: Authorization: Basic TOKEN. Solo se muestra ahora.",
-    )
-    print(token_text(name, secret))
+        try:
+            show(
+                Secret(token_text(name, secret.reveal())),
+                "Use it as: Authorization: Basic TOKEN. It is shown only now.",
+                "Úselo así: Authorization: Basic TOKEN. Solo se muestra ahora.",
+            )
+        except BaseException:
+            # nobody would ever use it, nor miss it if somebody else did
+            await plantel.store.write(lambda transaction: transaction.remove_tokens(where.name, name, hashed))
+            raise
 
 
 @tokens.command(name="list", help=tell("List the tokens.", "Listar los tokens."))
@@ -89,8 +106,10 @@ async def add(
     name: str, *, campaign: Campaigns = (), role: Role = Role.INTEGRATOR, instance: InstanceName = ""
 ) -> None:
     check_account_name(name)
-    hashed = argon2.PasswordHasher().hash(_password())
+    password = _password()
     async with roster(instance) as (plantel, where):
+        check_password(password, plantel.settings.roster.password_min)
+        hashed = argon2.PasswordHasher().hash(password.to_bytes())
         user = User(where.name, name, hashed, role, campaign, datetime.now(UTC))
         await plantel.store.write(lambda transaction: transaction.put_user(user))
     note("{name}: can log in.", "{name}: ya puede entrar.", name=name)
@@ -115,19 +134,39 @@ async def remove(name: str, *, instance: InstanceName = "") -> None:
     note("{name}: removed.", "{name}: quitado.", name=name)
 
 
-def _password() -> str:
-    """From PLANTEL_PASSWORD, from a prompt, or the first line of standard input where that is no terminal."""
+def _password() -> Secret:
+    """From PLANTEL_PASSWORD, from a prompt, or the first line of standard input if that is no terminal."""
     if (given := os.environ.get("PLANTEL_PASSWORD")) is not None:
-        password = given
-    elif sys.stdin.isatty():
-        password = getpass.getpass(tell("Password: ", "Contraseña: "))
-        if getpass.getpass(tell("Again: ", "Otra vez: ")) != password:
-            raise errors.InvalidSetting(setting="password", detail=Text("the two differ", "las dos no coinciden"))
+        password = Secret(given)
+    elif sys.stdin is not None and sys.stdin.isatty():
+        password = _prompted()
     else:
-        password = sys.stdin.readline().rstrip("\r\n")
+        password = _piped()
     if not password:
         raise errors.EmptyValue(key="password")
     return password
+
+
+def _prompted() -> Secret:
+    try:
+        password = Secret(getpass.getpass(tell("Password: ", "Contraseña: ")))
+        again = Secret(getpass.getpass(tell("Again: ", "Otra vez: ")))
+    except EOFError:
+        return Secret("")
+    if again != password:
+        raise errors.InvalidSetting(setting="password", detail=Text("the two differ", "las dos no coinciden"))
+    return password
+
+
+def _piped() -> Secret:
+    if sys.stdin is None:
+        return Secret("")
+    # a byte more than can be set, and the end of the line: what is longer is not taken for what it begins with
+    line = sys.stdin.buffer.readline(PASSWORD_BYTES + 3)
+    try:
+        return Secret(line.rstrip(b"\r\n").decode())
+    except UnicodeDecodeError:
+        raise errors.InvalidSetting(setting="password", detail=Text("is not UTF-8", "no es UTF-8")) from None
 
 
 def _when(text: str, now: datetime) -> datetime:

@@ -26,6 +26,7 @@ from plantel.http.queuemember import all_items, array_of, read_items, right_item
 from plantel.http.request import Body, ClientGone, Request
 from plantel.http.rsgi import Headers
 from plantel.roster import NAME_BYTES, Member
+from plantel.secret import Secret
 from plantel.service import Service, Wanted
 from plantel.workers import Workers
 
@@ -75,6 +76,7 @@ class Integra:
         except errors.PlantelError as error:
             await self._refuse(error, request)
         except ClientGone:
+            ANSWERS["0"] += 1  # nobody reads it
             log.info("gone", path=request.path, address=request.address)
         except Exception:
             # a caller who reads only the body must find `0`, whatever happened
@@ -196,26 +198,23 @@ class Integra:
             except errors.UnknownCampaign as error:
                 unknown = error
                 continue
-            if len(members) <= limits.LISTED_AT_ONCE:
-                return _listed(members), [JSON]
-            held = [members]
+            held, few = [members], len(members) <= limits.LISTED_AT_ONCE
             del members  # to let go of very many takes a while, too
-            return await request.while_there(self._lists.run(lambda: _listed(held.pop()))), [JSON]
+            return _listed(held) if few else await request.while_there(self._lists.run(partial(_listed, held))), [JSON]
         raise unknown
 
     async def _log_in(self, instance: Instance, request: Request) -> Answer:
-        body = await self._form(request, limits.LOGIN_BODY)
-        user, password = _field(body, "user"), _field(body, "password")
+        user, password = _credentials(await self._form(request, limits.LOGIN_BODY), "password")
         try:
-            token = await instance.authenticator.log_in(user, password, request.address)
+            login = instance.authenticator.log_in(user, password, request.address)
+            token = await request.while_there(login)
         except errors.NotAuthenticated as error:
             # the published answer to wrong credentials is a bare 0, not a status
             return ZERO, [TEXT, *(pair for pair in headers(error) if pair[0] != "www-authenticate")]
         return msgspec.json.encode([user, instance.name, token]), [JSON]
 
     async def _log_out(self, instance: Instance, request: Request) -> Answer:
-        body = await self._form(request, limits.LOGIN_BODY)
-        user, token = _field(body, "user"), _field(body, "token")
+        user, token = _credentials(await self._form(request, limits.LOGIN_BODY), "token")
         if await instance.authenticator.log_out(user, token, request.address):
             return ONE, [TEXT]
         return ZERO, [TEXT, *headers(errors.NoSuchThing(name="session"))]
@@ -231,6 +230,10 @@ _WARNINGS = 20
 """Warnings from which a header is made: more would not fit."""
 
 _LOGGED = frozenset({"plantel-batch", "plantel-code", "plantel-reason"})
+
+
+def _credentials(body: Body, secret: str) -> tuple[str, Secret]:
+    return _field(body, "user"), Secret(_field(body, secret))
 
 
 def _field(body: Body, name: str) -> str:
@@ -268,8 +271,9 @@ def queue_names(query: bytes, body: Body) -> Sequence[str]:
     return list(names)
 
 
-def _listed(members: Sequence[Member]) -> bytes:
-    return msgspec.json.encode([_wire(member) for member in members])
+def _listed(held: list[list[Member]]) -> bytes:
+    """JSON of the one list of members in `held`, which is let go."""
+    return msgspec.json.encode([_wire(member) for member in held.pop()])
 
 
 def _wire(member: Member) -> dict[str, Any]:

@@ -54,6 +54,21 @@ WRITTEN_AT_ONCE = 200
 WRITTEN_IN_ONE_GO = 500
 """Things of a longer list that a thread writes before others get their turn: about 1 ms."""
 
+AUTHORIZATION = 4 * 1024
+"""Bytes of an Authorization header that is looked at: the longest token that can exist needs 400."""
+
+SPELLING = 512
+"""Bytes of an Authorization header that is remembered as it was spelled."""
+
+TOKENS = 2_000
+"""Good tokens remembered at a time, each for two seconds. With SPELLING this is 2 MiB at most."""
+
+SESSIONS = 100
+"""Sessions of one user. Some clients log in for every call and never end a session; the oldest make room."""
+
+LOGINS_WAITING = 16
+"""Log-ins that wait for one that is verified. At 0.1 to 0.3 s each, the last one waits for some 4 s."""
+
 PATH = 1024
 """Characters of a path of the JSON API. The longest has a batch's id in it, and the router remembers a thousand."""
 

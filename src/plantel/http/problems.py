@@ -36,6 +36,7 @@ _TABLE: dict[type[errors.PlantelError], Statuses] = {
     errors.SwitchError: Statuses(503, 503),
     errors.NameTaken: Statuses(200, 409),
     errors.NoSuchThing: Statuses(200, 404),
+    errors.PasswordUnfit: _DATA,
     errors.HistoryForgotten: Statuses(200, 410),
     errors.PlantelError: Statuses(500, 500),
 }

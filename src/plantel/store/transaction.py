@@ -320,6 +320,17 @@ class SqlTransaction(ABC):
         those = delete(schema.tokens).where(t.instance == instance, t.name == name)
         return self._change(those if digest is None else those.where(t.digest == digest))
 
+    def trim_sessions(self, instance: str, user: str, most: int) -> None:
+        t = schema.tokens.c
+        its = (t.instance == instance, t.user == user)
+        newest = select(t.id).where(*its).order_by(t.id.desc()).limit(most)
+        self._change(delete(schema.tokens).where(*its, t.id.not_in(_found_first(newest))))
+
+    def sweep_sessions(self, instance: str, moment: datetime, most: int) -> int:
+        t = schema.tokens.c
+        ended = select(t.id).where(t.instance == instance, t.user != "", t.expires <= rows.microseconds(moment))
+        return self._change(delete(schema.tokens).where(t.id.in_(_found_first(ended.limit(most)))))
+
     def token_key(self) -> bytes:
         k = schema.keys.c
         return bytes(self._rows(select(k.value).where(k.name == "token"))[0][0])
@@ -335,6 +346,7 @@ class SqlTransaction(ABC):
 
     def put_user(self, user: User) -> None:
         u = schema.users.c
+        self._end_sessions(user.instance, user.name)
         values = rows.user_row(user)
         if not self._change(
             update(schema.users).where(u.instance == user.instance, u.name == user.name).values(values)
@@ -342,10 +354,13 @@ class SqlTransaction(ABC):
             self._change(insert(schema.users).values(values))
 
     def remove_user(self, instance: str, name: str) -> bool:
-        u, t = schema.users.c, schema.tokens.c
-        there = self._change(delete(schema.users).where(u.instance == instance, u.name == name)) == 1
-        self._change(delete(schema.tokens).where(t.instance == instance, t.user == name))
-        return there
+        u = schema.users.c
+        self._end_sessions(instance, name)
+        return self._change(delete(schema.users).where(u.instance == instance, u.name == name)) == 1
+
+    def _end_sessions(self, instance: str, user: str) -> None:
+        t = schema.tokens.c
+        self._change(delete(schema.tokens).where(t.instance == instance, t.user == user))
 
     # --- the ledger --------------------------------------------------------------------------------------------------
 
@@ -473,6 +488,12 @@ class ReadTransaction(SqlTransaction):
 
 def _refuse_writing(*_: object) -> NoReturn:
     raise RuntimeError("a write within Store.read")
+
+
+def _found_first(ids: Select[tuple[int]]) -> Select[tuple[int]]:
+    """`ids` as a table of its own: MariaDB neither limits a subquery of IN nor looks into the table it deletes from."""
+    found = ids.subquery()
+    return select(found.c.id)
 
 
 def _told(lines: Select[Any]) -> Select[Any]:

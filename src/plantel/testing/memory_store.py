@@ -369,6 +369,22 @@ class _MemoryTransaction:
         state.tokens = [token for token in state.tokens if token not in those]
         return len(those)
 
+    def trim_sessions(self, instance: str, user: str, most: int) -> None:
+        state = self._writing()
+        its = [token for token in state.tokens if (token.instance, token.user) == (instance, user)]
+        oldest = its[: max(0, len(its) - most)]
+        state.tokens = [token for token in state.tokens if token not in oldest]
+
+    def sweep_sessions(self, instance: str, moment: datetime, most: int) -> int:
+        state = self._writing()
+        ended = [
+            token
+            for token in state.tokens
+            if token.instance == instance and token.user and token.expires is not None and token.expires <= moment
+        ][:most]
+        state.tokens = [token for token in state.tokens if token not in ended]
+        return len(ended)
+
     def _tokens(self, instance: str, name: str) -> list[Token]:
         return [token for token in self.state.tokens if (token.instance, token.name) == (instance, name)]
 
@@ -383,12 +399,16 @@ class _MemoryTransaction:
         return sorted(those, key=lambda user: user.name)
 
     def put_user(self, user: User) -> None:
+        self._end_sessions(user.instance, user.name)
         self._writing().users[user.instance, user.name] = user
 
     def remove_user(self, instance: str, name: str) -> bool:
+        self._end_sessions(instance, name)
+        return self._writing().users.pop((instance, name), None) is not None
+
+    def _end_sessions(self, instance: str, user: str) -> None:
         state = self._writing()
-        state.tokens = [token for token in state.tokens if (token.instance, token.user) != (instance, name)]
-        return state.users.pop((instance, name), None) is not None
+        state.tokens = [token for token in state.tokens if (token.instance, token.user) != (instance, user)]
 
     # --- the ledger --------------------------------------------------------------------------------------------------
 

@@ -29,11 +29,9 @@ def trace(
     """What is known of an agent, named by membername or by interface: in `campaign`, or in each campaign with it.
 
     For one who is in none, in each that the newest 1000 journal lines about it name; if there are none either, one
-    Trace without a campaign. Only campaigns that `actor` reaches. Raises UnknownCampaign, CampaignForbidden,
-    TooManyCampaigns.
+    Trace without a campaign. Only campaigns that `actor` reaches, of which `campaign` has to be one. Raises
+    UnknownCampaign, TooManyCampaigns.
     """
-    if campaign is not None:
-        actor.check_campaign(campaign)
     known = transaction.campaigns(instance)
     if campaign is not None and fold(campaign) not in known:
         raise errors.UnknownCampaign(campaign=campaign)

@@ -10,7 +10,7 @@ import statistics
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 from urllib.parse import quote_plus
 
 import argon2
@@ -65,6 +65,7 @@ class Attack(msgspec.Struct, frozen=True):
     right      the statuses that may answer it; empty where any but 5xx is right. 0: the connection was closed
     memory     MiB that the server may take for a moment, more than before
     full       whether it leaves no room for new connections while it lasts
+    rare       whether it is left to `make abuse`: it is much like another
     """
 
     name: str
@@ -75,6 +76,7 @@ class Attack(msgspec.Struct, frozen=True):
     right: frozenset[int] = frozenset()
     memory: int = 192
     full: bool = False
+    rare: bool = False
 
 
 class Attacker:
@@ -87,7 +89,11 @@ class Attacker:
         self.seen: Counter[int] = Counter()
         """How often each status answered; 0 where the connection was closed without one."""
         self.count = itertools.count()
+        self.connections = 0
+        """How many have been opened."""
         self._context = context
+        self._unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._unverified.check_hostname, self._unverified.verify_mode = False, ssl.CERT_NONE
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def connect(
@@ -96,8 +102,7 @@ class Attacker:
         """A connection, from `address`; `tls` false leaves it plain on whatever port."""
         context = self._context if tls else None
         if context is not None and alpn:
-            context = ssl.create_default_context()
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context = self._unverified
             context.set_alpn_protocols([alpn])
         reader, writer = await asyncio.open_connection(
             "127.0.0.1",
@@ -108,6 +113,7 @@ class Attacker:
             limit=64 * MIB,
         )
         self._writers.add(writer)
+        self.connections += 1
         return reader, writer
 
     def leave(self, writer: asyncio.StreamWriter) -> None:
@@ -157,9 +163,10 @@ async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 class Outcome(NamedTuple):
-    """How it went: what the bystanders saw, what the attacker was answered, the server before, at worst and after."""
+    """How it went: what the bystanders saw; the attacker's connections and answers; the server before and after."""
 
     bystanders: Mapping[Kind, Record]
+    connections: int
     answers: Mapping[int, int]
     before: Footprint
     peak: int
@@ -183,6 +190,16 @@ class AttackedServer:
         self.tokens = server.beside(_furnish)
         self.token = self.tokens["bystander"]
         self._runs = itertools.count()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Self]:
+        """It is, within the block."""
+        try:
+            self.start()
+            yield self
+        finally:
+            if self.server.process is not None:
+                self.server.kill()
 
     def start(self) -> None:
         """Start it, and have it do each kind of work once: what is made for good is there before it is measured."""
@@ -240,7 +257,7 @@ class AttackedServer:
             records = bystander.finish()
         peak = footprint(self.pid).peak
         settled = within(patience, lambda: is_as_before(before, footprint(self.pid)))
-        return Outcome(records, attacker.seen, before, peak, footprint(self.pid), settled)
+        return Outcome(records, attacker.connections, attacker.seen, before, peak, footprint(self.pid), settled)
 
 
 async def _furnish(plantel: Plantel) -> dict[str, str]:

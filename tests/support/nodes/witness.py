@@ -6,6 +6,7 @@ from typing import Self
 
 from plantel.ami import wire
 from plantel.ami.client import Connection, Deadlines, Endpoint, connect
+from plantel.secret import Secret
 from plantel.testing.asterisk import AmiUser, PrivateAsterisk
 
 _PING = wire.encode([("Action", "Ping")])
@@ -25,7 +26,7 @@ class Witness:
     async def of(cls, asterisk: PrivateAsterisk, user: AmiUser) -> AsyncIterator[Self]:
         """Watching within the block."""
         made = cls()
-        endpoint = Endpoint("witness", asterisk.host, asterisk.ami_port, user.name, user.secret)
+        endpoint = Endpoint("witness", asterisk.host, asterisk.ami_port, user.name, Secret(user.secret))
         made._connection = await connect(endpoint, Deadlines(), made._hear, lambda: None)
         try:
             yield made
