@@ -96,6 +96,21 @@ async def test_the_problems_of_an_old_batch_are_told_in_bounds(opened: SqlStore,
     assert list(told.problems) == expected
 
 
+async def test_a_long_read_holds_up_no_other_and_is_one_at_a_time(opened: SqlStore) -> None:
+    blockers = [Blocker() for _ in range(readers.WAITING_LONG + 1)]
+    long = [asyncio.ensure_future(opened.read_long(one)) for one in blockers]
+    await blockers[0].begun()
+    with pytest.raises(errors.ServerBusy):
+        await opened.read_long(lambda _: None)
+    assert await opened.read(lambda transaction: list(transaction.campaigns("acme"))) == ["ventas->"]
+    assert not blockers[1]._begun.is_set()
+    for one in blockers:
+        one.let_go()
+    assert await asyncio.gather(*long) == ["let go"] * len(long)
+    with pytest.raises(RuntimeError):
+        await opened.read_long(declared("Cobros"))
+
+
 # --- the file --------------------------------------------------------------------------------------------------------
 
 
