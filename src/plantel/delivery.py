@@ -47,19 +47,20 @@ class Delivery:
 
     def wake_elsewhere(self, revision: int, lines: Sequence[Entry] = ()) -> None:
         """Of all up to `revision` these lines are new in the store: those that another process wrote are news."""
-        own = self._taken(revision)
+        taken = self._taken(revision)
+        own = set[int]().union(*taken) if lines else set[int]()  # after a large batch of our own, it takes a while
         changes = [line.change for line in lines if line.revision not in own]
         campaigns = {fold(change.member.campaign) for change in changes}
         if changes:
             for reconciler in self.reconcilers:
                 reconciler.wake(campaigns, revision, changes, elsewhere=True)
 
-    def _taken(self, revision: int) -> set[int]:
+    def _taken(self, revision: int) -> list[range]:
         """Our own revisions up to that one, which nobody asks for again."""
-        own: set[int] = set()
+        taken: list[range] = []
         while self._own and self._own[0].start <= revision:
-            own.update(self._own.popleft())
-        return own
+            taken.append(self._own.popleft())
+        return taken
 
     async def release(self, actor: Actor, campaign: str, agents: Sequence[str], service: Service) -> Receipt:
         """Take agents out of the roster, and leave them in Asterisk, as nobody's. Raises as `Service.remove` does."""

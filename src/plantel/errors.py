@@ -19,8 +19,8 @@ to it.
     │   ├── NotAuthenticated, CampaignForbidden, ActionForbidden, ForeignOrigin
     │   └── TooManyAttempts: LoginsBusy
     ├── RequestRefused          outside the contract of a call
-    │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, QueryTooLong, NotAForm,
-    │       UnknownInstance, HostUnclear
+    │   └── BadRequest, NotFound, MethodNotAllowed, BodyTooLate, BodyTooLarge, QueryTooLong,
+    │       TooManyCampaigns, NotAForm, UnknownInstance, HostUnclear
     ├── StoreError
     │   └── StoreUnavailable, StoreFull, ServerBusy, LeaseLost, StoreMissing, SchemaTooOld, SchemaTooNew,
     │       MigrationFailed, StoreNotEmpty
@@ -49,14 +49,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar
 
-from plantel.language import Language, Text, visible
+from plantel.language import Language, Text, encodable
 
 
 class PlantelError(Exception):
     """Base of all.
 
     `params` fill the text's placeholders and are JSON-serialisable; `str()` gives the English wording. A text among
-    them is cut to `longest` characters: many came from outside, and are logged, stored and told.
+    them is cut to `longest` characters, since many came from outside, and kept as `encodable` has it.
     """
 
     code: ClassVar[str] = "error"
@@ -65,13 +65,12 @@ class PlantelError(Exception):
 
     def __init__(self, **params: Any) -> None:
         super().__init__()
-        self.params = {name: self._kept(value) for name, value in params.items()}
+        self.params: dict[str, Any] = {name: self._kept(value) for name, value in params.items()}
 
     def _kept(self, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        kept = value if len(value) <= self.longest else value[: self.longest - 1] + "…"
-        return _encodable(kept)
+        return encodable(value if len(value) <= self.longest else value[: self.longest - 1] + "…")
 
     def say(self, language: Language = "en") -> str:
         """The message in `language`."""
@@ -82,16 +81,6 @@ class PlantelError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.params)
-
-
-def _encodable(value: Any) -> Any:
-    """The same, but a text that neither JSON nor a database can hold becomes one that they can."""
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return visible(value)
-    return value
 
 
 def _rebuild(kind: type[PlantelError], params: dict[str, Any]) -> PlantelError:
@@ -117,8 +106,9 @@ class InvalidItem(PlantelError):
         self.item = item
 
     def at(self, item: int) -> "InvalidItem":
-        """The same problem, placed at item number `item` (from 1)."""
+        """The same problem, placed at item number `item` (from 1), to be kept: without what was there when it arose."""
         self.item = item
+        self.__traceback__ = self.__context__ = None
         return self
 
     def say(self, language: Language = "en") -> str:
@@ -399,6 +389,13 @@ class QueryTooLong(RequestRefused):
     code = "query_too_long"
     text = Text(
         "the query string may have at most {most} bytes", "la cadena de consulta puede tener como mucho {most} bytes"
+    )
+
+
+class TooManyCampaigns(RequestRefused):
+    code = "too_many_campaigns"
+    text = Text(
+        "{agent} is in {count} campaigns: ask about one of them", "{agent} está en {count} campañas: pregunte por una"
     )
 
 

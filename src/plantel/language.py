@@ -35,6 +35,15 @@ def visible(text: str) -> str:
     return text if text.isprintable() else "".join(one if one.isprintable() else _escaped(one) for one in text)
 
 
+def encodable(text: str) -> str:
+    """`text` itself if JSON and databases can hold it, else as `visible` shows it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return visible(text)
+    return text
+
+
 def _escaped(character: str) -> str:
     code = ord(character)
     if _BYTES[0] <= code <= _BYTES[1]:

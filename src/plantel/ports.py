@@ -298,6 +298,13 @@ class Store(Protocol):
         """As `read`, and never behind reads: for the one row that says who asks. It must not read more."""
         ...
 
+    async def read_long(self, work: Callable[[Transaction], T]) -> T:
+        """As `read`, one after another and in the way of no `read`: for what may take a second, e.g. a past roster.
+
+        Raises ServerBusy when too many wait.
+        """
+        ...
+
     def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[Lease]:
         """A lease on `name`, which one task at a time holds, of all processes that use this store.
 

@@ -26,6 +26,7 @@ from plantel.contest import Contests
 from plantel.doubt import Doubt, Key, key
 from plantel.drift import DriftRecord, DriftWatch
 from plantel.echo import Echoes, Expected
+from plantel.language import visible
 from plantel.lasting import Lasting
 from plantel.phones import AS_SENT, PhoneRules, shown
 from plantel.plan import (
@@ -468,7 +469,7 @@ class Reconciler:
                 name: one
                 for one in await self.foreign(campaign)
                 if one.membership is Membership.DYNAMIC
-                for name in (one.membername, fold(one.interface))
+                for name in (one.membername, visible(one.membername), fold(one.interface))
             }
             items: list[Member | errors.InvalidItem] = []
             for number, agent in enumerate(agents, 1):

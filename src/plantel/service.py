@@ -234,7 +234,8 @@ class Service:
         return doubts.told(), [] if found.unverified is None else [found.unverified]
 
     async def refuse(self, actor: Actor, source: Source, problem: errors.PlantelError, items: int = 0) -> NoReturn:
-        """Record a batch that cannot even be decided, and raise BatchRefused."""
+        """Record a batch that cannot even be decided, and raise BatchRefused; of a reader nothing is recorded."""
+        actor.check_write()
         refusal = await self._store.write(
             lambda transaction: _refuse(transaction, self._batch(actor, source, items), [problem])
         )
@@ -257,6 +258,7 @@ class Service:
                 raise errors.ReasonWithoutPause(key="reason")
             check_reason(reason)
         except errors.InvalidItem as problem:
+            await self._check_change(actor, campaign, len(agents), source)
             await self.refuse(actor, source, problem, len(agents))
 
         def change(member: Member, present: str) -> Change | None:
@@ -359,7 +361,7 @@ class Service:
         """The newest drift records that the actor may see, oldest first. Raises CampaignForbidden."""
         if campaign is not None:
             actor.check_campaign(campaign)
-        return await self._store.read(
+        return await self._store.read_long(
             lambda tx: tx.drifts(self.instance, server=server, campaign=campaign, within=actor.within, limit=limit)
         )
 
@@ -446,21 +448,31 @@ class Service:
             reached = actor.reached(transaction.campaigns(self.instance).values())
             return self._interfaces.refused(transaction.members(self.instance, reached))
 
-        return await self._store.read(work)
+        return await self._store.read_long(work)
 
     async def members_at(self, actor: Actor, moment: datetime, campaign: str | None = None) -> list[Member]:
         """The roster as it was at `moment` (aware), as far as the actor may see it. Raises CampaignForbidden."""
         if campaign is not None:
             actor.check_campaign(campaign)
-        members = await self._store.read(lambda tx: tx.members_at(self.instance, moment, campaign))
-        return [member for member in members if actor.reaches(member.campaign)]
+
+        def work(transaction: Transaction) -> list[Member]:
+            members = transaction.members_at(self.instance, moment, campaign)
+            if campaign is not None or not actor.campaigns:
+                return members
+            return [member for member in members if actor.reaches(member.campaign)]
+
+        return await self._store.read_long(work)
 
     # --- campaigns ---------------------------------------------------------------------------------------------------
 
     async def campaigns(self, actor: Actor) -> list[Campaign]:
         """The campaigns that the actor may see, by name."""
-        known = await self._store.read(lambda transaction: list(transaction.campaigns(self.instance).values()))
-        return sorted((one for one in known if actor.reaches(one.name)), key=lambda one: one.name)
+
+        def work(transaction: Transaction) -> list[Campaign]:
+            known = transaction.campaigns(self.instance).values()
+            return sorted((one for one in known if actor.reaches(one.name)), key=lambda one: one.name)
+
+        return await self._store.read(work)
 
     async def declare(self, actor: Actor, name: str) -> Campaign:
         """Declare a campaign. Raises NameTaken, InvalidItem, ActionForbidden, CampaignForbidden."""
@@ -519,12 +531,12 @@ class Service:
                 raise errors.NoSuchThing(name=batch)
             return msgspec.structs.replace(found, items=len(lines)) if theirs else found, lines
 
-        return await self._store.read(work)
+        return await self._store.read_long(work)
 
     async def batches(self, actor: Actor, limit: int = 100) -> list[Batch]:
         """The newest batches, newest first, without problems; only their own for who may not see every campaign."""
         whose = actor.name if actor.campaigns else None
-        return await self._store.read(lambda tx: tx.batches(self.instance, limit, actor=whose, problems=False))
+        return await self._store.read_long(lambda tx: tx.batches(self.instance, limit, actor=whose, problems=False))
 
     async def journal(
         self, actor: Actor, *, campaign: str | None = None, membername: str | None = None, limit: int = 100
@@ -532,7 +544,7 @@ class Service:
         """The newest journal lines that the actor may see, oldest first. Raises CampaignForbidden."""
         if campaign is not None:
             actor.check_campaign(campaign)
-        return await self._store.read(
+        return await self._store.read_long(
             lambda tx: tx.journal(
                 self.instance, campaign=campaign, membername=membername, within=actor.within, limit=limit
             )
@@ -540,7 +552,11 @@ class Service:
 
     async def trace(self, actor: Actor, agent: str, campaign: str | None = None) -> list[Trace]:
         """What is known of an agent: see `why.tracing.trace`. Raises UnknownCampaign, CampaignForbidden."""
-        return await self._store.read(lambda transaction: trace(transaction, self.instance, actor, agent, campaign))
+        if campaign is not None:
+            actor.check_campaign(campaign)
+        return await self._store.read_long(
+            lambda transaction: trace(transaction, self.instance, actor, agent, campaign)
+        )
 
     # --- helpers -----------------------------------------------------------------------------------------------------
 

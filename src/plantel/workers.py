@@ -1,7 +1,7 @@
 """Room for one kind of work, and a bounded queue before it, so that no kind waits for another."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -43,7 +43,10 @@ class Workers:
         loop = asyncio.get_running_loop()
         job = self._threads.submit(work)
         job.add_done_callback(lambda _: self._free(loop))
-        return await asyncio.wrap_future(job)
+        try:
+            return await asyncio.wrap_future(job)
+        finally:
+            del job  # it has what it raises, which knows this frame: they would hold each other
 
     def _free(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
@@ -60,25 +63,38 @@ class Workers:
 
 
 class Turns:
-    """For work that mostly waits: `most` pieces at one time, and `waiting` that wait for their turn.
+    """Turns for many callers, of which none is held up by what another asks for: each has one at a time.
 
-    async with turns.take():
+    At most `most` turns are taken at one time. Of each caller `waiting` more wait.
+
+    async with turns.take("ana"):
         ...
     """
 
     def __init__(self, most: int, waiting: int) -> None:
         self._room = asyncio.Semaphore(most)
-        self._places = most + waiting
-        self._taken = 0
+        self._waiting = waiting
+        self._lanes: dict[Hashable, _Lane] = {}
 
     @asynccontextmanager
-    async def take(self) -> AsyncIterator[None]:
-        """Wait for a turn, and have it until the end of the block. Raises ServerBusy if too many wait."""
-        if self._taken >= self._places:
+    async def take(self, whose: Hashable) -> AsyncIterator[None]:
+        """Wait for a turn, and have it until the end of the block. Raises ServerBusy if this caller has too many."""
+        lane = self._lanes.setdefault(whose, _Lane())
+        if lane.taken > self._waiting:
             raise errors.ServerBusy
-        self._taken += 1
+        lane.taken += 1
         try:
-            async with self._room:
+            async with lane.turn, self._room:
                 yield
         finally:
-            self._taken -= 1
+            lane.taken -= 1
+            if not lane.taken:
+                del self._lanes[whose]
+
+
+class _Lane:
+    """One caller's turns."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.taken = 0

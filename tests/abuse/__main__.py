@@ -7,7 +7,6 @@ floor. Exit code 1 where somebody waited longer than LIMIT, anything was lost, o
 """
 
 import argparse
-import contextlib
 import signal
 import sys
 import tempfile
@@ -71,24 +70,17 @@ def _servers(folder: Path, meant: Meant) -> Iterator[tuple[AttackedServer, list[
     certificate = make_certificate(folder)
     for tls in (False, True):
         if attacks := [one for one in _plain() if one.tls == tls and meant(one.name)]:
-            with _running(folder / f"tls-{tls}", certificate if tls else None) as attacked:
+            with _server(folder / f"tls-{tls}", certificate if tls else None).running() as attacked:
                 yield attacked, attacks, LIMIT
     with Asterisks() as asterisks:
         if attacks := [one for one in asterisks.attacks() if meant(one.name)]:
-            with _running(folder / "asterisks", None, asterisks.settings()) as attacked:
+            with _server(folder / "asterisks", None, asterisks.settings()).running() as attacked:
                 yield attacked, attacks, LIMIT_WITH_ASTERISK
 
 
-@contextlib.contextmanager
-def _running(folder: Path, certificate: Certificate | None, config: str = "") -> Iterator[AttackedServer]:
+def _server(folder: Path, certificate: Certificate | None, config: str = "") -> AttackedServer:
     folder.mkdir()
-    server = PlantelServer(folder, certificate=certificate, http=HTTP, config=CONFIG + config)
-    attacked = AttackedServer(server)
-    attacked.start()
-    try:
-        yield attacked
-    finally:
-        server.kill()
+    return AttackedServer(PlantelServer(folder, certificate=certificate, http=HTTP, config=CONFIG + config))
 
 
 def _report(attack: Attack | None, outcome: Outcome, server: PlantelServer, limit: float) -> list[str]:

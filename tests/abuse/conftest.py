@@ -35,9 +35,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) 
         for tls in (False, True):
             folder = tmp_path_factory.mktemp("attacked")
             server = PlantelServer(folder, certificate=certificate if tls else None, http=HTTP, config=CONFIG)
-            made[tls] = AttackedServer(server)
-            made[tls].start()
-            stack.callback(server.kill)
+            made[tls] = stack.enter_context(AttackedServer(server).running())
         yield made
 
 

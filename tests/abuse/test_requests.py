@@ -102,10 +102,8 @@ def cramped(request: pytest.FixtureRequest, tmp_path: Path, certificate: Certifi
         config=CONFIG,
         under=["prlimit", "--nofile=1024:1024"],
     )
-    attacked = AttackedServer(server)
-    attacked.start()
-    yield attacked
-    server.kill()
+    with AttackedServer(server).running() as attacked:
+        yield attacked
 
 
 def test_more_connections_than_descriptors_starve_nobody(cramped: AttackedServer) -> None:

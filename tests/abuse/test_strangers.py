@@ -6,7 +6,10 @@ from tests.abuse.conftest import Stands
 from tests.support.abuse.attack import Attack
 from tests.support.abuse.strangers import ATTACKS, TLS_ATTACKS
 
+OFTEN = [one for one in (*ATTACKS, *TLS_ATTACKS) if not one.rare]
+"""The others only with `make abuse`."""
 
-@pytest.mark.parametrize("attack", [*ATTACKS, *TLS_ATTACKS], ids=lambda attack: attack.name)
+
+@pytest.mark.parametrize("attack", OFTEN, ids=lambda attack: attack.name)
 def test_a_stranger_holds_nobody_up(stands: Stands, attack: Attack) -> None:
     stands(attack)

@@ -374,3 +374,27 @@ async def test_a_foreign_member_is_shown_adopted_and_released_again(tmp_path: Pa
     assert "removed: Siete" in await run(server, "member", "release", "Ventas->", "SIP/7")
     await run(server, "sync")
     assert [one.interface for one in pbx.pbx.members()["Ventas->"]] == ["SIP/7"]
+
+
+async def test_a_name_that_cannot_be_printed_is_shown_escaped_everywhere(tmp_path: Path, pbx: AmiServer) -> None:
+    """As of `member => SIP/7,0,Jos\\xe9` in ISO-8859-1, or of somebody who wants to write on our terminal."""
+    server = plantel(tmp_path, pbx.port)
+    pbx.pbx.add("Ventas->", "SIP/7", "Jos\udce9 \x1b[2J\u009b\u202e", 2, paused=True)
+    await run(server, "sync")
+    await run(server, "member", "add", "Ventas->", "Siete", "SIP/7")
+    shown = r"Jos\xe9 \x1b[2J\x9b\u202e"
+    for arguments in (("adopt", "Ventas->"), ("adopt", "Ventas->", shown), ("adopt", "Ventas->", "Jos\udce9")):
+        done = await asyncio.to_thread(server.outcome, "member", *arguments)
+        printed = (done.stdout + done.stderr).replace("\n", "")
+        assert printed.isprintable()
+        assert "Traceback" not in printed
+        assert (shown in done.stdout) == (len(arguments) == 2)
+    (found,) = json.loads(await run(server, "member", "adopt", "Ventas->", "--json"))
+    assert found["membername"].startswith(r"Jos\xe9 ")
+    for asked in ("Siete", "Jos\udce9"):
+        assert (await run(server, "why", asked, "Ventas->")).replace("\n", "").isprintable()
+        told = await run(server, "why", asked, "Ventas->", "--json")
+        assert told.replace("\n", "").isprintable()
+        assert json.loads(told)
+    assert shown in await run(server, "why", "Siete", "Ventas->")
+    assert json.loads(await run(server, "drift", "--campaign", "Jos\udce9", "--json")) == []

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -395,6 +396,27 @@ async def test_a_refused_batch_is_kept_for_its_reasons(store: Store) -> None:
     assert await store.read(lambda transaction: transaction.journal("acme", batch=batch.id)) == []
 
 
+async def test_a_list_of_batches_can_leave_their_problems_out(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    stored = a_batch(minute=0)
+    refused = a_batch(minute=1, problems=[Problem("empty_batch")])
+    await store.write(added(Member("Ventas->", "Ana", "SIP/1"), batch=stored))
+    await store.write(lambda transaction: transaction.record(refused, []))
+    told, listed = await store.read(
+        lambda transaction: (transaction.batches("acme", 9), transaction.batches("acme", 9, problems=False))
+    )
+    assert told == [refused, stored]
+    assert listed == [msgspec.structs.replace(refused, problems=(), refused=True), stored]
+    assert [one.stored for one in listed] == [False, True]
+
+
+async def test_a_look_up_reads_what_was_written(store: Store) -> None:
+    await store.write(declared("Ventas->"))
+    assert await store.look_up(lambda transaction: list(transaction.campaigns("acme"))) == ["ventas->"]
+    with pytest.raises(RuntimeError):
+        await store.look_up(declared("Cobros"))
+
+
 async def test_batches_come_newest_first(store: Store) -> None:
     batches = [a_batch(name=name, minute=minute) for name, minute in (("z", 0), ("a", 200), ("m", 100))]
     for batch in batches:
@@ -402,6 +424,42 @@ async def test_batches_come_newest_first(store: Store) -> None:
     assert await store.read(lambda transaction: transaction.batches("acme", 10)) == batches[::-1]
     assert await store.read(lambda transaction: transaction.batches("acme", 2)) == [batches[2], batches[1]]
     assert await store.read(lambda transaction: transaction.batch("acme", "nothing")) is None
+
+
+async def test_the_batches_of_one_actor_are_as_many_as_were_asked_for(store: Store) -> None:
+    mine = [msgspec.structs.replace(a_batch(), actor="mine") for _ in range(3)]
+    for batch in (*mine[:2], a_batch(), mine[2], *[a_batch() for _ in range(5)]):
+        await store.write(added(batch=batch))
+    assert await store.read(lambda t: t.batches("acme", 2, actor="mine")) == [mine[2], mine[1]]
+    assert await store.read(lambda t: t.batches("acme", 9, actor="mine")) == mine[::-1]
+    assert await store.read(lambda t: t.batches("acme", 9, actor="nobody")) == []
+    assert await store.read(lambda t: t.batches("globex", 9, actor="mine")) == []
+
+
+async def test_the_journal_of_some_campaigns_is_as_long_as_was_asked_for(store: Store) -> None:
+    await store.write(declared("Ventas->", "Cobros"))
+    both = a_batch(items=3)
+    elsewhere = [Member("Cobros", f"{number}", f"SIP/{number}") for number in range(5)]
+    await store.write(added(ANA, BEA, elsewhere[0], batch=both))
+    await store.write(added(*elsewhere[1:]))
+    await store.write(removed(*elsewhere))
+    await store.write(lambda transaction: transaction.remove_campaign("acme", "cobros"))
+
+    async def names(**filters: Any) -> list[str]:
+        found = await store.read(lambda t: t.journal("acme", **filters))
+        return [entry.change.member.membername for entry in found]
+
+    def sales(campaign: str) -> bool:
+        return campaign == "Ventas->"
+
+    assert await names(within=sales, limit=1) == ["Bea"]
+    assert await names(within=sales) == ["Ana", "Bea"]
+    assert await names(within=sales, membername="Ana") == ["Ana"]
+    assert await names(within=sales, membername="1") == []
+    assert await names(within=sales, campaign="Cobros") == []
+    assert await names(within=sales, batch=both.id, limit=1) == ["Bea"]
+    assert await names(within=lambda campaign: not sales(campaign), batch=both.id) == ["0"]
+    assert await names(within=lambda _: False) == []
 
 
 async def test_a_batch_is_stored_once(store: Store) -> None:
@@ -886,6 +944,11 @@ async def test_drift_is_kept_in_order_and_found_by_server_and_campaign(store: St
     assert await store.read(lambda t: t.drifts("acme", campaign="VENTAS->")) == records[:5]
     assert await store.read(lambda t: t.drifts("acme", campaign="ñ")) == []
     assert await store.read(lambda t: t.drifts("globex")) == [whole]
+    sales: dict[str, Any] = {"limit": 2, "within": lambda campaign: campaign == "Ventas->"}
+    assert await store.read(lambda t: t.drifts("acme", **sales)) == records[3:5]
+    assert await store.read(lambda t: t.drifts("acme", server="pbx1", **sales)) == [records[1], records[3]]
+    assert await store.read(lambda t: t.drifts("acme", campaign="Ñ", **sales)) == []
+    assert await store.read(lambda t: t.drifts("acme", within=lambda _: False)) == []
 
 
 async def test_the_reason_of_an_observed_pause_is_journalled(store: Store) -> None:

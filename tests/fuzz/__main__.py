@@ -1,12 +1,13 @@
 """Coverage-guided fuzzing: `python -m tests.fuzz [TARGET...] [--seconds N] [--keep]`, with atheris installed.
 
-Each target of `targets.py` gets N seconds. What it learns stays in `.fuzz/TARGET`, for the next time to go on from; an
-input that brings out a defect is written to `.fuzz/TARGET-findings`, one for each place in the code, and the fuzzing
-goes on. `--keep` reduces what was learned to the fewest inputs, and puts those of a few KiB into `tests/fuzz/corpus`.
-Exit code 1 where there was a finding.
+Each target of `targets.py` gets N seconds. What it learns stays in `.fuzz/TARGET`, for the next time to go on from.
+An input that brings out a defect is written to `.fuzz/TARGET-findings`, one for each place in the code, and the fuzzing
+goes on; with its mend it belongs into `tests/fuzz/found/TARGET`. `--keep` reduces what was learned to the fewest
+inputs, and puts the short ones into `tests/fuzz/corpus/TARGET`. Exit code 1 where there was a finding.
 """
 
 import argparse
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -16,9 +17,6 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 LEARNED = ROOT / ".fuzz"
 NAMES = ("wire", "http", "ami")
-INPUT_BYTES = 4096
-"""The longest input: more only makes each try slower, and limits that matter are lower here or tested elsewhere."""
-
 KEPT_BYTES = 1024
 """The longest input that is kept in the repository."""
 
@@ -40,7 +38,7 @@ def main() -> int:
         learned.mkdir(parents=True, exist_ok=True)
         findings.mkdir(exist_ok=True)
         known = set(findings.iterdir())
-        ended = _fuzzer(name, f"-max_total_time={chosen.seconds}", str(learned), str(HERE / "corpus" / name))
+        ended = _fuzzer(name, f"-max_total_time={chosen.seconds}", str(learned), *_kept(name))
         new = sorted(set(findings.iterdir()) - known)
         found |= bool(new or ended)
         print(f"{name}: {len(new)} new findings", *new, sep="\n  ", flush=True)
@@ -50,15 +48,29 @@ def main() -> int:
 
 
 def _fuzzer(name: str, *arguments: str) -> int:
-    command = [sys.executable, "-m", "tests.fuzz.fuzzer", name, str(LEARNED / f"{name}-findings")]
-    return subprocess.run([*command, f"-max_len={INPUT_BYTES}", *arguments], cwd=ROOT, check=False).returncode
+    command = _command(name)
+    with tempfile.TemporaryDirectory() as folder:
+        # what libFuzzer starts again for itself, once for each input that a merge stumbles over
+        again = Path(folder) / "again"
+        again.write_text(f'#!/bin/sh\nexec {shlex.join(command)} {again} "$@"\n', "utf-8")
+        again.chmod(0o755)
+        return subprocess.run([*command, again, *arguments], cwd=ROOT, check=False).returncode
+
+
+def _kept(name: str) -> list[str]:
+    return [str(HERE / folder / name) for folder in ("corpus", "found")]
+
+
+def _command(name: str) -> list[str]:
+    return [sys.executable, "-m", "tests.fuzz.fuzzer", name, str(LEARNED / f"{name}-findings")]
 
 
 def _keep(name: str, learned: Path) -> None:
     """The fewest inputs that cover what all of them do, the shortest first, as many as there is room for."""
     kept = HERE / "corpus" / name
     with tempfile.TemporaryDirectory() as folder:
-        _fuzzer(name, "-merge=1", folder, str(kept), str(learned))
+        if _fuzzer(name, "-merge=1", folder, str(learned), *_kept(name)):
+            sys.exit(f"{name}: what was learned could not be reduced")
         few = sorted(Path(folder).iterdir(), key=lambda file: (file.stat().st_size, file.name))
         for old in kept.iterdir():
             old.unlink()

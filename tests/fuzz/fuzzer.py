@@ -1,4 +1,7 @@
-"""One target under atheris, in a process of its own: `python -m tests.fuzz.fuzzer TARGET FINDINGS [libFuzzer's...]`."""
+"""One target under atheris, in a process of its own: `python -m tests.fuzz.fuzzer TARGET FINDINGS AGAIN [OPTION...]`.
+
+The options are libFuzzer's. AGAIN is a program that starts the same; libFuzzer needs it for a merge.
+"""
 
 import sys
 import traceback
@@ -11,9 +14,12 @@ import structlog
 with atheris.instrument_imports(include=["plantel"]):
     from tests.fuzz import targets
 
+INPUT_BYTES = 4096
+"""The longest input: more only makes each try slower, and limits that matter are lower here or tested elsewhere."""
+
 
 def main() -> None:
-    _, name, findings, *arguments = sys.argv
+    _, name, findings, again, *arguments = sys.argv
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), processors=[lambda *_: ""])
     target = targets.TARGETS[name]
     folder = Path(findings)
@@ -26,7 +32,8 @@ def main() -> None:
 
     dictionary = Path(__file__).with_name(f"{name}.dict")
     options = [f"-dict={dictionary}", f"-artifact_prefix={folder}/", "-timeout=20", "-rss_limit_mb=2048"]
-    atheris.Setup([name, *options, *arguments], tried)
+    options.append(f"-max_len={INPUT_BYTES}")
+    atheris.Setup([again, *options, *arguments], tried)
     atheris.Fuzz()
 
 

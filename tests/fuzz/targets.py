@@ -217,7 +217,7 @@ def http(data: bytes) -> None:
 def ami(data: bytes) -> None:
     """What an Asterisk, or whatever listens at its port, may send: after the banner, and to what was asked of it.
 
-    The first byte chooses what was asked and how the rest is cut.
+    The first byte chooses what was asked, and how the decoder gets the rest in pieces.
     """
     choice, said = data[:1], data[1:]
     _check_decoder(said, ord(choice or b"0"))
@@ -308,7 +308,7 @@ def _talk(choice: bytes, said: bytes) -> None:
     wrong: list[Mapping[str, Any]] = []
     loop = _loop()
     loop.set_exception_handler(lambda _loop, context: wrong.append(context))
-    loop.run_until_complete(_conversation(_QUESTIONS.get(choice, _QUESTIONS[b"0"]), said, ord(choice or b"0")))
+    loop.run_until_complete(_conversation(_QUESTIONS.get(choice, _QUESTIONS[b"0"]), said))
     assert not wrong, wrong
 
 
@@ -321,7 +321,7 @@ def _loop() -> asyncio.AbstractEventLoop:
     return _loops[0]
 
 
-async def _conversation(question: Callable[[AmiSwitch], Any], said: bytes, cut: int) -> None:
+async def _conversation(question: Callable[[AmiSwitch], Any], said: bytes) -> None:
     switch = AmiSwitch("pbx1", "127.0.0.1", 5038, "plantel", "secret")
     endpoint = Endpoint("pbx1", "127.0.0.1", 5038, "plantel", Secret("secret"))
     connection = Connection(endpoint, Deadlines(), switch._on_event, switch._on_lost)
@@ -331,12 +331,11 @@ async def _conversation(question: Callable[[AmiSwitch], Any], said: bytes, cut: 
     switch._connection = connection
     asked = asyncio.ensure_future(question(switch))
     await asyncio.sleep(0)
-    size = 1 + 8 * (cut % 100)
-    for start in range(0, len(said), size):
+    for one in said.split(b"\r\n\r\n"):
         if not connection.ended:
-            connection.data_received(said[start : start + size])
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+            connection.data_received(one + b"\r\n\r\n")
+        for _ in range(4):  # time to ask the next thing, before what may be its answer is there
+            await asyncio.sleep(0)
     connection.connection_lost(None)
     try:
         await asyncio.wait_for(asked, 5)  # it is over: there is nothing left to wait for

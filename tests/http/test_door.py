@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from plantel.access import Role
+from plantel import errors
+from plantel.access import Actor, Role
+from plantel.batch import Source
 from plantel.http import limits
 from plantel.tally import PROBLEMS
-from tests.support.door import ADD, FORM, Door, item, make_door
+from tests.support.door import ADD, FORM, OPERATOR, Door, item, make_door
 from tests.support.rsgi import Answer, Exchange, Scope
 
 pytestmark = pytest.mark.anyio
@@ -106,6 +108,36 @@ async def test_a_page_of_this_site_may(door: Door, origin: str) -> None:
     assert answer.body == b"1"
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("origin", ["", "https://plantel.example.com"])
+async def test_what_the_browser_says_of_the_page_counts_too(door: Door, site: str, origin: str) -> None:
+    headers = {"origin": origin, "sec-fetch-site": site}
+    token = await door.token()
+    wire = await door.add(token, [item()], headers=headers)
+    api = await post(door, "members", json.dumps([item()]).encode(), token, **headers)
+    assert [(one.status, one.headers["plantel-code"]) for one in (wire, api)] == [(403, "foreign_origin")] * 2
+    assert (wire.body, await door.members(VENTAS)) == (b"0", [])
+    listed = make_door(origins=("https://plantel.example.com",))
+    await listed.declare(VENTAS)
+    allowed = await listed.add(await listed.token(), [item()], headers=headers)
+    assert (allowed.body == b"1") is bool(origin)
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+async def test_a_page_of_this_very_host_may_whether_or_not_it_gives_its_origin(door: Door, site: str) -> None:
+    token = await door.token()
+    for origin in ("", "https://plantel.example.com"):
+        answer = await door.add(token, [item()], headers={"sec-fetch-site": site, "origin": origin})
+        assert answer.body == b"1"
+
+
+async def test_the_door_refuses_in_the_language_of_the_client(door: Door) -> None:
+    headers = {"origin": "null", "accept-language": "es-MX"}
+    refused = await door.call("POST", "/api/v1/members", headers=headers)
+    assert refused.json["message"].startswith("una página")
+    assert set(refused.json) == {"code", "message", "batch", "problems", "id"}
+
+
 async def test_a_listed_page_may_and_reading_needs_no_list(door: Door) -> None:
     listed = make_door(origins=("https://crm.example.com",))
     await listed.declare(VENTAS)
@@ -133,6 +165,7 @@ async def logged_address(forwarded: str) -> str:
         ("192.0.2.1:40000", "192.0.2.1"),
         ("[2001:DB8::7]:40000", "2001:db8::7"),
         ("x" * 60_000, "10.0.0.1"),
+        ("fe80::1%" + "x" * 60_000, "10.0.0.1"),
         ("192.0.2.1, nobody\x1b[2J", "10.0.0.1"),
         (", ".join(["192.0.2.1"] + ["10.0.0.9"] * limits.HOPS), "10.0.0.9"),
         (", ".join(["192.0.2.1"] + ["10.0.0.9"] * (limits.HOPS - 1)), "192.0.2.1"),
@@ -206,6 +239,44 @@ async def test_a_query_has_a_bound(door: Door) -> None:
         assert (await door.call("GET", f"/api/v1/members?{query}", headers=headers)).status == status
 
 
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [("campaign=%00", "bad_request"), ("&" * limits.FIELDS, "too_many_fields"), ("&" * (limits.FIELDS - 1), None)],
+)
+async def test_a_query_holds_no_zero_and_few_fields(door: Door, query: str, code: str | None) -> None:
+    headers = {"authorization": f"Basic {await door.token()}"}
+    answer = await door.call("GET", f"/api/v1/journal?{query}", headers=headers)
+    assert answer.status == (200 if code is None else 400 if code == "bad_request" else 422)
+    assert code is None or answer.json["code"] == code
+
+
+async def test_a_path_has_a_bound_since_the_router_remembers_it(door: Door) -> None:
+    headers = {"authorization": f"Basic {await door.token()}"}
+    for size, code in ((limits.PATH, "no_such_thing"), (limits.PATH + 1, "not_found")):
+        path = "/api/v1/batches/".ljust(size, "x")
+        answer = await door.call("GET", path, headers=headers)
+        assert (answer.status, answer.headers["plantel-code"]) == (404, code)
+
+
+async def test_the_description_is_encoded_once(door: Door) -> None:
+    documents = [(await door.call("GET", "/api/v1/schema/openapi.json")).body for _ in range(2)]
+    assert documents[0] is documents[1]
+
+
+async def test_a_reader_leaves_no_batch_behind_whatever_is_wrong_with_the_order(door: Door) -> None:
+    reader = Actor("reader", Role.READER)
+    service = door.instances["default"].service
+    for order in (
+        service.pause(reader, VENTAS, ["ana"], Source.API, paused=False, reason="x"),
+        service.pause(reader, VENTAS, ["ana"], Source.API, paused=True, reason="|"),
+        service.add(reader, [], Source.API),
+        service.refuse(reader, Source.WIRE, errors.NotAnArray()),
+    ):
+        with pytest.raises(errors.ActionForbidden):
+            await order
+    assert await service.batches(OPERATOR) == []
+
+
 async def test_of_many_problems_the_first_are_told_and_the_rest_counted(door: Door) -> None:
     token = await door.token()
     for count in (PROBLEMS, PROBLEMS + 1, PROBLEMS + 5000):
@@ -240,14 +311,19 @@ async def test_a_list_of_batches_leaves_their_problems_out(door: Door) -> None:
 
 async def test_long_lists_are_those_of_short_ones(door: Door) -> None:
     token = await door.token()
-    members = [item(f"agent-{n}", phone=f"SIP/{n + 1000}") for n in range(limits.WRITTEN_AT_ONCE + 1)]
+    many = 2 * limits.WRITTEN_IN_ONE_GO + 1
+    members = [item(f"agent-{n}", phone=f"SIP/{n + 1000}") for n in range(many)]
     await post(door, "members", json.dumps(members).encode(), token)
     headers = {"authorization": f"Basic {token}"}
     long = await door.call("GET", "/api/v1/members?campaign=Ventas->", headers=headers)
     assert long.headers["content-type"] == JSON
-    await post(door, "members/remove", json.dumps({"campaign": VENTAS, "agents": ["agent-0"]}).encode(), token)
+    past = await door.call("GET", "/api/v1/members?campaign=Ventas->&at=2026-06-01T00:00:00Z", headers=headers)
+    assert past.json == long.json
+    gone = [one["membername"] for one in long.json[limits.WRITTEN_AT_ONCE :]]
+    await post(door, "members/remove", json.dumps({"campaign": VENTAS, "agents": gone}).encode(), token)
     short = await door.call("GET", "/api/v1/members?campaign=Ventas->", headers=headers)
-    assert [one for one in long.json if one["membername"] != "agent-0"] == short.json
+    assert len(long.json) == many
+    assert [one for one in long.json if one["membername"] not in gone] == short.json
 
 
 async def test_an_unexpected_error_is_logged_once_with_an_id_that_the_answer_has(
@@ -265,4 +341,6 @@ async def test_an_unexpected_error_is_logged_once_with_an_id_that_the_answer_has
     failures = [one for one in lines if one["event"] == "failed"]
     assert (api.status, wire.status, len(failures)) == (500, 500, 2)
     assert failures[0]["id"] in api.json["message"]
+    assert failures[0]["id"] == api.json["id"]
+    assert failures[0]["id"] in api.headers["plantel-reason"]
     assert failures[1]["id"] in wire.headers["plantel-reason"]

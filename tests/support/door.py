@@ -19,7 +19,7 @@ from plantel.http.passwords import Passwords
 from plantel.ports import Store
 from plantel.roster import Interfaces, Member
 from plantel.service import Service
-from plantel.testing.memory_store import MemoryStore
+from plantel.testing.memory_store import MemoryData, MemoryStore
 from tests.support.rsgi import Answer, Exchange, Scope
 
 ADD = "/Integra/resources/queues/addqueuemember"
@@ -113,8 +113,9 @@ def make_door(
     origins: tuple[str, ...] = (),
     body_limit: int = 2**20,
     trouble: Callable[[], StoreError | None] = lambda: None,
+    data: MemoryData | None = None,
 ) -> Door:
-    store = MemoryStore()
+    store = MemoryStore(data or MemoryData())
     clock = SetClock()
     instances = {}
     passwords = Passwords()

@@ -17,6 +17,7 @@ from plantel.access import (
     read_token_text,
     token_text,
 )
+from plantel.roster import NAME_BYTES
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,10 @@ def test_the_campaigns_that_a_token_reaches(patterns: tuple[str, ...], campaign:
         assert covers(patterns, campaign) is reaches
 
 
-@given(st.text(st.characters(exclude_characters="*?"), min_size=1), st.text())
+@given(
+    st.text(st.characters(exclude_characters="*?"), min_size=1, max_size=NAME_BYTES // 2),
+    st.text(max_size=NAME_BYTES // 2),
+)
 def test_a_pattern_without_wildcards_is_a_name_and_a_star_is_anything(name: str, more: str) -> None:
     assert covers([name], name)
     assert covers([name + "*"], name + more)
@@ -113,3 +117,9 @@ def test_what_is_no_account_name(name: str) -> None:
     with pytest.raises(errors.InvalidItem) as refusal:
         check_account_name(name)
     assert refusal.value.key == "name"
+
+
+def test_a_pattern_reaches_no_name_that_is_too_long_for_a_campaign() -> None:
+    narrow = Actor("narrow", Role.INTEGRATOR, ("V*",))
+    assert narrow.reaches("v" * NAME_BYTES)
+    assert not narrow.reaches("v" * (NAME_BYTES + 1))

@@ -117,3 +117,44 @@ async def test_an_answer_in_pieces_goes_out_as_they_come() -> None:
     answer = await through(app, exchange)
     assert (answer.chunks, answer.headers["x-added"]) == ((b"one", b"two"), "yes")
     assert "content-length" not in answer.headers
+
+
+@pytest.mark.parametrize(("method", "done"), [("GET", False), ("POST", True)])
+async def test_what_is_asked_is_dropped_when_the_client_hangs_up_and_what_is_done_is_not(
+    method: str, done: bool
+) -> None:
+    ended: list[bool] = []
+    go = asyncio.Event()
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        finished = False
+        try:
+            exchange.disconnected.set()
+            if done:
+                asyncio.get_running_loop().call_soon(go.set)
+            await go.wait()
+            finished = True
+        finally:
+            ended.append(finished)
+
+    exchange = rsgi.Exchange()
+    request = Request(rsgi.Scope(method, "/", headers=[("content-length", "0")]), exchange)
+    await asyncio.wait_for(Bridge(app, seconds=5)(request, {}, 10), 30)
+    await asyncio.sleep(0)
+    assert ended == [done]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_refusal_gets_through_since_the_body_is_taken_first(waits: bool) -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 403, "headers": []})
+        await send({"type": "http.response.body", "body": b"no"})
+
+    exchange = rsgi.Exchange([b"abc", b"def"])
+    fields = [("content-length", "6"), *([("expect", "100-continue")] if waits else [])]
+    await Bridge(app, seconds=5)(Request(rsgi.Scope("POST", "/", headers=fields), exchange), {}, 10)
+    left = list(exchange._pieces)
+    # who waits to be told to go on has sent nothing, and must not begin with another request there
+    assert (exchange.answer.headers.get("connection"), left) == (
+        ("close", [b"abc", b"def", b""]) if waits else (None, [])
+    )

@@ -148,7 +148,7 @@ async def test_what_plantel_says_of_a_zero(kind: Kind, server: IntegraServer) ->
     error = caught.value
     assert [(each.batch, each.delivery) for each in stored] == [("01b", "live")]
     assert (error.batch, error.reason_code, error.item) == ("01c", "unknown_campaign", 4)
-    assert error.reason == "queueName: there is no campaign Ñandú 😀 \N{REPLACEMENT CHARACTER}[2J"
+    assert error.reason == "queueName: there is no campaign Ñandú 😀 \\x1b[2J"
     assert error.say("es").startswith("el servidor respondió 0: elemento 4: queueName: ")
 
 

@@ -111,3 +111,27 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     except errors.ClientError:
         return
     assert all(row.number >= 1 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"a\n" * (2**20 + 2**17), ""),
+        (b"agente;cola;interfaz;penalty;paused\n" + b"a\n" * 1_100_000, "rows"),
+        (b"agente;cola;interfaz;penalty;paused\n" + b";" * 2_000_000, "characters"),
+        (b"agente;" * 1_000_000, "characters"),
+        (b'agente;cola;interfaz;penalty;paused\n"' + b"a\n" * 200_000, "field"),
+        (b"[" + b"1," * 1_100_000 + b"1]", "rows"),
+        (b"{}\n" * 1_100_000, "rows"),
+        (b"[" * 100_000, ""),
+        (b'sep="\nagente"cola', ""),
+        (b"sep=\n", ""),
+        (b"\0" * 100, ""),
+    ],
+    ids=lambda value: repr(value[:40]),
+)
+def test_a_file_that_means_ill_is_no_roster(data: bytes, said: str) -> None:
+    with pytest.raises(errors.ClientError) as caught:
+        read_roster(data)
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 1000

@@ -15,6 +15,7 @@ from plantel.batch import Problem
 from plantel.errors import BatchRefused, InvalidItem, MembersInvalid, PlantelError, ServerRefused, every_error
 from plantel.http.problems import statuses
 from plantel.language import Text
+from plantel.roster import parse_member
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = {"en": DOCS / "errors.md", "es": DOCS / "errores.md"}
@@ -208,3 +209,18 @@ def test_both_pages_hold_the_same_codes_and_statuses() -> None:
         return {code: re.findall(r"\d+", status) for code, status in rows(page).items()}
 
     assert digits(PAGES["en"]) == digits(PAGES["es"])
+
+
+@pytest.mark.parametrize("kind", [errors.CampaignForbidden, errors.UnknownCampaign])
+def test_a_text_from_outside_is_cut(kind: type[PlantelError]) -> None:
+    whole, cut = kind(campaign="x" * kind.longest), kind(campaign="x" * 2**20)
+    assert whole.params["campaign"] == "x" * kind.longest
+    assert cut.params["campaign"] == "x" * (kind.longest - 1) + "…"
+
+
+def test_an_error_that_is_kept_keeps_nothing_else() -> None:
+    with pytest.raises(InvalidItem) as raised:
+        parse_member({})
+    assert raised.value.__context__ is not None
+    kept = raised.value.at(3)
+    assert (kept.item, kept.__traceback__, kept.__context__) == (3, None, None)

@@ -1,13 +1,16 @@
 """Form decoding: equal to the standard library's on every input, and lenient only where CONTRACT says so."""
 
 import json
-from urllib.parse import quote_plus, unquote_to_bytes, urlencode
+from urllib.parse import parse_qsl, quote_plus, unquote_to_bytes, urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plantel import errors
+from plantel.http import form
 from plantel.http.form import decode_field, decode_json_field, to_text, unquote
+from plantel.http.limits import BAD_ESCAPES, FIELDS
 
 quoted_bytes = st.binary(max_size=60) | st.lists(
     st.sampled_from(
@@ -66,3 +69,61 @@ def test_the_first_of_two_fields_counts_and_an_encoded_name_is_a_name() -> None:
 @given(st.binary())
 def test_no_byte_string_is_unreadable(raw: bytes) -> None:
     assert to_text(raw) in {raw.decode("utf-8", "replace"), raw.decode("iso-8859-1")}
+
+
+@given(quoted_bytes, st.integers(3, 9))
+def test_a_value_decoded_in_pieces_is_decoded_as_one(quoted: bytes, piece: int) -> None:
+    value = quoted.replace(b"&", b"")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(form, "_PIECE", piece)
+        found = decode_field(b"queue=" + value, "queue")
+    assert found == to_text(unquote_to_bytes(value.replace(b"+", b" ")))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["queue", "%71ueue", "queu", "a", ""]), st.sampled_from("xyz")), max_size=5))
+def test_the_field_is_the_one_that_the_standard_library_finds(pairs: list[tuple[str, str]]) -> None:
+    query = "&".join(f"{name}={value}" for name, value in pairs)
+    expected = next((value for name, value in parse_qsl(query, keep_blank_values=True) if name == "queue"), None)
+    assert decode_field(query.encode(), "queue") == expected
+
+
+@pytest.mark.parametrize("place", [0, 50, -1])
+def test_so_many_fields_may_be_in_a_form_wherever_the_wanted_one_is(place: int) -> None:
+    def of(count: int) -> bytes:
+        fields = [b"a=1"] * (count - 1)
+        fields.insert(place % count, b"queue=A")
+        return b"&".join(fields)
+
+    assert {decode_field(of(count), "queue") for count in (FIELDS - 1, FIELDS)} == {"A"}
+    with pytest.raises(errors.TooManyFields):
+        decode_field(of(FIELDS + 1), "queue")
+    with pytest.raises(errors.TooManyFields):
+        decode_json_field(of(FIELDS + 1), "queue")
+
+
+def test_raw_json_is_one_field_however_many_ampersands_it_has() -> None:
+    text = json.dumps([{"membername": "Ventas & Cobros"}] * 2 * FIELDS)
+    assert decode_json_field(b"queuemember=" + text.encode(), "queuemember") == text
+
+
+@pytest.mark.parametrize("bad", [b"%", b"%z", b"%4 "])
+def test_so_many_bad_escapes_may_be_in_a_field(bad: bytes) -> None:
+    assert decode_field(b"queue=" + bad * BAD_ESCAPES, "queue") == (bad * BAD_ESCAPES).decode()
+    with pytest.raises(errors.BadlyEncoded):
+        decode_field(b"queue=" + bad * (BAD_ESCAPES + 1), "queue")
+    assert decode_field(b"queue=" + bad * 9, "queue", 9) == (bad * 9).decode()
+    with pytest.raises(errors.BadlyEncoded):
+        decode_field(b"queue=" + bad * 10, "queue", 9)
+
+
+@pytest.mark.parametrize(
+    "piece", [b"&", b"%", b"%71&", b"%25%", b"+", b"%%%", b" ", b"=", b"%z", b"&queuemember", b"%F1"]
+)
+@pytest.mark.parametrize("start", [b"", b"queuemember="])
+@pytest.mark.timeout(10)
+def test_the_largest_body_of_anything_is_done_with_soon(start: bytes, piece: bytes) -> None:
+    try:
+        found = decode_json_field(start + piece * (16 * 2**20 // len(piece)), "queuemember")
+    except (errors.TooManyFields, errors.BadlyEncoded):
+        return
+    assert (found is None) == (start == b"")

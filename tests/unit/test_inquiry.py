@@ -15,6 +15,7 @@ from plantel.testing.memory_store import MemoryData, MemoryStore
 from plantel.why import inquiry
 from plantel.why.inquiry import inquire
 from plantel.why.report import Report, Verdict
+from plantel.why.tracing import CAMPAIGNS_MOST
 from tests.support.door import OPERATOR, SetClock
 
 pytestmark = pytest.mark.anyio
@@ -116,6 +117,40 @@ async def test_a_server_that_is_late_is_part_of_the_answer(
     (report,) = await site.ask("ana")
     assert codes(report) == ["server_away", "in_roster"]
     assert isinstance(report.findings[0].params["reason"], errors.SwitchTimeout)
+
+
+async def test_nobody_waits_for_a_late_server_once_for_each_campaign(
+    site: Site, switch: FakeSwitch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await site.add(ANA, Member(POWER, "ana", "SIP/1"))
+    monkeypatch.setattr(inquiry, "PATIENCE", 0.01)
+    switch.hanging = True
+    reports = await site.ask("ana")
+    assert [codes(report)[0] for report in reports] == ["server_away"] * 2
+    first, second = (report.findings[0].params["reason"] for report in reports)
+    assert first is second
+
+
+async def test_an_agent_in_very_many_campaigns_is_asked_about_in_one(site: Site) -> None:
+    names = [f"Campaign {number}" for number in range(CAMPAIGNS_MOST + 1)]
+    for name in names:
+        await site.service.declare(OPERATOR, name)
+    await site.add(*(Member(name, "ana", "SIP/1") for name in names))
+    with pytest.raises(errors.TooManyCampaigns):
+        await site.ask("ana")
+    assert len(await site.ask("ana", names[0])) == 1
+    await site.service.remove(OPERATOR, names[0], ["ana"], Source.CLI)
+    assert len(await site.ask("ana")) == CAMPAIGNS_MOST
+
+
+async def test_a_queue_of_very_many_members_is_weighed_as_a_small_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await site.add(ANA, EVA)
+    await site.deliver()
+    here = await site.ask("ana")
+    monkeypatch.setattr(inquiry, "WEIGHED_AT_ONCE", 0)
+    assert await site.ask("ana") == here
 
 
 async def test_of_two_servers_each_answers_for_its_share() -> None:

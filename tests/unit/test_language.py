@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from plantel.language import Language, Text, current
+from plantel.language import Language, Text, current, encodable, visible
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,24 @@ def test_a_text_fills_its_placeholders_and_leaves_what_fills_them_alone() -> Non
     assert text.say("es", name="Ñandú") == "falta Ñandú"
     with pytest.raises(KeyError):
         text.say("es")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("José Ñandú->", "José Ñandú->"),
+        ("Jos\udce9", r"Jos\xe9"),
+        ("\x1b[2J\x9b1m", r"\x1b[2J\x9b1m"),
+        ("a\nb\r\t\0", r"a\nb\r\t\x00"),
+        ("a\u202eb\ud800", r"a\u202eb\ud800"),
+    ],
+)
+def test_what_cannot_be_printed_is_escaped(text: str, shown: str) -> None:
+    assert visible(text) == shown
+    assert Text("<{name}>", "").say("en", name=text) == f"<{shown}>"
+    assert visible(shown) == shown
+
+
+def test_what_json_cannot_hold_is_escaped_and_nothing_else() -> None:
+    assert encodable("a\u202e\x1b") == "a\u202e\x1b"
+    assert encodable("Jos\udce9") == r"Jos\xe9"

@@ -1,9 +1,11 @@
 """A body over RSGI: whole, too large, broken off or never there, by either HTTP and whether announced or not."""
 
+import asyncio
+
 import pytest
 
 from plantel import errors
-from plantel.http.request import Request
+from plantel.http.request import ClientGone, Request
 from tests.support.rsgi import Cut, Exchange, Scope
 
 pytestmark = pytest.mark.anyio
@@ -84,3 +86,46 @@ def test_addresses_are_told_without_ports_and_brackets() -> None:
         assert (asked.peer, asked.address) == (address, address)
         asked.address = "203.0.113.5"
         assert (asked.peer, asked.address) == (address, "203.0.113.5")
+
+
+async def test_it_is_known_whether_the_whole_body_came_in() -> None:
+    for asked in (request(b"abc", announced=3), request(b"abc")):
+        assert not asked.read
+        await body(asked)
+        assert asked.read
+    broken = request(b"abc", Cut(2))
+    with pytest.raises(errors.BodyTooLate):
+        await body(broken)
+    assert not broken.read
+
+
+async def test_work_is_done_while_the_client_is_there() -> None:
+    async def work(fails: bool) -> str:
+        await asyncio.sleep(0)
+        if fails:
+            raise errors.ServerBusy
+        return "done"
+
+    asked = request()
+    assert await asked.while_there(work(fails=False)) == "done"
+    with pytest.raises(errors.ServerBusy):
+        await asked.while_there(work(fails=True))
+
+
+async def test_work_is_dropped_when_the_client_is_gone() -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    exchange = Exchange()
+    waiting = asyncio.create_task(Request(Scope("POST", "/"), exchange).while_there(work()))
+    await begun.wait()
+    exchange.disconnected.set()
+    with pytest.raises(ClientGone):
+        await waiting
+    await ended.wait()

@@ -366,3 +366,31 @@ def test_what_follows_the_last_item_of_a_large_array_is_no_less_wrong(end: str) 
     assert found is not None
     assert len(found) == 2_000
     assert parse_members(array.removesuffix("]") + end, MOST) is None
+
+
+def test_a_name_that_is_too_long_is_neither_folded_nor_kept() -> None:
+    kept = roster._Folds()
+    for size in (NAME_BYTES - 1, NAME_BYTES):
+        assert kept["A" * size] == "a" * size
+    assert kept["A" * (NAME_BYTES + 1)] == "A" * (NAME_BYTES + 1)
+    assert max(map(len, kept)) == NAME_BYTES
+    for number in range(2 * kept.MOST):
+        kept[f"SIP/{number}"]
+        assert len(kept) <= kept.MOST
+
+
+def test_a_penalty_with_any_number_of_zeros_is_read_and_not_kept() -> None:
+    long = "0" * 100_000 + "7"
+    array = json.dumps([item(penalty=long)])
+    assert parse_members(array, 1) == [Member("Ventas->", "ana", "SIP/1001", 7)]
+    assert parse_member(item(penalty=long)).penalty == 7
+    before = roster._short_penalty.cache_info().currsize
+    parse_members(json.dumps([item(penalty=" " * 1_000 + "8")]), 1)
+    assert roster._short_penalty.cache_info().currsize == before
+
+
+def test_an_array_has_so_many_members_and_no_more() -> None:
+    array = json.dumps([item(f"ana {number}") for number in range(3)])
+    assert len(parse_members(array, 3) or []) == 3
+    with pytest.raises(errors.TooManyItems):
+        parse_members(array, 2)

@@ -14,12 +14,14 @@ import pytest
 from sqlalchemy import select
 
 from plantel import errors
+from plantel.batch import Problem
 from plantel.ports import Transaction
 from plantel.roster import Member
-from plantel.store import open_store, schema, store, writer
+from plantel.store import open_store, readers, schema, store, writer
 from plantel.store.sqlite import connection as sqlite
 from plantel.store.store import SqlStore
-from tests.support.rosters import added, declared, roster
+from plantel.tally import PROBLEMS
+from tests.support.rosters import a_batch, added, declared, roster
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +54,61 @@ class Blocker:
 
     def let_go(self) -> None:
         self._go.set()
+
+
+# --- threads ---
+
+
+async def test_who_asks_is_looked_up_beside_reads_that_take_long(opened: SqlStore) -> None:
+    blockers = [Blocker() for _ in range(readers.THREADS)]
+    slow = [asyncio.create_task(opened.read(blocker)) for blocker in blockers]
+    for blocker in blockers:
+        await blocker.begun()
+    behind = asyncio.create_task(opened.read(lambda transaction: "read"))
+    assert await opened.look_up(lambda transaction: "looked up") == "looked up"
+    assert not behind.done()
+    for blocker in blockers:
+        blocker.let_go()
+    assert await asyncio.gather(*slow, behind) == ["let go"] * len(slow) + ["read"]
+
+
+async def test_so_many_reads_may_wait(opened: SqlStore) -> None:
+    blocker = Blocker()
+    count = readers.THREADS + readers.WAITING_READS
+    waiting = [asyncio.create_task(opened.read(blocker)) for _ in range(count)]
+    await blocker.begun()
+    with pytest.raises(errors.ServerBusy):
+        await opened.read(lambda transaction: None)
+    blocker.let_go()
+    assert await asyncio.gather(*waiting) == ["let go"] * count
+
+
+@pytest.mark.parametrize(
+    ("count", "more"), [(PROBLEMS, 0), (PROBLEMS + 1, 0), (PROBLEMS + 2, 2), (2 * PROBLEMS, PROBLEMS)]
+)
+async def test_the_problems_of_an_old_batch_are_told_in_bounds(opened: SqlStore, count: int, more: int) -> None:
+    found = [Problem("not_text", number, "membername") for number in range(1, count + 1)]
+    batch = a_batch(problems=found)
+    await opened.write(lambda transaction: transaction.record(batch, []))
+    told = await opened.read(lambda transaction: transaction.batch("acme", batch.id))
+    assert told is not None
+    expected = [*found[:PROBLEMS], Problem("more_problems", params={"count": more})] if more else found
+    assert list(told.problems) == expected
+
+
+async def test_a_long_read_holds_up_no_other_and_is_one_at_a_time(opened: SqlStore) -> None:
+    blockers = [Blocker() for _ in range(readers.WAITING_LONG + 1)]
+    long = [asyncio.ensure_future(opened.read_long(one)) for one in blockers]
+    await blockers[0].begun()
+    with pytest.raises(errors.ServerBusy):
+        await opened.read_long(lambda _: None)
+    assert await opened.read(lambda transaction: list(transaction.campaigns("acme"))) == ["ventas->"]
+    assert not blockers[1]._begun.is_set()
+    for one in blockers:
+        one.let_go()
+    assert await asyncio.gather(*long) == ["let go"] * len(long)
+    with pytest.raises(RuntimeError):
+        await opened.read_long(declared("Cobros"))
 
 
 # --- the file --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from plantel import __version__, errors, process
 from plantel.cli import context
-from plantel.cli.output import fail, note, tell
+from plantel.cli.output import complain, fail, note, tell
 
 _NOBODY_READS = {errno.EPIPE, errno.ENOSPC, errno.EIO}
 """What printing may fail with; files that a command opens have errors of Plantel's own."""
@@ -124,7 +124,8 @@ def main() -> None:
 
 
 def _fail_usage(error: CycloptsError) -> None:
-    print(f"plantel: {error}", file=sys.stderr)
+    for line in f"plantel: {error}".splitlines():
+        complain(line)
     note(
         "{command} --help tells more; a name that begins with - goes after --",
         "{command} --help dice más; un nombre que empieza con - va después de --",

@@ -12,7 +12,7 @@ from plantel.access import Token
 from plantel.ami.diagnosis import Diagnosis
 from plantel.cli.context import settings, settings_file
 from plantel.cli.options import AsJson
-from plantel.cli.output import json, tell
+from plantel.cli.output import json, say, tell
 from plantel.config import AsteriskSettings, HttpSettings, Settings, check_certificate
 from plantel.http.instance import Instance
 from plantel.language import Text, current
@@ -96,9 +96,9 @@ async def check(*, as_json: AsJson = False) -> None:
         json([one._asdict() for one in findings])
     else:
         for one in findings:
-            print(f"{one.verdict:4} {one.subject}: {one.what}")
+            say(f"{one.verdict:4} {one.subject}: {one.what}")
             if one.remedy:
-                print(f"       -> {one.remedy}")
+                say(f"       -> {one.remedy}")
     if not all(one.good for one in findings):
         sys.exit(1)
 

@@ -8,7 +8,7 @@ from plantel.cli.context import roster
 from plantel.cli.options import AsJson, InstanceName
 from plantel.cli.output import json, note, table, tell
 from plantel.drift import Done, DriftRecord, Route
-from plantel.language import Text, current
+from plantel.language import Text, current, encodable
 from plantel.plan import DriftKind
 from plantel.wiring import operator
 
@@ -42,7 +42,10 @@ async def drift(
     instance: InstanceName = "",
 ) -> None:
     async with roster(instance) as (_, where):
-        found = await where.service.drifts(operator(), server=server, campaign=campaign, limit=limit)
+        campaign = campaign and encodable(campaign)
+        found = await where.service.drifts(
+            operator(), server=server and encodable(server), campaign=campaign, limit=limit
+        )
     if as_json:
         json(found)
     elif not found:

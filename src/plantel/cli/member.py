@@ -10,7 +10,7 @@ from plantel import errors
 from plantel.batch import Kind, Source
 from plantel.cli.context import roster
 from plantel.cli.options import AsJson, InstanceName
-from plantel.cli.output import fail, json, note, table, tell
+from plantel.cli.output import fail, json, note, say, table, tell
 from plantel.http.instance import Instance
 from plantel.language import Text, current
 from plantel.reconcile import Reconciler
@@ -190,4 +190,4 @@ def _report(receipt: Receipt, *, as_json: bool) -> None:
     for change in receipt.changes:
         member = change.member
         values = f"penalty={member.penalty} paused={int(member.paused)}"
-        print(f"{_KINDS[change.kind].say(current())}: {member.membername} {member.interface} {values}")
+        say(f"{_KINDS[change.kind].say(current())}: {member.membername} {member.interface} {values}")

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from plantel import errors
 from plantel.cli.options import AsJson
-from plantel.cli.output import json, note, tell
+from plantel.cli.output import complain, json, note, tell
 from plantel.client import Integra, Stored, check
 from plantel.client.address import parse_address
 from plantel.client.integra import BATCH_ITEMS
@@ -248,7 +248,7 @@ class _Outcome:
             if self._too_many(count):
                 break
             place = f"{self._places(at, at)}: " if at is not None else ""
-            print(f"plantel: {place}{text.say(current())} [{error.code}]", file=sys.stderr)
+            complain(f"plantel: {place}{text.say(current())} [{error.code}]")
         stored, tried = self._reach()
         if not tried:
             note("Nothing was sent.", "No se envió nada.")
@@ -344,7 +344,7 @@ class _Outcome:
 
     def _say_range(self, text: Text, first: int, last: int) -> None:
         if first < last:
-            print(text.say(current(), where=self._places(self._number(first), self._number(last - 1))), file=sys.stderr)
+            complain(text.say(current(), where=self._places(self._number(first), self._number(last - 1))))
 
     def _places(self, first: int | None, last: int | None) -> str:
         if self._unit == "line":

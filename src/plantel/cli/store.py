@@ -9,7 +9,7 @@ from rich.progress import Progress, TaskID
 
 from plantel.cli.context import settings
 from plantel.cli.options import AsJson
-from plantel.cli.output import json, note, table, tell
+from plantel.cli.output import json, note, say, table, tell
 from plantel.config import referred
 from plantel.language import Text, current
 from plantel.store import leftover_parts
@@ -96,7 +96,7 @@ def leftovers(
         json({"parts": parts, "removed": remove})
         return
     for one in parts:
-        print(f"{_KINDS[one.kind].say(current())} {one.name}")
+        say(f"{_KINDS[one.kind].say(current())} {one.name}")
     if not parts:
         note("Nothing is left over.", "No sobra nada.")
     elif remove:

@@ -8,7 +8,7 @@ import msgspec
 from plantel import errors, logs
 from plantel.cli.context import settings
 from plantel.cli.options import AsJson
-from plantel.cli.output import fail, json, note, tell
+from plantel.cli.output import fail, json, note, say, tell
 from plantel.language import current
 from plantel.phones import shown
 from plantel.plan import Action, Add, Observed, Pause, Penalise, Plan, Remove
@@ -69,9 +69,9 @@ def _reasons(found: Plan, reconciler: Reconciler) -> list[errors.PlantelError]:
 
 def _show(found: Plan, server: str, reasons: list[errors.PlantelError], *, done: bool) -> None:
     if found.agreed and not reasons:
-        print(tell("{server}: agrees with the roster", "{server}: coincide con el plantel", server=server))
+        say(tell("{server}: agrees with the roster", "{server}: coincide con el plantel", server=server))
     elif not done or found.actions:
-        print(
+        say(
             tell(
                 "{server}: {count} changes to make",
                 "{server}: {count} cambios por hacer",
@@ -80,9 +80,9 @@ def _show(found: Plan, server: str, reasons: list[errors.PlantelError], *, done:
             )
         )
     for action in found.actions:
-        print("  " + _words(action))
+        say("  " + _words(action))
     for one in found.observed:
-        print(
+        say(
             "  "
             + tell(
                 "take over from the server: {queue}: {interface} paused={paused}",
@@ -94,7 +94,7 @@ def _show(found: Plan, server: str, reasons: list[errors.PlantelError], *, done:
             + (f" ({one.reason})" if one.reason else "")
         )
     for reason in reasons:
-        print("  " + tell("not possible: ", "no es posible: ") + reason.say(current()))
+        say("  " + tell("not possible: ", "no es posible: ") + reason.say(current()))
 
 
 def _words(action: Action) -> str:

@@ -15,6 +15,7 @@ from plantel.client.wire import (
     ANSWER_BYTES,
     LOG_IN,
     LOG_OUT,
+    MEMBERS_BYTES,
     Answer,
     Stored,
     check_token,
@@ -34,14 +35,15 @@ _ONCE = Retry(tries=1, timeout=5, deadline=5)
 
 
 class Call:
-    """One POST to make. `timeout`: the seconds that may pass until its answer is there. Has no telling repr: it holds
-    the credentials."""
+    """One POST to make. `timeout`: the seconds that may pass until its answer is there; of that, at most `most` bytes
+    are read, and some more that came with the last of them. Has no telling repr: it holds the credentials."""
 
-    def __init__(self, path: str, body: bytes, headers: dict[str, str], timeout: float) -> None:
+    def __init__(self, path: str, body: bytes, headers: dict[str, str], timeout: float, most: int) -> None:
         self.path = path
         self.body = body
         self.headers = headers
         self.timeout = timeout
+        self.most = most
 
 
 class Pause(NamedTuple):
@@ -139,18 +141,23 @@ class Dialogue:
     def members_of(self, campaign: str) -> Talk[list[Member]]:
         """The members of a campaign. Raises InvalidItem for an impossible name, and ClientError."""
         check_name(campaign, "queueName")
-        answer = yield from self._ask(members_path(campaign), b"")
+        answer = yield from self._ask(members_path(campaign), b"", MEMBERS_BYTES)
         return read_members(answer)
 
-    def _ask(self, path: str, body: bytes) -> Talk[Answer]:
+    def _ask(self, path: str, body: bytes, most: int = ANSWER_BYTES) -> Talk[Answer]:
         """A call that needs the token. After a 401 the token of a login is forgotten, so that the next call logs in."""
-        answer = yield from self._exchange(path, body, {"Authorization": f"Basic {self._token}"})
+        answer = yield from self._exchange(path, body, {"Authorization": f"Basic {self._token}"}, most=most)
         if answer.status == 401 and self._user is not None:  # noqa: PLR2004  # HTTP's own numbers read best as they are
             self._token = None
         return answer
 
     def _exchange(
-        self, path: str, body: bytes, headers: dict[str, str] | None = None, retry: Retry | None = None
+        self,
+        path: str,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        retry: Retry | None = None,
+        most: int = ANSWER_BYTES,
     ) -> Talk[Answer]:
         """Make the call until there is an answer that says something. Raises ServerUnavailable, ServerUntrusted."""
         retry = retry or self._retry
@@ -159,7 +166,7 @@ class Dialogue:
         tried = 0
         while True:
             tried += 1
-            reply = yield Call(path, body, headers, max(0.001, min(retry.timeout, end - self._clock())))
+            reply = yield Call(path, body, headers, max(0.001, min(retry.timeout, end - self._clock())), most)
             retry_after = None
             match reply:
                 case Untrusted(detail):
@@ -167,8 +174,8 @@ class Dialogue:
                 case Lost(detail):
                     pass
                 case Answer(status, answer_headers, answer_body):
-                    if len(answer_body) > ANSWER_BYTES:
-                        raise errors.AnswerUnexpected(status=status, detail=f"more than {ANSWER_BYTES} bytes")
+                    if len(answer_body) > most:
+                        raise errors.AnswerUnexpected(status=status, detail=f"more than {most} bytes")
                     if status not in _AGAIN:
                         return reply
                     detail = f"status {status}"

@@ -1,12 +1,17 @@
-"""The client itself, blocking and asynchronous: carries out the steps of `dialogue` with httpx."""
+"""The client itself, blocking and asynchronous: carries out the steps of `dialogue` with httpx.
+
+Both make their calls on an event loop, the blocking one on a loop of its own: so a deadline holds for a whole try,
+whatever a server does with the bytes of its answer, or with an answer that never begins.
+"""
 
 import asyncio
+import functools
 import logging
 import os
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -16,26 +21,29 @@ from plantel import __version__, errors
 from plantel.client.address import parse_address
 from plantel.client.dialogue import Call, Dialogue, Lost, Pause, Reply, T, Talk, Untrusted
 from plantel.client.retry import Retry
-from plantel.client.wire import ANSWER_BYTES, Answer, Stored, check
+from plantel.client.wire import Answer, Stored, check, printable
 from plantel.roster import Member
 
 BATCH_ITEMS = 1000
 BATCH_BYTES = 1_000_000
 """Below the 1 MiB that nginx, which often stands in front, takes by default (`client_max_body_size`)."""
 
+COOKIES_MOST = 20
+"""So many are kept, for what stands in front of several servers and sends a client to the same one again; with more,
+none is."""
+
 _RETRY = Retry()
 
-Http = TypeVar("Http")
 Lock = TypeVar("Lock")
+Result = TypeVar("Result")
 
 # At DEBUG it prints each encoded header block, from which the token can be decoded.
 logging.getLogger("hpack").setLevel(logging.INFO)
 
 
-class _Connection(Generic[Http, Lock]):
+class _Connection(Generic[Lock]):
     """What both clients are made of."""
 
-    _new_http: Callable[..., Http]
     _new_lock: Callable[[], Lock]
 
     def __init__(
@@ -71,7 +79,7 @@ class _Connection(Generic[Http, Lock]):
             token=token, user=user, password=password, batch_items=batch_items, batch_bytes=batch_bytes, retry=retry
         )
         self._login = self._new_lock()
-        self._http = self._new_http(
+        self._http = httpx.AsyncClient(
             base_url=address.base,
             verify=_trust(ca_file),
             http2=True,
@@ -83,16 +91,65 @@ class _Connection(Generic[Http, Lock]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._base!r}, {self._who})"
 
+    async def _post(self, call: Call) -> Reply:
+        body = bytearray()
+        try:
+            async with (
+                asyncio.timeout(call.timeout),
+                self._http.stream(
+                    "POST", call.path, content=call.body, headers=call.headers, timeout=call.timeout
+                ) as response,
+            ):
+                # raw: nothing that is compressed was asked for, and a few bytes of it could fill the memory
+                async for chunk in response.aiter_raw():
+                    body += chunk
+                    if len(body) > call.most:
+                        break
+                return _answer(response, body)
+        except TimeoutError:
+            return _too_late(call)
+        except httpx.RequestError as error:
+            return _failed(call, error)
+        finally:
+            if len(self._http.cookies.jar) > COOKIES_MOST:
+                self._http.cookies.clear()
 
-class Integra(_Connection[httpx.Client, threading.Lock]):
-    """A server, from a program that blocks. May be shared by threads.
 
-    Close it, best by `with`. The timeout of a try holds for each of its phases (connect, send, wait, read on), where
-    `AsyncIntegra` bounds their sum.
-    """
+class _Loop:
+    """An event loop in a thread of its own, from when it is first needed until it is closed."""
 
-    _new_http = httpx.Client
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="plantel-client", daemon=True)
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """What `work` returns, or raises. If the wait is interrupted, `work` is cancelled."""
+        with self._lock:
+            if not self._thread.is_alive():
+                self._thread.start()
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        self._loop.close()
+
+
+class Integra(_Connection[threading.Lock]):
+    """A server, from a program that blocks. May be shared by threads. Close it, best by `with`."""
+
     _new_lock = staticmethod(threading.Lock)
+
+    @functools.cached_property
+    def _loop(self) -> _Loop:
+        return _Loop()
 
     def __enter__(self) -> Self:
         return self
@@ -107,7 +164,8 @@ class Integra(_Connection[httpx.Client, threading.Lock]):
         try:
             self._run(self._dialogue.log_out())
         finally:
-            self._http.close()
+            self._loop.run(self._http.aclose())
+            self._loop.close()
 
     def add(
         self, members: Iterable[Member | Mapping[str, Any]], stored: Callable[[Stored], object] | None = None
@@ -145,33 +203,15 @@ class Integra(_Connection[httpx.Client, threading.Lock]):
                 time.sleep(step.seconds)
                 reply = None
             else:
-                reply = self._post(step)
-
-    def _post(self, call: Call) -> Reply:
-        end = time.monotonic() + call.timeout
-        body = bytearray()
-        try:
-            with self._http.stream(
-                "POST", call.path, content=call.body, headers=call.headers, timeout=call.timeout
-            ) as response:
-                for chunk in response.iter_bytes():
-                    body += chunk
-                    if len(body) > ANSWER_BYTES:
-                        break
-                    if time.monotonic() > end:
-                        return _too_late(call)
-                return _answer(response, body)
-        except httpx.RequestError as error:
-            return _failed(call, error)
+                reply = self._loop.run(self._post(step))
 
 
-class AsyncIntegra(_Connection[httpx.AsyncClient, asyncio.Lock]):
+class AsyncIntegra(_Connection[asyncio.Lock]):
     """A server, from an asyncio program.
 
     May be shared by the tasks of one event loop. Close it: best by `async with`.
     """
 
-    _new_http = httpx.AsyncClient
     _new_lock = asyncio.Lock
 
     async def __aenter__(self) -> Self:
@@ -220,25 +260,6 @@ class AsyncIntegra(_Connection[httpx.AsyncClient, asyncio.Lock]):
             else:
                 reply = await self._post(step)
 
-    async def _post(self, call: Call) -> Reply:
-        body = bytearray()
-        try:
-            async with (
-                asyncio.timeout(call.timeout),
-                self._http.stream(
-                    "POST", call.path, content=call.body, headers=call.headers, timeout=call.timeout
-                ) as response,
-            ):
-                async for chunk in response.aiter_bytes():
-                    body += chunk
-                    if len(body) > ANSWER_BYTES:
-                        break
-                return _answer(response, body)
-        except TimeoutError:
-            return _too_late(call)
-        except httpx.RequestError as error:
-            return _failed(call, error)
-
 
 def _trust(ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext:
     try:
@@ -269,6 +290,6 @@ def _failed(call: Call, error: httpx.RequestError) -> Reply:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return Untrusted(cause.verify_message)
+            return Untrusted(printable(cause.verify_message))
         cause = cause.__cause__ or cause.__context__
-    return Lost(str(error) or type(error).__name__)
+    return Lost(printable(str(error)) or type(error).__name__)

@@ -7,6 +7,8 @@ from email.utils import parsedate_to_datetime
 import msgspec
 
 _MOST_TRIES = 100
+_LONGEST = 64
+"""Characters of a Retry-After; a date has 29."""
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +44,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_retry_after(value: str | None) -> float | None:
     """The seconds that a Retry-After header asks for (RFC 9110, 10.2.3: seconds or a date); None if it says nothing."""
-    if value is None:
+    if value is None or len(value) > _LONGEST:
         return None
     if value.isascii() and value.isdigit() and len(value) < 10:  # noqa: PLR2004  # 30 years, and a float still
         return float(value)

@@ -21,6 +21,17 @@ FILE_BYTES = 64 * 2**20
 """The largest file read; 50,000 members take about 5 MB."""
 
 
+ROWS_MOST = 1_000_000
+"""The most rows of a file: each takes many times its bytes once it is read."""
+
+LINE_MOST = 2**20
+"""The longest line of CSV, in characters: a thousand cells of a kilobyte."""
+
+
+_HEADINGS_MOST = 2**16
+"""Characters of the first line that are looked at for what stands between two cells."""
+
+
 class Row(NamedTuple):
     """One item of the file, not yet checked.
 
@@ -47,7 +58,12 @@ def read_roster(data: bytes, format: Format | None = None) -> RosterFile:  # noq
     text = _decode(data)
     format = format or _detect(text)  # noqa: A001  # as above
     read = {"csv": _csv, "json": _json, "jsonl": _json_lines}[format]
-    return RosterFile(format, list(read(text)))
+    rows: list[Row] = []
+    for row in read(text):
+        if len(rows) >= ROWS_MOST:
+            raise errors.FileNotRoster(detail=f"more than {ROWS_MOST} rows")
+        rows.append(row)
+    return RosterFile(format, rows)
 
 
 def _decode(data: bytes) -> str:
@@ -75,7 +91,7 @@ def _json(text: str) -> Iterator[Row]:
 
 def _json_lines(text: str) -> Iterator[Row]:
     # Not splitlines(), which also ends a line at U+2028 and other characters that JSON allows within a string.
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(io.StringIO(text, newline="\n"), 1):
         if line.strip():
             yield Row(number, _decode_json(line, f"line {number}: "))
 
@@ -122,11 +138,11 @@ def _csv(text: str) -> Iterator[Row]:
     delimiter = None
     # Excel's own hint, a line before the headings.
     if text[:4].lower() == "sep=":
-        delimiter = text[4:5]
+        delimiter = text[4:5].strip('\r\n "')
         text = text.partition("\n")[2]
         skipped = 1
-    delimiter = delimiter or _delimiter(text.lstrip().partition("\n")[0])
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    delimiter = delimiter or _delimiter(text.lstrip()[:_HEADINGS_MOST].partition("\n")[0])
+    reader = csv.reader(_lines(text), delimiter=delimiter, strict=True)
     keys: list[str | None] | None = None
     line = 0
     try:
@@ -145,6 +161,13 @@ def _csv(text: str) -> Iterator[Row]:
         raise errors.FileNotRoster(detail=f"line {reader.line_num + skipped}: {error}") from None
     if keys is None:
         raise errors.ColumnMissing(missing=", ".join(sorted(WIRE_KEYS)))
+
+
+def _lines(text: str) -> Iterator[str]:
+    for line in io.StringIO(text, newline=""):
+        if len(line) > LINE_MOST:
+            raise csv.Error(f"more than {LINE_MOST} characters")
+        yield line
 
 
 def _delimiter(headings: str) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from plantel import errors
 from plantel.batch import settle
+from plantel.language import visible
 from plantel.roster import Member, parse_member
 
 ADD = "/Integra/resources/queues/addqueuemember"
@@ -19,8 +20,11 @@ LOG_OUT = "/Integra/resources/auth/EndSession"
 
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 
-ANSWER_BYTES = 64 * 2**20
-"""No answer is read further than this."""
+ANSWER_BYTES = 64 * 1024
+"""No answer is read further than this, but one that lists members: they are `1` and `0`, and pages of proxies."""
+
+MEMBERS_BYTES = 16 * 2**20
+"""As much for the members of a campaign; 50,000 take 5 MB."""
 
 Delivery = Literal["live", "pending", "none"]
 _DELIVERIES: dict[str, Delivery] = {"live": "live", "pending": "pending", "none": "none"}
@@ -167,7 +171,7 @@ def read_members(answer: Answer) -> list[Member]:
     try:
         return [parse_member(item) for item in items]
     except errors.InvalidItem as error:
-        raise _unexpected(answer, f"a member that cannot be: {error}") from error
+        raise _unexpected(answer, printable(f"a member that cannot be: {error}")) from error
 
 
 def _check_status(answer: Answer) -> None:
@@ -183,7 +187,7 @@ def _check_status(answer: Answer) -> None:
             raise errors.RequestTooLarge(**_said(answer))
         case 301 | 302 | 303 | 307 | 308:
             location = answer.headers.get("location", "").partition("?")[0]
-            raise errors.AnswerRedirected(location=_printable(location))
+            raise errors.AnswerRedirected(location=printable(location))
     raise _unexpected(answer, _said(answer)["reason"] or "no such answer is published")
 
 
@@ -207,24 +211,24 @@ def _json(answer: Answer) -> object:
 
 def _unexpected(answer: Answer, detail: str) -> errors.AnswerUnexpected:
     """The body itself is left out: a server that echoes requests would put the token into our error."""
-    kind = _printable(answer.headers.get("content-type", "no Content-Type"))
+    kind = printable(answer.headers.get("content-type", "no Content-Type"))
     return errors.AnswerUnexpected(status=answer.status, detail=f"{detail} ({len(answer.body)} bytes, {kind})")
 
 
 def _said(answer: Answer) -> dict[str, Any]:
     """What the headers of Plantel say beside the answer; all empty from the original product."""
-    item, reason = _placed(_printable(_unescape(answer.headers.get("plantel-reason", ""))))
+    item, reason = _placed(printable(_unescape(answer.headers.get("plantel-reason", ""))))
     return {
         "reason": reason,
-        "reason_code": _printable(answer.headers.get("plantel-code", "")),
-        "batch": _printable(answer.headers.get("plantel-batch", "")),
+        "reason_code": printable(answer.headers.get("plantel-code", "")),
+        "batch": printable(answer.headers.get("plantel-batch", "")),
         "item": item,
     }
 
 
 def _warned(header: str, form: Form) -> Iterator[Warned]:
     """The warnings of one batch, each with its item among all that were given."""
-    for text in re.split(r"; (?=item [1-9])", _printable(_unescape(header))):
+    for text in re.split(r"; (?=item [1-9])", printable(_unescape(header))):
         item, message = _placed(text)
         if message:
             yield Warned(form.first + item if item and item <= form.last - form.first else None, message)
@@ -241,6 +245,6 @@ def _unescape(value: str) -> str:
     return re.sub(r"(?:\\u[0-9a-fA-F]{4})+", lambda run: str(json.loads(f'"{run.group()}"')), value)
 
 
-def _printable(value: str) -> str:
-    """A server's word, fit to be shown: a control character could rewrite the terminal, a surrogate ends `print`."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", value)[:500]
+def printable(value: str) -> str:
+    """A server's word, fit to be shown."""
+    return visible(value[:500])

@@ -6,6 +6,7 @@ for a refused batch, its id and every problem.
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -36,6 +37,7 @@ from litestar.router import Router
 from plantel import __version__, errors
 from plantel.access import Actor
 from plantel.batch import Batch, Kind, Source
+from plantel.delivery import Delivery
 from plantel.drift import DriftRecord
 from plantel.http import limits
 from plantel.http.instance import Instance
@@ -53,6 +55,7 @@ from plantel.why.report import Explanation
 from plantel.workers import Turns, Workers
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 BATCHES = frozenset({"/api/v1/members", "/api/v1/members/remove", "/api/v1/members/pause"})
 """The paths whose bodies may be large."""
@@ -74,7 +77,7 @@ class CampaignName(msgspec.Struct):
     name: str
 
 
-class MemberView(msgspec.Struct):
+class MemberView(msgspec.Struct, gc=False):
     """A member; the keys are those of the wire call, in the field's own words."""
 
     campaign: str
@@ -183,6 +186,8 @@ class ErrorView(msgspec.Struct):
     message: str
     batch: str | None = None
     problems: list[ProblemView] = []
+    id: str | None = None
+    """Of an error within Plantel: under it the log has the rest."""
 
 
 class Room:
@@ -191,6 +196,7 @@ class Room:
     def __init__(self) -> None:
         self.batches = Workers("api-batch", limits.TAKING_APART, limits.WAITING_BATCHES)
         self.lists = Workers("api-list", 1, limits.WAITING_LISTS)
+        self.readings = Turns(limits.READINGS, limits.WAITING_READINGS)
         self.inquiries = Turns(limits.INQUIRIES, limits.WAITING_INQUIRIES)
 
 
@@ -235,7 +241,7 @@ class TakesPause(Operation):
 
 
 def _language(request: AnyRequest) -> Language:
-    return "es" if request.headers.get("accept-language", "").lower().startswith("es") else "en"
+    return _asked(request).language
 
 
 def _member(member: Member) -> MemberView:
@@ -299,12 +305,27 @@ async def _apart(request: AnyRequest, read: Callable[[list[bytes]], T]) -> T:
     return await _asked(request).while_there(_room(request).batches.run(partial(read, held)))
 
 
-async def _listed(request: AnyRequest, size: int, make: Callable[[], Any]) -> Any:
-    """What `make` makes, a list of so many; made and written in a thread if it is long."""
-    if size <= limits.WRITTEN_AT_ONCE:
-        return make()
-    work = _room(request).lists.run(lambda: msgspec.json.encode(make()))
-    return Response(await _asked(request).while_there(work), media_type=MediaType.JSON)
+def _turn(turns: Turns, instance: Instance, actor: Actor) -> AbstractAsyncContextManager[None]:
+    return turns.take((instance.name, actor.name))
+
+
+async def _listed(request: AnyRequest, held: list[list[T]], view: Callable[[T], V]) -> Any:
+    """Each of the one sequence in `held`, as `view` shows it; written, and let go, in a thread if there are many."""
+    if len(held[0]) <= limits.WRITTEN_AT_ONCE:
+        return list(map(view, held.pop()))
+    return await _written(request, partial(_array, held, view))
+
+
+async def _written(request: AnyRequest, write: Callable[[], bytes]) -> Response[Any]:
+    return Response(await _room(request).lists.run(write), media_type=MediaType.JSON)
+
+
+def _array(held: list[list[T]], view: Callable[[T], V]) -> bytes:
+    """JSON of the one sequence in `held`, in parts: nobody else gets a turn while one is encoded."""
+    those = held.pop()
+    starts = range(0, len(those), limits.WRITTEN_IN_ONE_GO)
+    parts = (those[start : start + limits.WRITTEN_IN_ONE_GO] for start in starts)
+    return b"[%b]" % b",".join(msgspec.json.encode(list(map(view, part)))[1:-1] for part in parts)
 
 
 def _items(most: int, held: list[bytes]) -> Sequence[Member | errors.InvalidItem]:
@@ -337,6 +358,15 @@ def _text(body: bytes) -> str:
         raise errors.BadRequest(detail=f"not UTF-8: {error.reason} at byte {error.start}") from None
 
 
+def _check_query(query: bytes) -> None:
+    if len(query) > limits.QUERY_BODY:
+        raise errors.QueryTooLong(most=limits.QUERY_BODY)
+    if query.count(b"&") >= limits.FIELDS:
+        raise errors.TooManyFields(most=limits.FIELDS)
+    if b"%00" in query:  # no name has it, and no database takes it
+        raise errors.BadRequest(detail="U+0000 in the query string")
+
+
 async def provide_instance(request: AnyRequest) -> Instance:
     instance: Instance = request.scope["state"]["plantel_instance"]
     return instance
@@ -346,8 +376,7 @@ async def require_token(connection: AnyConnection, _handler: BaseRouteHandler) -
     """A guard: it runs before the body is read, which is nobody's business but a token holder's."""
     state = connection.scope["state"]
     instance: Instance = state["plantel_instance"]
-    if len(connection.scope["query_string"]) > limits.QUERY_BODY:
-        raise errors.QueryTooLong(most=limits.QUERY_BODY)
+    _check_query(connection.scope["query_string"])
     authorization = connection.headers.get("authorization", "")
     state["plantel_actor"] = await instance.authenticator.actor(authorization, _asked(connection).address)
 
@@ -381,22 +410,25 @@ def _receipt(receipt: Receipt, instance: Instance, language: Language) -> Receip
 
 @get("/drift", summary="What was changed on the servers behind Plantel's back, oldest first")
 async def list_drift(
+    request: AnyRequest,
     instance: Here,
     actor: Who,
     server: FromQuery[str | None] = None,
     campaign: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> list[DriftRecord]:
-    return await instance.service.drifts(actor, server=server, campaign=campaign, limit=limit)
+    async with _turn(_room(request).readings, instance, actor):
+        held = [await instance.service.drifts(actor, server=server, campaign=campaign, limit=limit)]
+        drifts: list[DriftRecord] = await _listed(request, held, lambda one: one)
+    return drifts
 
 
 @get("/campaigns", summary="The campaigns that this token may see")
 async def list_campaigns(request: AnyRequest, instance: Here, actor: Who) -> list[CampaignView]:
-    found = await instance.service.campaigns(actor)
-    listed: list[CampaignView] = await _listed(
-        request, len(found), lambda: [CampaignView(one.name, one.origin) for one in found]
-    )
-    return listed
+    async with _turn(_room(request).readings, instance, actor):
+        held = [await instance.service.campaigns(actor)]
+        campaigns: list[CampaignView] = await _listed(request, held, lambda one: CampaignView(one.name, one.origin))
+    return campaigns
 
 
 @post("/campaigns", summary="Declare a campaign", guards=[may_administer])
@@ -418,27 +450,29 @@ async def list_members(
     campaign: FromQuery[str],
     at: Annotated[datetime | None, QueryParameter(description="ISO 8601; UTC where it has no offset")] = None,
 ) -> list[ListedMemberView] | list[MemberView]:
-    listed: list[ListedMemberView] | list[MemberView]
-    if at is None:
-        members = await instance.service.members(actor, campaign)
-        reasons = await instance.service.reasons(actor, campaign)
-        listed = await _listed(request, len(members), lambda: _shown(members, reasons, instance))
-    else:
-        moment = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-        past = await instance.service.members_at(actor, moment, campaign)
-        listed = await _listed(request, len(past), lambda: list(map(_member, past)))
-    return listed
+    members: list[ListedMemberView] | list[MemberView]
+    async with _turn(_room(request).readings, instance, actor):
+        if at is None:
+            reasons = await instance.service.reasons(actor, campaign)
+            held = [await instance.service.members(actor, campaign)]
+            members = await _listed(request, held, partial(_shown, reasons, instance.delivery))
+        else:
+            moment = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+            held = [await instance.service.members_at(actor, moment, campaign)]
+            members = await _listed(request, held, _member)
+    return members
 
 
-def _shown(members: Sequence[Member], reasons: Mapping[str, str], instance: Instance) -> list[ListedMemberView]:
-    return [
-        ListedMemberView(
-            **msgspec.structs.asdict(_member(member)),
-            called=instance.delivery.called(member),
-            reason=reasons.get(member.membername, ""),
-        )
-        for member in members
-    ]
+def _shown(reasons: Mapping[str, str], delivery: Delivery, member: Member) -> ListedMemberView:
+    return ListedMemberView(
+        member.campaign,
+        member.membername,
+        member.interface,
+        member.penalty,
+        member.paused,
+        delivery.called(member),
+        reasons.get(member.membername, ""),
+    )
 
 
 @post(
@@ -489,26 +523,28 @@ async def list_batches(
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> list[BatchView]:
     """Without their problems, of which each may have a thousand: `/batches/{batch}` has them."""
-    found = await instance.service.batches(actor, limit)
     language = _language(request)
-    listed: list[BatchView] = await _listed(
-        request, len(found), lambda: [BatchView(*_batch(one, language)) for one in found]
-    )
-    return listed
+    async with _turn(_room(request).readings, instance, actor):
+        held = [await instance.service.batches(actor, limit)]
+        batches: list[BatchView] = await _listed(request, held, lambda one: BatchView(*_batch(one, language)))
+    return batches
 
 
 @get("/batches/{batch:str}", summary="What became of a batch: its problems, or its changes")
 async def show_batch(request: AnyRequest, instance: Here, actor: Who, batch: FromPath[str]) -> WholeBatchView:
-    found, entries = await instance.service.batch(actor, batch)
-    await instance.delivery.catch_up()  # another node may have stored it a moment ago
     language = _language(request)
 
-    def make() -> WholeBatchView:
+    def whole() -> WholeBatchView:
         standing = [one for entry in entries for one in _standing(entry.change.member, instance, language)]
         return WholeBatchView(*_batch(found, language), [_change(entry) for entry in entries], standing)
 
-    whole: WholeBatchView = await _listed(request, len(entries) + len(found.problems), make)
-    return whole
+    async with _turn(_room(request).readings, instance, actor):
+        found, entries = await instance.service.batch(actor, batch)
+        await instance.delivery.catch_up()  # another node may have stored it a moment ago
+        if len(entries) + len(found.problems) <= limits.WRITTEN_AT_ONCE:
+            return whole()
+        written: Any = await _written(request, lambda: msgspec.json.encode(whole()))
+    return written  # type: ignore[no-any-return]
 
 
 @get("/journal", summary="The newest changes, oldest first")
@@ -520,9 +556,10 @@ async def show_journal(
     agent: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> list[ChangeView]:
-    entries = await instance.service.journal(actor, campaign=campaign, membername=agent, limit=limit)
-    listed: list[ChangeView] = await _listed(request, len(entries), lambda: list(map(_change, entries)))
-    return listed
+    async with _turn(_room(request).readings, instance, actor):
+        held = [await instance.service.journal(actor, campaign=campaign, membername=agent, limit=limit)]
+        changes: list[ChangeView] = await _listed(request, held, _change)
+    return changes
 
 
 @get("/servers", summary="How it stands with every Asterisk", guards=[may_write])
@@ -549,10 +586,8 @@ async def list_servers(request: AnyRequest, instance: Here, actor: Who) -> list[
 async def explain_why(
     request: AnyRequest, instance: Here, actor: Who, agent: FromQuery[str], campaign: FromQuery[str | None] = None
 ) -> list[Explanation]:
-    async with _room(request).inquiries.take():
-        reports = await _asked(request).while_there(
-            inquire(instance.service, instance.delivery, actor, agent, campaign)
-        )
+    async with _turn(_room(request).inquiries, instance, actor):
+        reports = await inquire(instance.service, instance.delivery, actor, agent, campaign)
     return [report.explain(_language(request)) for report in reports]
 
 
@@ -597,7 +632,18 @@ def _gone(request: AnyRequest, _error: ClientGone) -> Response[None]:
 def _failed(request: AnyRequest, cause: Exception) -> Response[ErrorView]:
     error = errors.InternalError(id=secrets.token_hex(6))
     log.error("failed", path=_asked(request).path, id=error.params["id"], exc_info=cause)
-    return Response(ErrorView(error.code, error.say(_language(request))), status_code=statuses(error).api)
+    view = ErrorView(error.code, error.say(_language(request)), id=error.params["id"])
+    return Response(view, status_code=statuses(error).api, headers=dict(headers(error)), media_type=MediaType.JSON)
+
+
+class _Document(JsonRenderPlugin):
+    """The description of the API, encoded once: anybody may ask for it."""
+
+    _encoded = b""
+
+    def render(self, request: AnyRequest, openapi_schema: dict[str, Any]) -> bytes:
+        self._encoded = self._encoded or super().render(request, openapi_schema)
+        return self._encoded
 
 
 def make_api() -> Litestar:
@@ -641,7 +687,7 @@ def make_api() -> Litestar:
             version=__version__,
             path="/api/v1/schema",
             # the other renderers load their pages from elsewhere at run time
-            render_plugins=[JsonRenderPlugin()],
+            render_plugins=[_Document()],
             components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="basic")}),
             security=[{"token": []}],
         ),

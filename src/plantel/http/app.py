@@ -9,7 +9,7 @@ import structlog
 
 from plantel import errors
 from plantel.http import limits, ops
-from plantel.http.api import BATCHES, make_api
+from plantel.http.api import BATCHES, ErrorView, make_api
 from plantel.http.bridge import App, Bridge
 from plantel.http.instance import Instance
 from plantel.http.integra import PREFIX, TEXT, ZERO, Integra
@@ -23,6 +23,8 @@ _EXPOSED = "Plantel-Batch, Plantel-Code, Plantel-Reason, Plantel-Delivery, Plant
 _JSON = ("content-type", "application/json")
 _HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing."""
+_FOREIGN = frozenset({"cross-site", "same-site"})
+"""What browsers say in Sec-Fetch-Site of a page that is not of this very host, whatever else its site has."""
 _METRICS = ("content-type", "text/plain; version=0.0.4; charset=utf-8")
 
 log = structlog.get_logger()
@@ -66,7 +68,7 @@ class FrontDoor:
             request.address = self._client(request)
         try:
             host = self._host(request, proxied=proxied)
-            if (origin := request.header("origin")) and self._crosses(request, origin, host):
+            if self._crosses(request, host):
                 return
             instance = self._instance(host) if self._hosts else self._default
             if instance is None:
@@ -88,7 +90,7 @@ class FrontDoor:
         elif path == "/metrics" and _is_loopback(request.peer) and _is_loopback(request.address):
             instances = {one.name: one for one in (*self._hosts.values(), self._default) if one}
             request.respond(200, [_METRICS], ops.metrics(instances.values(), self._trouble()))
-        elif path == "/api" or path.startswith("/api/"):
+        elif (path == "/api" or path.startswith("/api/")) and len(path) <= limits.PATH and "\0" not in path:
             limit = self._body_limit if path in BATCHES else limits.SMALL_BODY
             await self._api(request, {"plantel_instance": instance, "plantel_request": request}, limit)
         else:
@@ -102,16 +104,20 @@ class FrontDoor:
         # the last line is the proxy's own
         return (forwarded[-1].partition(",")[0].strip() if forwarded else "") or request.host
 
-    def _crosses(self, request: Request, origin: str, host: str) -> bool:
+    def _crosses(self, request: Request, host: str) -> bool:
         """Have the answer say that a listed origin may read it; whether that, to a preflight request, was all.
 
         Raises ForeignOrigin if a page of another site would change something: a browser sends along the credentials
-        that it has for this server.
+        that it has for this server. Other clients send neither Origin nor Sec-Fetch-Site.
         """
+        origin, site = request.header("origin"), request.header("sec-fetch-site")
+        if not origin and not site:
+            return False
         method = request.scope.method
-        if origin not in self._origins and "*" not in self._origins:
-            if method not in _HARMLESS and not _same_host(origin, host):
-                raise errors.ForeignOrigin(origin=origin)
+        if not origin or (origin not in self._origins and "*" not in self._origins):
+            foreign = site in _FOREIGN or (origin and not _same_host(origin, host))
+            if foreign and method not in _HARMLESS:
+                raise errors.ForeignOrigin(origin=origin or site)
             return False
         if method == "OPTIONS" and request.header("access-control-request-method"):
             request.respond(200, _preflight(origin, request.header("access-control-request-headers")), b"")
@@ -155,7 +161,7 @@ async def _refuse(request: Request, error: errors.PlantelError) -> None:
         extra.append(("connection", "close"))
     log.warning("refused", path=request.path, address=request.address, code=error.code, reason=str(error))
     if request.path.startswith("/api"):
-        body, kind = msgspec.json.encode({"code": error.code, "message": str(error)}), _JSON
+        body, kind = msgspec.json.encode(ErrorView(error.code, error.say(request.language))), _JSON
     else:
         body, kind = ZERO if request.path.startswith(PREFIX) else b"", TEXT
     request.respond(statuses(error).integra, [kind, *extra], body)
@@ -172,6 +178,8 @@ def _without_usual_port(host: str) -> str:
 
 def _address(hop: str) -> str | None:
     """The IP address of a hop, None if it is none. Some proxies add a port: `192.0.2.7:400`, `[2001:db8::7]:400`."""
+    if "%" in hop:  # the name of an interface may follow, as long as anybody likes
+        return None
     for text in (hop, hop.partition("]")[0].removeprefix("["), hop.partition(":")[0]):
         try:
             return str(ipaddress.ip_address(text))

@@ -1,23 +1,28 @@
 """From RSGI to ASGI, for what a framework has built."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
-from plantel.http.request import Request
+import structlog
+
+from plantel.http.problems import UNREAD
+from plantel.http.request import ClientGone, Request
 from plantel.http.rsgi import Headers, ProtocolClosed, Transport
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
+
+log = structlog.get_logger()
 
 
 class Bridge:
     """An ASGI application without a lifespan, behind the front door.
 
     It receives each body whole, within `seconds` of asking for it: BodyTooLarge and BodyTooLate are raised from its
-    `receive`.
+    `receive`. A question (GET) whose client hangs up is dropped; what changes something is not.
     """
 
     def __init__(self, app: App, seconds: float) -> None:
@@ -27,7 +32,14 @@ class Bridge:
     async def __call__(self, request: Request, state: dict[str, Any], limit: int) -> None:
         """Have one request answered, whose body may have `limit` bytes; `state` becomes that of the scope."""
         reader = _Reader(request, limit, self._seconds)
-        await self._app(_scope(request, state), reader.receive, _Writer(request).send)
+        answering = self._app(_scope(request, state), reader.receive, _Writer(request).send)
+        if request.scope.method != "GET":
+            await answering
+            return
+        try:
+            await request.while_there(answering)
+        except ClientGone:
+            log.info("gone", path=request.path, address=request.address)
 
 
 def _scope(request: Request, state: dict[str, Any]) -> Scope:
@@ -87,6 +99,7 @@ class _Writer:
         if message["type"] == "http.response.start":
             headers = message.get("headers", ())
             self._start = message["status"], [(name.decode().lower(), value.decode()) for name, value in headers]
+            await self._drain()
             return
         body, more = message.get("body", b""), message.get("more_body", False)
         if self._transport is None:
@@ -102,3 +115,10 @@ class _Writer:
                 raise ConnectionResetError from error
         if not more:
             self._transport = None
+
+    async def _drain(self) -> None:
+        """Have the client read a refusal that comes before its body was read."""
+        status, headers = self._start
+        unread = status in UNREAD and self._request.scope.method != "GET" and not self._request.read
+        if unread and not await self._request.drain():
+            self._start = status, [*headers, ("connection", "close")]

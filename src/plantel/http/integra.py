@@ -21,7 +21,7 @@ from plantel.http import limits
 from plantel.http.form import decode_field, to_text, unquote
 from plantel.http.instance import Instance
 from plantel.http.ops import ANSWERS
-from plantel.http.problems import headers, statuses, to_header
+from plantel.http.problems import UNREAD, headers, statuses, to_header
 from plantel.http.queuemember import all_items, array_of, read_items, right_items
 from plantel.http.request import Body, ClientGone, Request
 from plantel.http.rsgi import Headers
@@ -92,7 +92,7 @@ class Integra:
         # and until it is collected the unread body, and with it the connection, would stay open.
         status = statuses(error).integra
         extra = headers(error)
-        if status in _UNREAD and not request.read and not await request.drain():
+        if status in UNREAD and not request.read and not await request.drain():
             extra.append(("connection", "close"))
         ANSWERS["0"] += 1
         refusal = {name: value for name, value in extra if name in _LOGGED}
@@ -198,11 +198,9 @@ class Integra:
             except errors.UnknownCampaign as error:
                 unknown = error
                 continue
-            if len(members) <= limits.LISTED_AT_ONCE:
-                return _listed(members), [JSON]
-            held = [members]
+            held, few = [members], len(members) <= limits.LISTED_AT_ONCE
             del members  # to let go of very many takes a while, too
-            return await request.while_there(self._lists.run(lambda: _listed(held.pop()))), [JSON]
+            return _listed(held) if few else await request.while_there(self._lists.run(partial(_listed, held))), [JSON]
         raise unknown
 
     async def _log_in(self, instance: Instance, request: Request) -> Answer:
@@ -232,9 +230,6 @@ _WARNINGS = 20
 """Warnings from which a header is made: more would not fit."""
 
 _LOGGED = frozenset({"plantel-batch", "plantel-code", "plantel-reason"})
-
-_UNREAD = frozenset({401, 403, 404, 405, 413, 415, 429})
-"""Statuses that may be answered before the body was read."""
 
 
 def _credentials(body: Body, secret: str) -> tuple[str, Secret]:
@@ -276,8 +271,9 @@ def queue_names(query: bytes, body: Body) -> Sequence[str]:
     return list(names)
 
 
-def _listed(members: Sequence[Member]) -> bytes:
-    return msgspec.json.encode([_wire(member) for member in members])
+def _listed(held: list[list[Member]]) -> bytes:
+    """JSON of the one list of members in `held`, which is let go."""
+    return msgspec.json.encode([_wire(member) for member in held.pop()])
 
 
 def _wire(member: Member) -> dict[str, Any]:

@@ -51,11 +51,9 @@ HOPS = 20
 WRITTEN_AT_ONCE = 200
 """Things whose list the event loop makes and writes for the JSON API: about 2 ms."""
 
-INQUIRIES = 2
-"""Questions `why` that are answered at one time: each asks every server, and may read the whole roster."""
+WRITTEN_IN_ONE_GO = 500
+"""Things of a longer list that a thread writes before others get their turn: about 1 ms."""
 
-WAITING_INQUIRIES = 16
-"""Such questions that wait; the next one is told to come back."""
 AUTHORIZATION = 4 * 1024
 """Bytes of an Authorization header that is looked at: the longest token that can exist needs 400."""
 
@@ -70,3 +68,18 @@ SESSIONS = 100
 
 LOGINS_WAITING = 16
 """Log-ins that wait for one that is verified. At 0.1 to 0.3 s each, the last one waits for some 4 s."""
+
+PATH = 1024
+"""Characters of a path of the JSON API. The longest has a batch's id in it, and the router remembers a thousand."""
+
+READINGS = 32
+"""Lists that are made for the JSON API at one time, one for each token: each may hold 50,000 members."""
+
+WAITING_READINGS = 32
+"""Lists for which one token waits, e.g. of a page that shows many; the next one is told to come back."""
+
+INQUIRIES = 8
+"""Questions `why` that are answered at one time, one for each token: each asks every server."""
+
+WAITING_INQUIRIES = 8
+"""Such questions of one token that wait; the next one is told to come back."""

@@ -41,6 +41,9 @@ _TABLE: dict[type[errors.PlantelError], Statuses] = {
     errors.PlantelError: Statuses(500, 500),
 }
 
+UNREAD = frozenset({401, 403, 404, 405, 413, 415, 429})
+"""Statuses that may be answered before the body was read."""
+
 RETRY_AFTER = 1
 """Seconds that a client is told to wait when the store is unavailable."""
 

@@ -6,7 +6,6 @@
 4. The first `PROBLEMS` wrong items get an error of their own, the others share one. Past `most` items reading ends.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -23,8 +22,7 @@ _PART = 64 * 1024
 
 _ABSENT = msgspec.Raw()
 
-_BYTE = re.compile(r"\(byte (\d+)\)")
-
+_whole = msgspec.json.Decoder(msgspec.Raw)
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _item = msgspec.json.Decoder(
     msgspec.defstruct("_Item", [(key, msgspec.Raw, _ABSENT) for key in sorted(WIRE_KEYS)], gc=False)
@@ -96,9 +94,10 @@ def _cut(array: str, size: int) -> Iterator[msgspec.Raw]:
     except msgspec.ValidationError:
         raise errors.NotAnArray from None
     except msgspec.DecodeError as error:
-        if "truncated" in str(error) and not array.rstrip().endswith("]"):
+        detail = _placed(error, array)
+        if "truncated" in detail and not array.rstrip().endswith("]"):
             raise errors.BodyCutShort(size=size) from None
-        raise errors.NotJson(detail=str(error)) from None
+        raise errors.NotJson(detail=detail) from None
     except (RecursionError, UnicodeError) as error:
         raise errors.NotJson(detail=type(error).__name__) from None
 
@@ -113,29 +112,36 @@ def _pieces(array: str) -> Iterator[msgspec.Raw]:
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
-            _check_beginning(part, array, start)
+            if not _goes_on(part):
+                raise
             length *= 2
             continue
-        yield from raws
+        yield from _some(raws)
         opening, start, length = "[", comma + 1, _PART
-    try:
-        yield from _raws.decode(f"{opening}{array[start:]}")
-    except msgspec.DecodeError as error:
-        raise _placed(error, array, start) from None
+    raws = _raws.decode(f"{opening}{array[start:]}")
+    yield from _some(raws) if start else raws
 
 
-def _check_beginning(part: str, array: str, start: int) -> None:
-    """Raise DecodeError if nothing that follows can make an array of `part`, which begins at `start`."""
+def _goes_on(part: str) -> bool:
+    """Whether something that follows can make an array of `part`."""
     try:
         _raws.decode(part)
     except msgspec.DecodeError as error:
-        if "truncated" not in str(error):
-            raise _placed(error, array, start) from None
+        return "truncated" in str(error)
+    return False
 
 
-def _placed(error: msgspec.DecodeError, array: str, start: int) -> msgspec.DecodeError:
-    """The error of a part that begins at `start`, with its place in the whole array."""
-    if isinstance(error, msgspec.ValidationError) or start == 0:
-        return error
-    before = len(array[:start].encode()) - len("[")
-    return msgspec.DecodeError(_BYTE.sub(lambda found: f"(byte {int(found[1]) + before})", str(error)))
+def _some(raws: list[msgspec.Raw]) -> list[msgspec.Raw]:
+    """Raise DecodeError if there are none: beside a comma there has to be an item."""
+    if not raws:
+        raise msgspec.DecodeError
+    return raws
+
+
+def _placed(error: msgspec.DecodeError, array: str) -> str:
+    """What is wrong, with its place in the whole array and not in a part."""
+    try:
+        _whole.decode(array)
+    except msgspec.DecodeError as whole:
+        return str(whole)
+    return str(error)

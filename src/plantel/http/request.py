@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from plantel import errors
 from plantel.http.connections import LARGE, large_answers
 from plantel.http.rsgi import Exchange, Headers, Scope, Transport
+from plantel.language import Language
 from plantel.watch import Watch
 
 DRAIN_TIME = 2.0
@@ -69,6 +70,11 @@ class Request:
     def host(self) -> str:
         """The name under which the client looks for this server, with the port if it gave one."""
         return self.header("host") or self.scope.authority or ""
+
+    @property
+    def language(self) -> Language:
+        """The one in which the client wants to be told."""
+        return "es" if self.header("accept-language").lower().startswith("es") else "en"
 
     @property
     def names_one_host(self) -> bool:
@@ -179,6 +185,8 @@ class Request:
         finally:
             task.cancel()
             gone.cancel()
+            # a task has what it raises, which knows this frame: they would hold each other, and the body with them
+            del task, gone
 
     # --- its answer --------------------------------------------------------------------------------------------------
 

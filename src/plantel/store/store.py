@@ -45,6 +45,9 @@ class SqlStore:
     async def look_up(self, work: Callable[[Transaction], T]) -> T:
         return await self._in_time(self._readers.look_up(work))
 
+    async def read_long(self, work: Callable[[Transaction], T]) -> T:
+        return await self._in_time(self._readers.read_long(work))
+
     def lease(self, name: str, seconds: float) -> AbstractAsyncContextManager[Lease]:
         return self._database.lease(name, seconds)
 

@@ -48,7 +48,15 @@ class Trickle(NamedTuple):
     seconds: float
 
 
-Reaction = Status | Lose | Silence | Trickle
+class Raw(NamedTuple):
+    """Send `head`, whatever it is, then `again` each `seconds` without end, if it is anything; then hang up."""
+
+    head: bytes
+    again: bytes = b""
+    seconds: float = 0
+
+
+Reaction = Status | Lose | Silence | Trickle | Raw
 
 
 class Received(NamedTuple):
@@ -264,6 +272,8 @@ class _Exchange(BaseHTTPRequestHandler):
                 self.close_connection = True
             case Trickle(seconds):
                 self._trickle(seconds)
+            case Raw() as answer:
+                self._send_raw(answer)
             case None:
                 self._answer(integra.serve(request))
 
@@ -282,6 +292,13 @@ class _Exchange(BaseHTTPRequestHandler):
         self.end_headers()
         while not self.server.integra.closing.wait(seconds):
             self.wfile.write(b" ")
+            self.wfile.flush()
+
+    def _send_raw(self, answer: Raw) -> None:
+        self.close_connection = True
+        self.wfile.write(answer.head)
+        while answer.again and not self.server.integra.closing.wait(answer.seconds):
+            self.wfile.write(answer.again)
             self.wfile.flush()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class' name

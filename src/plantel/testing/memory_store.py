@@ -114,6 +114,9 @@ class MemoryStore:
     async def look_up(self, work: Callable[[Transaction], T]) -> T:
         return await self.read(work)
 
+    async def read_long(self, work: Callable[[Transaction], T]) -> T:
+        return await self.read(work)
+
     @asynccontextmanager
     async def lease(self, name: str, seconds: float) -> AsyncIterator[Lease]:
         self._check_open()

@@ -7,7 +7,7 @@ from enum import Enum, StrEnum
 import msgspec
 
 from plantel.errors import PlantelError
-from plantel.language import Language, Text
+from plantel.language import Language, Text, encodable
 
 
 class Effect(StrEnum):
@@ -320,7 +320,18 @@ class Finding(msgspec.Struct, frozen=True):
 
     def values(self) -> dict[str, object]:
         """`params` for JSON: an error is its code."""
-        return {name: one.code if isinstance(one, PlantelError) else one for name, one in self.params.items()}
+        return {name: _value(one) for name, one in self.params.items()}
+
+
+def _value(value: object) -> object:
+    match value:
+        case PlantelError():
+            return value.code
+        case str():
+            return encodable(value)
+        case tuple():
+            return tuple(map(_value, value))
+    return value
 
 
 def _words(value: object, language: Language) -> object:

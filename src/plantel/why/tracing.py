@@ -13,6 +13,12 @@ from plantel.why.facts import Trace
 SIMILAR_MOST = 3
 """Names offered in place of one that nobody has."""
 
+CAMPAIGNS_MOST = 200
+"""Campaigns of one agent that are told about: for each, the journal and every server are asked."""
+
+LINES_MOST, LINES_EACH = 10_000, 1_000
+"""Journal lines about an agent that are read: of all campaigns together, and of one."""
+
 COMPARED_MOST = 1_000
 """Names that are compared letter by letter, which takes 50 µs each: of more, the first by the alphabet."""
 
@@ -23,10 +29,9 @@ def trace(
     """What is known of an agent, named by membername or by interface: in `campaign`, or in each campaign with it.
 
     For one who is in none, in each that the newest 1000 journal lines about it name; if there are none either, one
-    Trace without a campaign. Only campaigns that `actor` reaches. Raises UnknownCampaign, CampaignForbidden.
+    Trace without a campaign. Only campaigns that `actor` reaches, of which `campaign` has to be one. Raises
+    UnknownCampaign, TooManyCampaigns.
     """
-    if campaign is not None:
-        actor.check_campaign(campaign)
     known = transaction.campaigns(instance)
     if campaign is not None and fold(campaign) not in known:
         raise errors.UnknownCampaign(campaign=campaign)
@@ -36,25 +41,37 @@ def trace(
         if member.membername == agent or member.phone == fold(agent)
     ]
     if present:
-        return [_present(transaction, instance, agent, member) for member in present]
+        lines = _lines(agent, len(present))
+        return [_present(transaction, instance, agent, member, lines) for member in present]
     past = _past(transaction, instance, actor, agent, campaign)
     campaigns = [known[fold(campaign)].name] if campaign is not None else sorted(past)
-    traces = [_absent(transaction, instance, agent, name, past.get(name)) for name in campaigns if fold(name) in known]
+    campaigns = [name for name in campaigns if fold(name) in known]
+    lines = _lines(agent, len(campaigns))
+    traces = [_absent(transaction, instance, agent, name, past.get(name), lines) for name in campaigns]
     return traces or [Trace(agent, None, agent if is_interface(agent) else "")]
 
 
-def _present(transaction: Transaction, instance: str, agent: str, member: Member) -> Trace:
-    history = transaction.journal(instance, campaign=member.campaign, membername=member.membername)
+def _lines(agent: str, campaigns: int) -> int:
+    """How many journal lines about the agent are read of each of so many campaigns. Raises TooManyCampaigns."""
+    if campaigns > CAMPAIGNS_MOST:
+        raise errors.TooManyCampaigns(agent=agent, count=campaigns)
+    return min(LINES_EACH, LINES_MOST // max(campaigns, 1))
+
+
+def _present(transaction: Transaction, instance: str, agent: str, member: Member, lines: int) -> Trace:
+    history = transaction.journal(instance, campaign=member.campaign, membername=member.membername, limit=lines)
     reason = "".join(transaction.reasons(instance, [member]).values())
     return Trace(agent, member.campaign, member.interface, member, tuple(history), reason)
 
 
-def _absent(transaction: Transaction, instance: str, agent: str, campaign: str, past: Member | None) -> Trace:
+def _absent(
+    transaction: Transaction, instance: str, agent: str, campaign: str, past: Member | None, lines: int
+) -> Trace:
     members = transaction.members(instance, [campaign])
     if past is None:
         interface = agent if is_interface(agent) else ""
         return Trace(agent, campaign, interface, similar=_similar(agent, members))
-    history = transaction.journal(instance, campaign=campaign, membername=past.membername)
+    history = transaction.journal(instance, campaign=campaign, membername=past.membername, limit=lines)
     holder = next((member.membername for member in members if member.phone == past.phone), None)
     return Trace(agent, campaign, past.interface, history=tuple(history), holder=holder)
 

@@ -75,6 +75,7 @@ class Hostility(msgspec.Struct, frozen=True):
     name: str
     harm: Harm
     at: str = "QueueStatus"
+    rare: bool = False
 
 
 class HostileAsterisk:
@@ -243,24 +244,24 @@ async def answers_of_others(session: Session, _action: Headers) -> None:
 
 HOSTILITIES = (
     Hostility("accepts and says nothing", says_nothing, ""),
-    Hostility("closes at once", closes, ""),
+    Hostility("closes at once", closes, "", rare=True),
     Hostility("closes after the login", closes, "QueueStatus"),
     Hostility("garbage in place of a banner", garbage, ""),
-    Hostility("garbage in place of an answer", garbage),
-    Hostility("a first line without end", first_line_without_end, ""),
+    Hostility("garbage in place of an answer", garbage, rare=True),
+    Hostility("a first line without end", first_line_without_end, "", rare=True),
     Hostility("a message without end", message_without_end),
-    Hostility("messages of 1 MiB", large_messages),
+    Hostility("messages of 1 MiB", large_messages, rare=True),
     Hostility("members without end", members_without_end),
     Hostility("queues without end", queues_without_end),
     Hostility("members in drips", drips_items),
-    Hostility("bytes in drips", drips_bytes),
+    Hostility("bytes in drips", drips_bytes, rare=True),
     Hostility(
         "events of members without end",
         events("Event: QueueMemberPause", "Queue: Ventas", "Interface: SIP/#", "MemberName: a#", "Paused: 1"),
     ),
     Hostility("events of queues without end", events("Event: QueueMemberAdded", "Queue: new-#", "Interface: SIP/#")),
     Hostility("reloads without end", events("Event: Reload", "Module: app_queue")),
-    Hostility("starts without end", events("Event: FullyBooted", "Uptime: #", "Status: Fully Booted")),
+    Hostility("starts without end", events("Event: FullyBooted", "Uptime: #", "Status: Fully Booted"), rare=True),
     Hostility("answers to what nobody asked", answers_of_others),
     Hostility("40,000 queues", many_queues),
 )
@@ -304,7 +305,10 @@ class Asterisks(threading.Thread):
 
     def attacks(self) -> list[Attack]:
         """Each as an attack, in the order of HOSTILITIES; it ends with the server well-behaved again."""
-        return [Attack(f"Asterisk: {one.hostility.name}", "stranger", self._turning(one), side=1) for one in self._all]
+        return [
+            Attack(f"Asterisk: {one.hostility.name}", "stranger", self._turning(one), side=1, rare=one.hostility.rare)
+            for one in self._all
+        ]
 
     def _turning(self, asterisk: HostileAsterisk) -> Send:
         async def send(attacker: Attacker) -> None:

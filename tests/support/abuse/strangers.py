@@ -302,8 +302,9 @@ ATTACKS = (
         "log-in that grows a thousandfold when unpacked",
         "stranger",
         asking(lambda _: request("POST", LOG_IN, PACKED, headers={"Content-Encoding": "gzip"})),
+        rare=True,
     ),
-    Attack("16 MiB without a token", "stranger", large(ADD, b"%71&"), right=ANSWERED_AT_ONCE),
+    Attack("16 MiB without a token", "stranger", large(ADD, b"%71&"), right=ANSWERED_AT_ONCE, rare=True),
     Attack(
         "16 MiB without a token, of the API",
         "stranger",
@@ -315,14 +316,15 @@ ATTACKS = (
         "stranger",
         asking(lambda _: request("POST", f"{MEMBERS}?{'&' * 60_000}")),
         side=8,
+        rare=True,
     ),
     # C2: what is kept of strangers
     Attack("log-ins with names of 7 KiB", "stranger", long_names(7000), side=16),
-    Attack("log-ins with names of 1 MiB", "stranger", long_names(MIB), right=ANSWERED_AT_ONCE | {200}),
+    Attack("log-ins with names of 1 MiB", "stranger", long_names(MIB), right=ANSWERED_AT_ONCE | {200}, rare=True),
     Attack(
         "tokens with names of 30 KiB", "stranger", asking(made_up_token), side=16, right=frozenset({0, 401, 429, 431})
     ),
-    Attack("ends of sessions with names of 7 KiB", "stranger", asking(many_names_in_one), side=16),
+    Attack("ends of sessions with names of 7 KiB", "stranger", asking(many_names_in_one), side=16, rare=True),
     # C4, passwords that have to be checked
     Attack("100 log-ins at once from 100 addresses", "stranger", many_log_ins, side=1, memory=320),
     Attack("log-ins whose client hangs up", "stranger", log_ins_that_hang_up, memory=320),
@@ -331,8 +333,8 @@ ATTACKS = (
     Attack("300 who drip bodies", "stranger", many(300, request("POST", LOG_IN, b"user=a", length=8000), b"x"), side=1),
     Attack("half bodies", "stranger", half_bodies),
     Attack("answers that nobody reads", "stranger", reads_nothing, side=16),
-    Attack("requests one behind the other", "stranger", pipelined, side=4),
-    Attack("300 silent connections", "stranger", many(300, b""), side=1),
+    Attack("requests one behind the other", "stranger", pipelined, side=4, rare=True),
+    Attack("300 silent connections", "stranger", many(300, b""), side=1, rare=True),
     Attack("odd chunks", "stranger", in_turn(*map(chunks, CHUNK_ODDITIES)), side=4),
     Attack(
         "preflight requests with long headers",
@@ -345,24 +347,37 @@ ATTACKS = (
             )
         ),
         side=8,
+        rare=True,
     ),
     Attack(
         "paths of 60 KiB",
         "stranger",
         asking(lambda _: request("POST", f"/Integra/resources/{'%2e%2f' * 10_000}")),
         side=8,
+        rare=True,
     ),
     Attack(
         "forwarded addresses of 60 KiB",
         "stranger",
         asking(lambda _: request("GET", "/health", headers={"X-Forwarded-For": "1.2.3.4, " * 6000})),
         side=8,
+        rare=True,
     ),
     Attack("the API's document, again and again", "stranger", asking(lambda _: request("GET", DOCUMENT)), side=8),
 )
 
+MUCH_ALIKE = {
+    "300 who drip a handshake",
+    "handshakes, again and again",
+    "HTTP/2: acknowledgements of nothing",
+    "HTTP/2: streams that are never ended",
+    "HTTP/2: windows opened by one",
+    "HTTP/2: priorities",
+    "HTTP/2: unknown frames",
+}
+
 TLS_ATTACKS = tuple(
-    Attack(name, "stranger", send, tls=True, side=side, memory=memory)
+    Attack(name, "stranger", send, tls=True, side=side, memory=memory, rare=name in MUCH_ALIKE)
     for name, send, side, memory in (
         ("300 handshakes, then silence", many(300, b""), 1, 192),
         ("300 connections without a handshake", many(300, b"", tls=False), 1, 192),

@@ -108,16 +108,23 @@ ATTACKS = (
     Attack("16 MiB of ones, of a reader", "reader", adding(ONES), right=NOT_ALLOWED),
     Attack("16 MiB of ones, of a reader, API", "reader", posting("members", ONES[12:]), right=NOT_ALLOWED),
     Attack("2 MiB of ones", "integrator", adding(SMALL_ONES), right=REFUSED, memory=384),
-    Attack("2 MiB of ones, API", "integrator", posting("members", SMALL_ONES[12:]), right=REFUSED, memory=384),
     Attack(
-        "2 MiB of ones, of another instance", "admin of another instance", adding(SMALL_ONES), right=REFUSED, memory=384
+        "2 MiB of ones, API", "integrator", posting("members", SMALL_ONES[12:]), right=REFUSED, memory=384, rare=True
+    ),
+    Attack(
+        "2 MiB of ones, of another instance",
+        "admin of another instance",
+        adding(SMALL_ONES),
+        right=REFUSED,
+        memory=384,
+        rare=True,
     ),
     Attack("refused batches, and the list of them", "integrator", refused_then_listed, memory=384),
     Attack("20,000 members at one phone", "integrator", adding(ALL_ONE_PHONE), right=REFUSED, memory=384),
     # C1 with a token
-    Attack("60,000 & to be added", "integrator", large(ADD, b"&", 60_000), side=8),
+    Attack("60,000 & to be added", "integrator", large(ADD, b"&", 60_000), side=8, rare=True),
     Attack("60,000 % to be added", "integrator", large(ADD, b"%", 60_000), side=8),
-    Attack("60,000 %71& to be added", "integrator", large(ADD, b"%71&", 60_000), side=8),
+    Attack("60,000 %71& to be added", "integrator", large(ADD, b"%71&", 60_000), side=8, rare=True),
     Attack("16 MiB of & to be added", "integrator", large(ADD, b"&"), right=REFUSED, memory=384),
     Attack("16 MiB of % as a queue", "reader", large(MEMBERS, b"%"), right=frozenset({0, 413})),
     Attack(
@@ -133,10 +140,10 @@ ATTACKS = (
         memory=384,
     ),
     # deep, long, odd
-    Attack("100,000 brackets", "integrator", adding(DEEP), right=REFUSED),
+    Attack("100,000 brackets", "integrator", adding(DEEP), right=REFUSED, rare=True),
     Attack("100,000 brackets, API", "integrator", posting("members", DEEP[12:]), right=REFUSED),
-    Attack("objects in objects", "integrator", adding(WIDE), right=REFUSED),
-    Attack("objects in objects, API", "integrator", posting("members", WIDE[12:]), right=REFUSED),
+    Attack("objects in objects", "integrator", adding(WIDE), right=REFUSED, rare=True),
+    Attack("objects in objects, API", "integrator", posting("members", WIDE[12:]), right=REFUSED, rare=True),
     Attack("a penalty of a million zeros", "integrator", adding(form([item("a", penalty="0" * MIB)])), right=REFUSED),
     Attack(
         "a penalty of 4,301 zeros, API",
@@ -149,12 +156,14 @@ ATTACKS = (
         "integrator",
         adding(b'queuemember=[{"penalty": ' + b"1" * MIB + b"}]"),
         right=REFUSED,
+        rare=True,
     ),
     Attack(
         "a penalty of a million digits, API",
         "integrator",
         posting("members", b'[{"penalty": ' + b"1" * MIB + b"}]"),
         right=REFUSED,
+        rare=True,
     ),
     Attack("a name of 8 MiB", "integrator", adding(form([item("n" * (8 * MIB))])), right=REFUSED, memory=384),
     Attack(
@@ -165,7 +174,7 @@ ATTACKS = (
     Attack("agents with names of 60 KiB", "integrator", asking(long_agents)),
     Attack("200,000 agents to be taken out", "integrator", asking(many_agents), memory=384),
     Attack("a token in ever new spellings", "reader", asking(spelled_otherwise), side=8),
-    Attack("a token wrapped once more", "reader", asking(wrapped_otherwise), side=8),
+    Attack("a token wrapped once more", "reader", asking(wrapped_otherwise), side=8, rare=True),
     # M6, L3, and reading in general
     Attack("why, four at a time", "reader", reading(f"why?agent=alike&campaign={ALIKE}"), side=4),
     Attack(
@@ -173,6 +182,7 @@ ATTACKS = (
         "reader",
         asking(lambda a: request("GET", f"{API}why?agent={'a' * 60_000}", token=a.token)),
         side=4,
+        rare=True,
     ),
     Attack("the large campaign, eight at a time", "reader", reading(f"members?campaign={LARGE}"), side=8, memory=384),
     Attack(
@@ -180,6 +190,7 @@ ATTACKS = (
         "reader",
         asking(lambda a: request("POST", f"{MEMBERS}?queue={LARGE}", token=a.token)),
         side=8,
+        rare=True,
     ),
     Attack(
         "the large campaign as it was",
@@ -194,8 +205,9 @@ ATTACKS = (
         reading(f"members?campaign={LARGE}&at=2099-01-01T00:00:00Z"),
         side=8,
         memory=384,
+        rare=True,
     ),
-    Attack("the journal", "reader", reading("journal?limit=1000"), side=8),
+    Attack("the journal", "reader", reading("journal?limit=1000"), side=8, rare=True),
     Attack("the batches", "reader", reading("batches?limit=1000"), side=8),
     Attack("answers of the large campaign that nobody reads", "reader", slow_readers, side=1),
     # work of the ordinary kind, too much of it
@@ -206,6 +218,7 @@ ATTACKS = (
         large_batches,
         side=4,
         memory=384,
+        rare=True,
     ),
     Attack(
         "declared campaigns without end",

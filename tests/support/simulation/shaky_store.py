@@ -30,6 +30,9 @@ class ShakyStore:
     async def look_up(self, work: Callable[[Transaction], T]) -> T:
         return await self.read(work)
 
+    async def read_long(self, work: Callable[[Transaction], T]) -> T:
+        return await self.read(work)
+
     async def _slowly(self, call: Callable[[], Awaitable[T]]) -> T:
         await asyncio.sleep(self._weather.seconds())
         if self.failing:
