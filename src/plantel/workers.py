@@ -62,12 +62,12 @@ class Workers:
         self._threads.shutdown(cancel_futures=True)
 
 
-class Turns:
-    """Turns for many callers, of which none is held up by what another asks for: each has one at a time.
+class Lanes:
+    """A lane for each of many callers, so that none is held up by what another asks for: in each, one at a time.
 
-    At most `most` turns are taken at one time. Of each caller `waiting` more wait.
+    In all lanes together `most` go at one time. In each `waiting` more wait.
 
-    async with turns.take("ana"):
+    async with lanes.take("ana"):
         ...
     """
 

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from plantel import doubt, errors, reconcile
 from plantel.batch import Source
 from plantel.contest import FREE
-from plantel.delivery import Delivery
+from plantel.delivery import LARGE, Delivery
 from plantel.device import DeviceState
 from plantel.neighbours import Neighbours
 from plantel.phones import AS_SENT, PhoneRules
@@ -547,6 +547,19 @@ async def test_a_static_member_under_another_name_is_in_the_way_and_stays() -> N
     await site.only.run_once()
     assert isinstance(site.delivery.behind(site.whole(VENTAS)), errors.MemberNotOurs)
     assert shown(switch) == [("fixed", "SIP/1001", 5, False)]
+
+
+async def test_of_a_large_batch_it_is_told_in_a_thread_why_a_member_is_not_delivered() -> None:
+    switch = FakeSwitch()
+    switch.add_queue(VENTAS, [LiveMember("SIP/1001", "fixed", membership=Membership.STATIC)])
+    site = Site(switch)
+    await site.only.run_once()
+    others = [Member(VENTAS, f"agent {number}", f"SIP/a{number}") for number in range(LARGE)]
+    await site.add(*others, member())
+    assert isinstance(await site.delivery.lag(site.whole(VENTAS)), errors.SwitchBehind)
+    await site.only.run_once()
+    for reason in (await site.delivery.lag(site.whole(VENTAS)), await site.delivery.live(site.whole(VENTAS), 0.01)):
+        assert isinstance(reason, errors.MemberNotOurs)
 
 
 async def test_somebody_elses_removal_is_repaired_when_the_event_comes() -> None:

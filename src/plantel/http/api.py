@@ -52,7 +52,7 @@ from plantel.roster import WIRE_KEYS, Member, Origin
 from plantel.service import Receipt
 from plantel.why.inquiry import inquire
 from plantel.why.report import Explanation
-from plantel.workers import Turns, Workers
+from plantel.workers import Lanes, Workers
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -196,8 +196,8 @@ class Room:
     def __init__(self) -> None:
         self.batches = Workers("api-batch", limits.TAKING_APART, limits.WAITING_BATCHES)
         self.lists = Workers("api-list", 1, limits.WAITING_LISTS)
-        self.readings = Turns(limits.READINGS, limits.WAITING_READINGS)
-        self.inquiries = Turns(limits.INQUIRIES, limits.WAITING_INQUIRIES)
+        self.readings = Lanes(limits.READINGS, limits.WAITING_READINGS)
+        self.inquiries = Lanes(limits.INQUIRIES, limits.WAITING_INQUIRIES)
 
 
 _TEXT = Schema(type=OpenAPIType.STRING)
@@ -305,8 +305,8 @@ async def _apart(request: AnyRequest, read: Callable[[list[bytes]], T]) -> T:
     return await _asked(request).while_there(_room(request).batches.run(partial(read, held)))
 
 
-def _turn(turns: Turns, instance: Instance, actor: Actor) -> AbstractAsyncContextManager[None]:
-    return turns.take((instance.name, actor.name))
+def _lane(lanes: Lanes, instance: Instance, actor: Actor) -> AbstractAsyncContextManager[None]:
+    return lanes.take((instance.name, actor.name))
 
 
 async def _listed(request: AnyRequest, held: list[list[T]], view: Callable[[T], V]) -> Any:
@@ -396,8 +396,8 @@ async def provide_actor(request: AnyRequest) -> Actor:
     return actor
 
 
-def _receipt(receipt: Receipt, instance: Instance, language: Language) -> ReceiptView:
-    behind = instance.delivery.behind(receipt)
+async def _receipt(receipt: Receipt, instance: Instance, language: Language) -> ReceiptView:
+    behind = await instance.delivery.lag(receipt)
     delivery = "live" if behind is None else "pending"
     return ReceiptView(
         receipt.batch,
@@ -417,7 +417,7 @@ async def list_drift(
     campaign: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> list[DriftRecord]:
-    async with _turn(_room(request).readings, instance, actor):
+    async with _lane(_room(request).readings, instance, actor):
         held = [await instance.service.drifts(actor, server=server, campaign=campaign, limit=limit)]
         drifts: list[DriftRecord] = await _listed(request, held, lambda one: one)
     return drifts
@@ -425,7 +425,7 @@ async def list_drift(
 
 @get("/campaigns", summary="The campaigns that this token may see")
 async def list_campaigns(request: AnyRequest, instance: Here, actor: Who) -> list[CampaignView]:
-    async with _turn(_room(request).readings, instance, actor):
+    async with _lane(_room(request).readings, instance, actor):
         held = [await instance.service.campaigns(actor)]
         campaigns: list[CampaignView] = await _listed(request, held, lambda one: CampaignView(one.name, one.origin))
     return campaigns
@@ -439,7 +439,7 @@ async def declare_campaign(instance: Here, actor: Who, data: JSONBody[CampaignNa
 
 @post("/campaigns/remove", status_code=200, summary="Remove a campaign and its members", guards=[may_administer])
 async def remove_campaign(request: AnyRequest, instance: Here, actor: Who, data: JSONBody[CampaignName]) -> ReceiptView:
-    return _receipt(await instance.service.dissolve(actor, data.name, Source.API), instance, _language(request))
+    return await _receipt(await instance.service.dissolve(actor, data.name, Source.API), instance, _language(request))
 
 
 @get("/members", summary="The members of a campaign, now or at a past moment")
@@ -451,7 +451,7 @@ async def list_members(
     at: Annotated[datetime | None, QueryParameter(description="ISO 8601; UTC where it has no offset")] = None,
 ) -> list[ListedMemberView] | list[MemberView]:
     members: list[ListedMemberView] | list[MemberView]
-    async with _turn(_room(request).readings, instance, actor):
+    async with _lane(_room(request).readings, instance, actor):
         if at is None:
             reasons = await instance.service.reasons(actor, campaign)
             held = [await instance.service.members(actor, campaign)]
@@ -484,7 +484,7 @@ def _shown(reasons: Mapping[str, str], delivery: Delivery, member: Member) -> Li
 )
 async def add_members(request: AnyRequest, instance: Here, actor: Who) -> ReceiptView:
     items = await _apart(request, partial(_items, instance.service.most))
-    return _receipt(await instance.service.add(actor, items, Source.API), instance, _language(request))
+    return await _receipt(await instance.service.add(actor, items, Source.API), instance, _language(request))
 
 
 @post(
@@ -497,7 +497,7 @@ async def add_members(request: AnyRequest, instance: Here, actor: Who) -> Receip
 async def remove_members(request: AnyRequest, instance: Here, actor: Who) -> ReceiptView:
     chosen: Chosen = await _apart(request, partial(_chosen, Chosen, instance.service.most))
     receipt = await instance.service.remove(actor, chosen.campaign, chosen.agents, Source.API)
-    return _receipt(receipt, instance, _language(request))
+    return await _receipt(receipt, instance, _language(request))
 
 
 @post(
@@ -512,7 +512,7 @@ async def pause_members(request: AnyRequest, instance: Here, actor: Who) -> Rece
     receipt = await instance.service.pause(
         actor, order.campaign, order.agents, Source.API, paused=order.paused, reason=order.reason
     )
-    return _receipt(receipt, instance, _language(request))
+    return await _receipt(receipt, instance, _language(request))
 
 
 @get("/batches", summary="The newest batches, newest first")
@@ -524,7 +524,7 @@ async def list_batches(
 ) -> list[BatchView]:
     """Without their problems, of which each may have a thousand: `/batches/{batch}` has them."""
     language = _language(request)
-    async with _turn(_room(request).readings, instance, actor):
+    async with _lane(_room(request).readings, instance, actor):
         held = [await instance.service.batches(actor, limit)]
         batches: list[BatchView] = await _listed(request, held, lambda one: BatchView(*_batch(one, language)))
     return batches
@@ -538,7 +538,7 @@ async def show_batch(request: AnyRequest, instance: Here, actor: Who, batch: Fro
         standing = [one for entry in entries for one in _standing(entry.change.member, instance, language)]
         return WholeBatchView(*_batch(found, language), [_change(entry) for entry in entries], standing)
 
-    async with _turn(_room(request).readings, instance, actor):
+    async with _lane(_room(request).readings, instance, actor):
         found, entries = await instance.service.batch(actor, batch)
         await instance.delivery.catch_up()  # another node may have stored it a moment ago
         if len(entries) + len(found.problems) <= limits.WRITTEN_AT_ONCE:
@@ -556,7 +556,7 @@ async def show_journal(
     agent: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> list[ChangeView]:
-    async with _turn(_room(request).readings, instance, actor):
+    async with _lane(_room(request).readings, instance, actor):
         held = [await instance.service.journal(actor, campaign=campaign, membername=agent, limit=limit)]
         changes: list[ChangeView] = await _listed(request, held, _change)
     return changes
@@ -586,7 +586,7 @@ async def list_servers(request: AnyRequest, instance: Here, actor: Who) -> list[
 async def explain_why(
     request: AnyRequest, instance: Here, actor: Who, agent: FromQuery[str], campaign: FromQuery[str | None] = None
 ) -> list[Explanation]:
-    async with _turn(_room(request).inquiries, instance, actor):
+    async with _lane(_room(request).inquiries, instance, actor):
         reports = await inquire(instance.service, instance.delivery, actor, agent, campaign)
     return [report.explain(_language(request)) for report in reports]
 

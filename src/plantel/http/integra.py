@@ -136,7 +136,7 @@ class Integra:
         if confirm == "live":
             behind = await instance.delivery.live(receipt, deadline)
         else:
-            behind = instance.delivery.behind(receipt)
+            behind = await instance.delivery.lag(receipt)
         if behind is None:
             extra.append(_LIVE)
         else:

@@ -1,4 +1,4 @@
-"""Turns for many callers: each has one at a time, and none fills the places of others."""
+"""Lanes for many callers: each has one at a time, and none fills the places of others."""
 
 import asyncio
 from collections import Counter
@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from plantel import errors
-from plantel.workers import Turns
+from plantel.workers import Lanes
 
 pytestmark = pytest.mark.anyio
 
@@ -15,12 +15,12 @@ class Crowd:
     """Callers that hold their turns until they are let go; `inside` are those that have one."""
 
     def __init__(self, most: int, waiting: int) -> None:
-        self.turns = Turns(most, waiting)
+        self.lanes = Lanes(most, waiting)
         self.inside: Counter[str] = Counter()
         self.go = asyncio.Event()
 
     async def ask(self, whose: str) -> None:
-        async with self.turns.take(whose):
+        async with self.lanes.take(whose):
             self.inside[whose] += 1
             await self.go.wait()
             self.inside[whose] -= 1
@@ -69,4 +69,4 @@ async def test_who_leaves_gives_the_place_back_whether_waiting_or_inside() -> No
         await asyncio.wait([inside, waiting])
     crowd.go.set()
     await asyncio.wait_for(crowd.ask("ana"), 30)
-    assert crowd.turns._lanes == {}, "callers that are gone are remembered"
+    assert crowd.lanes._lanes == {}, "callers that are gone are remembered"
