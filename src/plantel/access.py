@@ -17,7 +17,7 @@ from plantel.roster import NAME_BYTES, Campaign, ascii_lower, check_name, fold
 from plantel.secret import Secret
 
 PASSWORD_BYTES = 2 * 1024
-"""Of UTF-8: no longer password can be set, nor is one looked at. Percent-encoded it is 6 KiB, which a log-in can send."""
+"""Of UTF-8: no longer password can be set, nor is one looked at. Percent-encoded it is 6 KiB: a log-in can send it."""
 
 
 class Role(StrEnum):
