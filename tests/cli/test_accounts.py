@@ -145,7 +145,7 @@ def test_a_token_that_nobody_could_see_is_gone_again(server: PlantelServer, way:
     assert "unseen" not in server.run("token", "list")
 
 
-@pytest.mark.parametrize("way", ["full disk", "nobody reads"])
+@pytest.mark.parametrize("way", NOWHERE)
 def test_a_demo_that_nobody_could_see_is_over(tmp_path: Path, way: str) -> None:
     alone = PlantelServer(tmp_path)
     done = cli(alone, "serve", "--demo", after=NOWHERE[way], before="set -o pipefail;")
