@@ -67,12 +67,15 @@ class FrontDoor:
         if proxied:
             request.address = self._client(request)
         try:
-            host = self._host(request, proxied=proxied)
-            if self._crosses(request, host):
+            if not request.names_one_host:
+                raise errors.HostUnclear
+            if self._crosses(request, proxied=proxied):
                 return
-            instance = self._instance(host) if self._hosts else self._default
+            instance = self._default
+            if self._hosts:
+                instance = self._instance(self._host(request, proxied=proxied))
             if instance is None:
-                raise errors.UnknownInstance(host=host)
+                raise errors.UnknownInstance(host=self._host(request, proxied=proxied))
         except errors.PlantelError as error:
             await _refuse(request, error)
         else:
@@ -97,14 +100,12 @@ class FrontDoor:
             request.respond(404, [TEXT, *headers(errors.NotFound())], ZERO)
 
     def _host(self, request: Request, *, proxied: bool) -> str:
-        """The host that the client asked for. Raises HostUnclear."""
-        if not request.names_one_host:
-            raise errors.HostUnclear
+        """The host that the client asked for."""
         forwarded = [value for name, value in request.headers() if name == "x-forwarded-host"] if proxied else []
         # the last line is the proxy's own
         return (forwarded[-1].partition(",")[0].strip() if forwarded else "") or request.host
 
-    def _crosses(self, request: Request, host: str) -> bool:
+    def _crosses(self, request: Request, *, proxied: bool) -> bool:
         """Have the answer say that a listed origin may read it; whether that, to a preflight request, was all.
 
         Raises ForeignOrigin if a page of another site would change something: a browser sends along the credentials
@@ -115,8 +116,9 @@ class FrontDoor:
             return False
         method = request.scope.method
         if not origin or (origin not in self._origins and "*" not in self._origins):
-            foreign = site in _FOREIGN or (origin and not _same_host(origin, host))
-            if foreign and method not in _HARMLESS:
+            if method not in _HARMLESS and (
+                site in _FOREIGN or (origin and not _same_host(origin, self._host(request, proxied=proxied)))
+            ):
                 raise errors.ForeignOrigin(origin=origin or site)
             return False
         if method == "OPTIONS" and request.header("access-control-request-method"):
