@@ -71,10 +71,12 @@ def share(limit: int, connections: int) -> Share:
     return Share(admitted, min(admitted, max(room - admitted, 0)), backlog)
 
 
-def take(reserve: int) -> None:
-    """Set the soft limit to the hard one less `reserve`. No privilege is needed for that."""
+def take(reserve: int) -> int:
+    """Set the soft limit to the hard one less `reserve`; what it is now. No privilege is needed for that."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(_finite(hard) - reserve, OWN), hard))
+    soft = max(_finite(hard) - reserve, OWN)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft
 
 
 def _finite(limit: int) -> int:

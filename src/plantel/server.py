@@ -17,7 +17,7 @@ from granian.server.embed import Server
 
 from plantel import errors, logs
 from plantel.config import HttpSettings, Settings
-from plantel.descriptors import Share, descriptors, share, take
+from plantel.descriptors import Share, descriptors, share
 from plantel.http import ops
 from plantel.http.app import FrontDoor
 from plantel.http.attendance import Attendance
@@ -75,7 +75,6 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
     logs.configure(settings.log.level, settings.log.format)
     logs.take_over()
     share_memory()
-    _take_descriptors(settings.http)
     stop = asyncio.Event()
     _listen(asyncio.get_running_loop(), stop)
     _check_address(settings.http.host, settings.http.port)
@@ -92,9 +91,9 @@ async def serve(settings: Settings, ready: Callable[[Plantel], None]) -> None:
         attendance = Attendance(door) if settings.http.tls_cert else None
         server = http_server(settings.http, attendance or door)
         logs.adopt("_granian", logging.ERROR)
-        serving = background.create_task(server.serve())
-        await _accepting(settings, serving)
         reaper = _reaper(settings.http, attendance)
+        serving = background.create_task(server.serve())
+        await _accepting(settings, serving, reaper)
         spare_collector()
         running.append(background.create_task(LateLoop(ops.LATE_LOOP.observe).run()))
         ready(plantel)
@@ -181,21 +180,14 @@ def _share(http: HttpSettings) -> Share:
     return share(descriptors(http.connections).hard, http.connections)
 
 
-def _take_descriptors(http: HttpSettings) -> None:
-    """Take as many as there are, and say so if there are too few."""
+def _reaper(http: HttpSettings, attendance: Attendance | None) -> Reaper:
+    """It is not started yet; it has raised the limit of descriptors."""
     part = _share(http)
-    take(part.reserve)
     if part.connections < http.connections:
         _, limit, needed = descriptors(http.connections)
         log.warning("connections_lowered", to=part.connections, limit=limit, needed=needed)
-
-
-def _reaper(http: HttpSettings, attendance: Attendance | None) -> Reaper:
-    """It is started."""
     deadlines = Deadlines(http.header_timeout, http.idle_timeout, http.write_timeout)
-    reaper = Reaper(http.port, _share(http), deadlines, attendance)
-    reaper.start()
-    return reaper
+    return Reaper(http.port, part, deadlines, attendance)
 
 
 def _check_address(host: str, port: int) -> None:
@@ -209,10 +201,16 @@ def _check_address(host: str, port: int) -> None:
             raise errors.AddressInUse(address=f"{host}:{port}", detail=error.strerror or str(error)) from error
 
 
-async def _accepting(settings: Settings, serving: asyncio.Task[None]) -> None:
-    """Return once a connection is accepted. Raises AddressInUse where the server ended instead."""
+async def _accepting(settings: Settings, serving: asyncio.Task[None], reaper: Reaper) -> None:
+    """Return once a connection is accepted. Raises AddressInUse where the server ended instead.
+
+    The reaper is started before many can come.
+    """
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.http.host, settings.http.host)  # noqa: S104  # to connect
     async with asyncio.timeout(10):
+        while not serving.done() and not reaper.started:
+            reaper.start()
+            await asyncio.sleep(0)
         while not serving.done():
             try:
                 _, writer = await asyncio.open_connection(host, settings.http.port)

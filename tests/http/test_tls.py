@@ -16,6 +16,7 @@ import h2.settings
 import httpx
 import pytest
 
+from plantel.server import STREAMS
 from tests.support.door import ADD, FORM, basic, item
 from tests.support.server import PlantelServer, served
 from tests.support.tls import Certificate
@@ -271,7 +272,7 @@ def test_a_stream_whose_length_is_not_the_announced_one_is_reset(
 
 
 def test_many_streams_share_a_connection(server: PlantelServer, frames: Frames) -> None:
-    streams = [frames.request() for _ in range(100)]
+    streams = [frames.request() for _ in range(STREAMS)]
     for stream in streams:
         frames.h2.send_data(stream, form([item(f"stream-{stream}", phone=f"SIP/stream{stream}")]), end_stream=True)
     assert {frames.answer(stream) for stream in streams} == {("200", b"1")}

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-LARGE = 64 * 1024
-"""Bytes of an answer that is booked as owed to its client until it has read it. 32 smaller ones are 2 MiB at most."""
+LARGE = 8 * 1024
+"""Bytes of an answer beyond which it is booked as owed to its client. The answers of an addition are smaller."""
 
 PACE = 8 * 1024
 """Bytes in a second that a client has to read at least while there is something for him. A modem is as fast."""

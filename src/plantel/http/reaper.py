@@ -37,7 +37,7 @@ PROBE = 0.02
 """Seconds between two questions whether there are too many descriptors. One costs some ten microseconds."""
 
 LOOK = 1.0
-"""Seconds between two looks, at most."""
+"""Seconds between two looks, at most. A look costs some five microseconds for each connection."""
 
 SAY = 60.0
 """Seconds between two lines in the log that say so."""
@@ -52,8 +52,9 @@ class Reaper:
     """Watches the connections to one port. `attendance`: None over plain HTTP."""
 
     def __init__(self, port: int, share: Share, deadlines: Deadlines, attendance: Attendance | None) -> None:
-        self._sockets = Sockets(port)
+        self._sockets = Sockets(port, unread=2 * deadlines.write)
         self._share = share
+        self._ceiling = take(share.reserve)
         self._deadlines = deadlines
         self._attendance = attendance
         self._connections: dict[int, Connection] = {}
@@ -67,13 +68,21 @@ class Reaper:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="plantel-reaper", daemon=True)
 
+    @property
+    def started(self) -> bool:
+        return self._thread.ident is not None
+
     def start(self) -> None:
-        self._thread.start()
+        """Begin, if there is somebody listening by now: who cannot refuse must not open the reserve."""
+        self._sockets.look()
+        if self._sockets.listening:
+            self._thread.start()
 
     def stop(self) -> None:
         """Let the connections be; returns once the thread has ended."""
         self._stop.set()
-        self._thread.join()
+        if self.started:
+            self._thread.join()
         os.close(self._probe)
 
     def _run(self) -> None:
@@ -101,6 +110,14 @@ class Reaper:
         self._filter(None)
         take(0)
 
+    def _close_reserve(self, live: Iterable[Connection]) -> None:
+        """Have the reserve as a reserve again, once no connection has a descriptor of it."""
+        if any(one.seen.descriptor >= self._ceiling for one in self._connections.values()):
+            self._close([one for one in live if one.seen.descriptor >= self._ceiling and not one.closed], Reason.FULL)
+        else:
+            take(self._share.reserve)
+            self._emergency = False
+
     def _look(self) -> None:
         now = time.monotonic()
         self._take_in(now)
@@ -112,7 +129,9 @@ class Reaper:
         self._close(hoarders(live), Reason.NOT_READING)
         self._bound(live, now)
         ops.connections(sum(not one.closed for one in self._connections.values()))
-        pause = LOOK if not self._full else max(0.1, 9 * (time.monotonic() - now))
+        pause = LOOK
+        if self._full or self._emergency:
+            pause = min(max(5 * PROBE, 9 * (time.monotonic() - now)), LOOK)
         self._next = now + min(pause, *(deadline / 4 for deadline in self._deadlines))
 
     def _take_in(self, now: float) -> None:
@@ -144,8 +163,7 @@ class Reaper:
             self._crowds.refuse({one.seen.network for one in leaving}, now)
             self._tell(there, len(leaving), now)
         elif self._emergency:
-            take(self._share.reserve)
-            self._emergency = False
+            self._close_reserve(live)
         overfull = self._emergency or there > self._share.connections + self._share.slack
         self._filter(None if overfull else self._crowds.refused(now))
 
@@ -160,9 +178,9 @@ class Reaper:
 
     def _close(self, leaving: Iterable[Connection], reason: Reason) -> None:
         for one in leaving:
-            self._sockets.close(one.seen, at_once=reason in AT_ONCE)
-            one.closed = True
-            ops.closed(reason)
+            if self._sockets.close(one.seen, at_once=reason in AT_ONCE):
+                one.closed = True
+                ops.closed(reason)
 
     def _tell(self, there: int, leaving: int, now: float) -> None:
         if now >= self._say:

@@ -5,6 +5,7 @@ used for another socket at any moment, so a socket is known by its inode, and no
 """
 
 import ctypes
+import errno
 import ipaddress
 import os
 import socket
@@ -38,10 +39,14 @@ class _Known(NamedTuple):
 
 
 class Sockets:
-    """The listening sockets of `port` in this process, and their connections."""
+    """The listening sockets of `port` in this process, and their connections.
 
-    def __init__(self, port: int) -> None:
+    `unread`: seconds after which the kernel gives up a connection whose peer takes nothing, even if it is closed here.
+    """
+
+    def __init__(self, port: int, unread: float) -> None:
         self._port = port
+        self._unread = round(unread * 1000)
         self._known: dict[int, _Known | None] = {}
         """By inode; None is a socket of something else."""
         self._listeners: dict[int, int] = {}
@@ -67,6 +72,11 @@ class Sockets:
         self.others = len(descriptors) - len(found)
         return found
 
+    @property
+    def listening(self) -> bool:
+        """Whether a listening socket was found."""
+        return bool(self._listeners)
+
     def _recognise(self, descriptor: int, inode: int) -> _Known | None:
         with _borrowed(descriptor) as borrowed:
             if borrowed.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL) != socket.IPPROTO_TCP:
@@ -74,19 +84,29 @@ class Sockets:
             if borrowed.getsockname()[1] != self._port:
                 return None
             if borrowed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                # its connections inherit it
+                borrowed.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, min(self._unread, 2**31 - 1))
                 self._listeners[inode] = descriptor
                 return None
             peer = borrowed.getpeername()
         return _Known(_spelled(peer), network(peer[0]))
 
-    def close(self, one: Seen, *, at_once: bool) -> None:
-        """End the connection in both directions. `at_once`: what its peer has not read yet is not kept for it."""
-        with _own(one.descriptor, one.inode) as end:
-            if end is not None:
+    def close(self, one: Seen, *, at_once: bool) -> bool:
+        """End the connection in both directions; whether it is ended. `at_once`: what its peer has not read is dropped.
+
+        It is not if there is no descriptor left: what is behind the one that was seen may be something else by now.
+        """
+        try:
+            own = os.dup(one.descriptor)
+        except OSError as error:
+            return error.errno == errno.EBADF
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, fileno=own) as end:
+            if _socket_inode(own) == one.inode:
                 if at_once:
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
                 with suppress(OSError):  # the peer was faster
                     end.shutdown(socket.SHUT_RDWR)
+        return True
 
     def refuse(self, networks: Sequence[bytes] | None) -> None:
         """Ignore who wants to connect from these networks, or from anywhere if None. The peer's kernel tries again.
@@ -128,18 +148,6 @@ def _borrowed(descriptor: int) -> Iterator[socket.socket]:
         yield borrowed
     finally:
         borrowed.detach()
-
-
-@contextmanager
-def _own(descriptor: int, inode: int) -> Iterator[socket.socket | None]:
-    """A descriptor of our own for the same socket; None if there is another behind it by now."""
-    try:
-        own = os.dup(descriptor)
-    except OSError:
-        yield None
-        return
-    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, fileno=own) as end:
-        yield end if _socket_inode(own) == inode else None
 
 
 def _seen(descriptor: int, inode: int, one: _Known) -> Seen:
