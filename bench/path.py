@@ -11,7 +11,7 @@ from bench.plantel_server import ADD
 from bench.report import Report
 from bench.stopwatch import Stage, Stopwatch
 from plantel.config import Settings, StoreSettings
-from plantel.http import app, auth, integra, request
+from plantel.http import app, auth, integra, queuemember, request
 from plantel.roster import Member
 from plantel.server import front_door, spare_collector
 from plantel.service import Service
@@ -29,8 +29,8 @@ _STAGES = (
     Stage("the call: which, and its answer's headers", integra.Integra, ("__call__",)),
     Stage("authorisation: the token, remembered", auth.Authenticator, ("actor",)),
     Stage("reading the body", request.Request, ("body",)),
-    Stage("form decoding", integra, ("decode_json_field",)),
-    Stage("JSON and the rules of a member", integra, ("parse_members",)),
+    Stage("form decoding", queuemember, ("decode_json_field",)),
+    Stage("JSON and the rules of a member", queuemember, ("parse_members",)),
     Stage("service: rights, interfaces, batch, receipt", Service, ("add",)),
     Stage("handing over to the writer", store.SqlStore, ("write",)),
     Stage("sending the answer", request.Request, ("respond",)),
