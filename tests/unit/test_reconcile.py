@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from plantel import doubt, errors, reconcile
+from plantel import doubt, errors, reconcile, service
 from plantel.batch import Source
 from plantel.contest import FREE
 from plantel.delivery import LARGE, Delivery
@@ -16,7 +16,7 @@ from plantel.neighbours import Neighbours
 from plantel.phones import AS_SENT, PhoneRules
 from plantel.plan import Action, LiveMember, Membership, Penalise, Snapshot
 from plantel.ports import Lease, Outcome
-from plantel.reconcile import Reconciler, State
+from plantel.reconcile import QUEUES_WAITING_MOST, Reconciler, State
 from plantel.roster import Interfaces, Member, fold
 from plantel.service import Receipt, Service
 from plantel.testing.app_queue import Answer
@@ -1209,3 +1209,67 @@ async def test_a_penalty_that_is_held_back_is_not_taken_for_asserted_when_the_pa
     async with site.running():
         await site.until(lambda: shown(pbx) == [("ana", "SIP/1001", 7, True)])
     assert kept(site) == []
+
+
+class Asked(FakeSwitch):
+    """Keeps which queues it was asked for; None: all."""
+
+    def __init__(self, *queues: str) -> None:
+        super().__init__(queues=queues)
+        self.asked: list[Collection[str] | None] = []
+
+    def listen(self, heard: Callable[[str | None, str], None]) -> None:
+        super().listen(heard)
+        self.heard = heard
+
+    async def snapshot(
+        self, queues: Collection[str] | None = None, interfaces: Collection[str] | None = None
+    ) -> Snapshot:
+        self.asked.append(queues)
+        return await super().snapshot(queues, interfaces)
+
+
+@pytest.mark.parametrize("many", [1, QUEUES_WAITING_MOST + 1])
+async def test_of_news_without_end_nothing_is_kept_but_that_there_is_some(many: int) -> None:
+    switch = Asked(VENTAS)
+    site = Site(switch)
+    async with site.running():
+        await site.until(lambda: site.only.status.state is State.AGREED)
+        switch.asked.clear()
+        for number in range(many):
+            switch.heard(f"queue {number}", "SIP/1")
+        await site.only.settled()
+    assert switch.asked[0] == ({"queue 0"} if many == 1 else None)
+
+
+async def test_many_pauses_made_on_the_server_are_taken_over_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "SLICE", 2)
+    switch, site = await manned(*(member(f"a{number}", f"SIP/{number}") for number in range(5)))
+    for number in range(5):
+        switch.pbx.pause(VENTAS, f"SIP/{number}", True, "")
+    await site.only.run_once()
+    assert all(one.paused for one in await site.service.members(OPERATOR, VENTAS))
+    assert sorted(one.items for one in await site.service.batches(OPERATOR) if one.source is Source.SERVER) == [1, 2, 2]
+
+
+async def test_a_large_plan_is_made_elsewhere_and_comes_to_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "LARGE", 1)
+    monkeypatch.setattr(reconcile, "SLICE", 3)
+    switch, site = await manned(*(member(f"a{number}", f"SIP/{number}") for number in range(10)))
+    assert len(shown(switch)) == 10
+    switch.pbx.restart()
+    await site.only.run_once()
+    assert len(shown(switch)) == 10
+    assert site.only.status.state is State.AGREED
+
+
+async def test_queues_that_are_too_many_are_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "CAMPAIGNS_MOST", 2)
+    switch = FakeSwitch(queues=["a", "b", "c"])
+    site = Site(switch)
+    await site.only.run_once()
+    before = site.only.status
+    switch.pbx.drop("c")
+    await site.only.run_once()
+    assert (before.state, [one.code for one in before.reasons]) == (State.LAGGING, ["switch_too_much"])
+    assert (site.only.status.state, site.only.status.reasons) == (State.AGREED, ())

@@ -41,7 +41,7 @@ REST_FROM = 128
 REST = 0.005
 """Seconds without reading after each handful. To be woken for every single answer costs both sides, Asterisk's busy
 thread included; this is far from its `writetimeout`, and from running out of actions to carry out. Likewise after a
-step that was cut short while nothing had been asked for: events without end then take a third of the loop's time."""
+step that was cut short among events: without end, they take a third of the loop's time."""
 
 EVENTS = "agent,system"
 """The event classes asked for: changes of queue members; boot, shutdown and reload."""
@@ -141,6 +141,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._unread = bytearray()
         """What arrived and is not taken apart so far."""
+        self._unasked = False
+        """Whether this step has read anything that is no answer."""
         self._pending: dict[str, tuple[_Call, int]] = {}
         self._first, self._last = _NO_ITEM
         """The first and the last line of the newest item, which tell its event and its ActionID."""
@@ -276,6 +278,7 @@ class Connection(asyncio.Protocol):
             self._unread.clear()
             return
         self._heard_at = self._loop.time()
+        self._unasked = False
         at = 0
         while at < len(self._unread) and self._end is None:
             self._take(bytes(self._unread[at : at + PIECE_BYTES]))
@@ -287,10 +290,10 @@ class Connection(asyncio.Protocol):
             return
         if self._unread:
             self._transport.pause_reading()
-            if self._pending:
-                self._loop.call_soon(self._step)
-            else:
+            if self._unasked:
                 self._loop.call_later(REST, self._step)
+            else:
+                self._loop.call_soon(self._step)
         elif len(self._pending) >= REST_FROM:
             self._transport.pause_reading()
             self._loop.call_later(REST, self._read_on)
@@ -351,6 +354,7 @@ class Connection(asyncio.Protocol):
             self._make_room()
 
     def _hear(self, message: wire.Message) -> None:
+        self._unasked = True
         event = message.headers.get("Event")
         if event == "FullyBooted":
             self._booted.set()
