@@ -16,8 +16,8 @@ from plantel import errors
 from plantel.roster import NAME_BYTES, Campaign, ascii_lower, check_name, fold
 from plantel.secret import Secret
 
-PASSWORD_BYTES = 4 * 1024
-"""Of UTF-8: no longer password can be set, nor is one looked at. A line of a password manager has 128 at most."""
+PASSWORD_BYTES = 2 * 1024
+"""Of UTF-8: no longer password can be set, nor is one looked at. Percent-encoded it is 6 KiB: a log-in can send it."""
 
 
 class Role(StrEnum):

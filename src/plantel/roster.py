@@ -308,13 +308,14 @@ def parse_members(array: str, most: int) -> list[Member] | None:
                 campaign = campaigns.get(item.queueName)
                 if campaign is None:
                     campaign = campaigns[item.queueName] = item.queueName.strip()
+                penalty = item.penalty if type(item.penalty) is int else _PENALTIES.get(item.penalty)
                 flag = _FLAGS.get(item.paused)
                 members.append(
                     Member(
                         campaign,
                         item.membername.strip(),
                         item.interface1.strip(),
-                        item.penalty if type(item.penalty) is int else _penalty_said(item.penalty),
+                        _penalty_of(item.penalty) if penalty is None else penalty,
                         _flag_of(item.paused) if flag is None else flag,
                     )
                 )
@@ -381,12 +382,8 @@ def _penalty_of(value: object) -> int:
     raise errors.NotAnInteger(key="penalty")
 
 
-_short_penalty = lru_cache(maxsize=256)(_penalty_of)  # the same few come again and again
-
-
-def _penalty_said(penalty: int | str) -> int:
-    return _short_penalty(penalty) if type(penalty) is str and len(penalty) <= _PENALTY_DIGITS else _penalty_of(penalty)
-
+_PENALTIES: dict[object, int] = {"": 0, **{str(penalty): penalty for penalty in range(100)}}
+"""What nearly every text says. Any other is read anew each time: a cache would keep what nobody sends twice."""
 
 _FLAGS: dict[object, bool] = {"0": False, "1": True, "true": True, "false": False, "": False}
 

@@ -203,7 +203,9 @@ def _name(user: int) -> str:
 
 
 def _holds_secret(config: Path) -> bool:
-    """Whether a secret stands in the file itself."""
+    """Whether a secret stands in the file itself. What is no file, such as a pipe, can be read only once."""
+    if not config.is_file():
+        return False
     try:
         raw: dict[str, Any] = tomllib.loads(config.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):  # it was another one when it was read

@@ -43,7 +43,10 @@ class Workers:
         loop = asyncio.get_running_loop()
         job = self._threads.submit(work)
         job.add_done_callback(lambda _: self._free(loop))
-        return await asyncio.wrap_future(job)
+        try:
+            return await asyncio.wrap_future(job)
+        finally:
+            del job  # it has what it raises, which knows this frame: they would hold each other
 
     def _free(self, loop: asyncio.AbstractEventLoop) -> None:
         try:

@@ -385,7 +385,7 @@ async def test_a_client_that_hangs_up_is_not_waited_for(door: Door) -> None:
     attempt = door.passwords.brake.take("default", "eva", "192.0.2.8")
     async with turn_taken(door):
         exchange = Exchange([b"user=laura&password=right"])
-        headers = [("host", "plantel.example.com"), ("content-type", FORM), ("content-length", "25")]
+        headers = [("content-type", FORM), ("content-length", "25"), ("host", "plantel.example.com")]
         request = Scope("POST", "/Integra/resources/auth/getUserToken", headers=headers)
         waiting = asyncio.create_task(door.door.__rsgi__(request, exchange))
         async with asyncio.timeout(10):

@@ -35,7 +35,7 @@ def refuse(server: PlantelServer, count: int) -> None:
     """Calls that are refused, each of which is logged."""
     with Wire(server.port) as wire:
         for _ in range(count):
-            assert wire.send(head("", 0)).answer().status == 401
+            assert wire.send(head("", 0, path="/Integra/resources/none")).answer().status == 404
 
 
 def adds(server: PlantelServer, name: str) -> bool:

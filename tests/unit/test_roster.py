@@ -379,14 +379,11 @@ def test_a_name_that_is_too_long_is_neither_folded_nor_kept() -> None:
         assert len(kept) <= kept.MOST
 
 
-def test_a_penalty_with_any_number_of_zeros_is_read_and_not_kept() -> None:
+def test_a_penalty_with_any_number_of_zeros_is_read() -> None:
     long = "0" * 100_000 + "7"
     array = json.dumps([item(penalty=long)])
     assert parse_members(array, 1) == [Member("Ventas->", "ana", "SIP/1001", 7)]
     assert parse_member(item(penalty=long)).penalty == 7
-    before = roster._short_penalty.cache_info().currsize
-    parse_members(json.dumps([item(penalty=" " * 1_000 + "8")]), 1)
-    assert roster._short_penalty.cache_info().currsize == before
 
 
 def test_an_array_has_so_many_members_and_no_more() -> None:

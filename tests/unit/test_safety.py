@@ -122,6 +122,11 @@ def test_settings_with_a_secret_in_them(folder: Path, text: str, found: list[str
     assert codes(Settings(), Path(put(folder, "plantel.toml", text, 0o642))) == ["writable"]
 
 
+def test_settings_that_come_through_a_pipe_are_not_read_again(folder: Path) -> None:
+    os.mkfifo(folder / "plantel.toml")
+    assert codes(Settings(), folder / "plantel.toml") == []
+
+
 def test_what_nobody_else_can_reach_is_safe(folder: Path) -> None:
     settings = asterisk(secret_file=put(folder, "secret", mode=0o644))
     assert codes(settings) == ["secret_readable"]

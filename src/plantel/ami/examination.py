@@ -6,6 +6,7 @@ QueueStatus does not, through dialplan functions: DEVICE_STATE (func_devstate), 
 All seen on 16.28.
 """
 
+import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -42,6 +43,8 @@ class Examination:
         self._queue = queue
         self._interface = interface
         self._params: Headers | None = None
+        self._shown = ""
+        """The queue's name in the server's spelling."""
         self._callers = 0
         self._seats: list[Seat] = []
         self._now = datetime.fromtimestamp(0, UTC)
@@ -59,7 +62,7 @@ class Examination:
         headers = message.headers
         try:
             if headers["Event"] == "QueueParams":
-                self._params = headers
+                self._shown, self._params = headers["Queue"], headers
                 self._callers = wire.number(headers.get("Calls", "0"))
             elif headers["Event"] == "QueueMember":
                 self._seats.append(seat(headers))
@@ -82,7 +85,10 @@ class Examination:
         """What QueueStatus did not tell; nothing where the queue does not exist."""
         if self._params is None:
             return
-        queue = self._params["Queue"]
+        with contextlib.suppress(wire.Unsendable):  # a name that cannot be sent cannot be asked about
+            yield from self._questions(self._shown)
+
+    def _questions(self, queue: str) -> Iterator[bytes]:
         yield _getvar(f"AST_CONFIG(queues.conf,{queue},strategy)")
         yield _getvar(f"AST_CONFIG(queues.conf,{queue},wrapuptime)")
         yield _getvar(f"AST_CONFIG(queues.conf,{queue},joinempty)")
@@ -101,7 +107,7 @@ class Examination:
             return None
         strategy, wrapup, join_empty, ring_in_use = (self._told.get(number, "") for number in range(4))
         return Closeup(
-            queue=self._params["Queue"],
+            queue=self._shown,
             strategy=self._params.get("Strategy", ""),
             callers=self._callers,
             seats=tuple(self._seats),

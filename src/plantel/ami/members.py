@@ -34,7 +34,7 @@ _USUAL = re.compile(
     r"Event: QueueMember\r\nQueue: ([^\r]+)\r\nName: ([^\r]*)\r\nLocation: ([^\r]*)\r\n"
     r"StateInterface: (?:\3|([^\r]*))\r\nMembership: ([a-z]+)\r\nPenalty: (\d{1,10})\r\nCallsTaken: \d+\r\n"
     r"LastCall: (?:0|\d+)\r\nLastPause: (\d+)\r\nLoginTime: \d+\r\nInCall: [01]\r\nStatus: ([0-8])\r\n"
-    r"Paused: ([01])\r\nPausedReason: ([^\r]*)",
+    r"Paused: ([01])\r\nPausedReason: ([^\r]*)(?:\r\n|\Z)",
     re.ASCII,
 )
 _DYNAMIC, _STATIC = Membership.DYNAMIC, Membership.STATIC

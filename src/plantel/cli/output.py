@@ -9,13 +9,13 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, TextIO
+from typing import Any
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from plantel import errors
+from plantel import errors, process
 from plantel.language import Text, current, encodable, visible
 from plantel.secret import Secret
 
@@ -43,24 +43,18 @@ def note(en: str, es: str, **params: object) -> None:
 def show(secret: Secret, en: str, es: str) -> None:
     """Show what is shown only once: alone on standard output, after a note for people. Raises NotShown.
 
-    Afterwards it is out of this process, as far as that can be known.
+    A service prints by threads, which drop what cannot be written: this goes to the descriptors themselves. One that is
+    closed has no stream, whatever was put in its place.
     """
+    if sys.__stdout__ is None:
+        raise errors.NotShown(detail=os.strerror(errno.EBADF))
     try:
-        note(en, es)
-        if sys.stdout is None:
-            raise errors.NotShown(detail=os.strerror(errno.EBADF))
-        print(secret.reveal(), flush=True)
+        if sys.__stderr__ is not None:
+            print(tell(en, es), file=sys.__stderr__, flush=True)
+        print(secret.reveal(), file=sys.__stdout__, flush=True)
     except OSError as error:
-        _give_up(sys.stdout)
+        process.forget_output()
         raise errors.NotShown(detail=error.strerror or str(error)) from None
-
-
-def _give_up(stream: TextIO | None) -> None:
-    """Have nothing more go where nothing goes: else the interpreter tries once more at its end, and complains."""
-    if stream is not None:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
 
 
 def fail(error: errors.PlantelError) -> None:

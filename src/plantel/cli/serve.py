@@ -1,7 +1,7 @@
 """`plantel serve`: the service itself."""
 
+import asyncio
 import shlex
-import signal
 from typing import Annotated
 
 import msgspec
@@ -47,9 +47,9 @@ def serve(
 
 async def _serve(loaded: Settings, *, demo: bool) -> None:
     token = await _prepare_demo(loaded) if demo else ""
-    unseen: list[errors.NotShown] = []
+    tasks: list[asyncio.Task[int]] = []
 
-    def ready(_plantel: Plantel) -> None:
+    def ready(plantel: Plantel) -> None:
         for one in (*safety.local(loaded, settings_file()), *safety.written_to(2)):
             what, remedy = (text.say("en", **one.params) for text in (one.what, one.remedy))
             log.warning("unsafe", code=one.code, what=what, remedy=remedy)
@@ -59,13 +59,10 @@ async def _serve(loaded: Settings, *, demo: bool) -> None:
             try:
                 _show_demo(url, token)
             except errors.NotShown as error:
-                unseen.append(error)
-                signal.raise_signal(signal.SIGTERM)
+                log.warning("demo", code=error.code, reason=str(error))
+                tasks.append(asyncio.ensure_future(_withdraw_demo(plantel)))
 
     await run(loaded, ready)
-    if unseen:
-        await _withdraw_demo(loaded)
-        raise unseen[0]
 
 
 def _show_demo(url: str, token: str) -> None:
@@ -116,6 +113,6 @@ async def _prepare_demo(loaded: Settings) -> str:
         return token_text(DEMO_TOKEN, secret.reveal())
 
 
-async def _withdraw_demo(loaded: Settings) -> None:
-    async with assembled(loaded) as plantel:
-        await plantel.store.write(lambda transaction: transaction.remove_tokens(loaded.instance[0].name, DEMO_TOKEN))
+async def _withdraw_demo(plantel: Plantel) -> int:
+    instance = plantel.settings.instance[0].name
+    return await plantel.store.write(lambda transaction: transaction.remove_tokens(instance, DEMO_TOKEN))

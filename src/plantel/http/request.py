@@ -185,6 +185,8 @@ class Request:
         finally:
             task.cancel()
             gone.cancel()
+            # a task has what it raises, which knows this frame: they would hold each other, and the body with them
+            del task, gone
 
     # --- its answer --------------------------------------------------------------------------------------------------
 

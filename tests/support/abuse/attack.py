@@ -220,9 +220,16 @@ class AttackedServer:
         forms = [b"queuemember=" + quote_plus(json.dumps(each)).encode() for each in (alike, large, large)]
         await asyncio.gather(*(attacker.ask(request("POST", ADD, body, token=token)) for body in forms))
         await attacker.ask(request("POST", LOG_IN, b"user=nobody&password=x"))
-        paths = (f"why?agent=agent-1&campaign={LARGE}", f"members?campaign={LARGE}", "batches", "journal")
-        for path in (*paths, f"members?campaign={LARGE}&at=2099-01-01T00:00:00Z", "schema/openapi.json"):
-            assert await attacker.ask(request("GET", API + path, token=token)) == 200
+        paths: tuple[str, ...] = (
+            f"why?agent=agent-1&campaign={LARGE}",
+            f"members?campaign={LARGE}",
+            "batches",
+            "journal",
+        )
+        paths += (f"members?campaign={LARGE}&at=2099-01-01T00:00:00Z", "schema/openapi.json")
+        # several at a time: the store opens a connection for each of its readers when it is first needed
+        asked = [attacker.ask(request("GET", API + path, token=token)) for path in paths * 4]
+        assert set(await asyncio.gather(*asked)) <= {200, 503}
         attacker.close()
 
     @property

@@ -165,6 +165,7 @@ class SqliteConnection(Connection):
     def __init__(self, engine: Engine, place: Place, *, writable: bool) -> None:
         self._engine = engine
         self._place = place
+        place.opening()
         self.core = engine.connect()
         driver = self.core.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)

@@ -37,12 +37,17 @@ class Place:
         self._over = False
         """Whether the file was written over: nothing brings that back."""
 
+    def opening(self) -> None:
+        """A connection is to be opened. To other files, its end would copy our log into them. Raises as `refuse`."""
+        if self._opened:
+            self._next = 0
+            self.look()
+
     def opened(self) -> None:
         """A connection has all of its files open; the first one's are the store's. Raises StoreUnavailable."""
         if not self._opened:
             self._opened, self._written = self._found()
-        self._next = 0
-        self.look()
+        self.opening()
 
     def look(self) -> bool:
         """Whether somebody else wrote into the file, if it is time to look. Raises as `refuse`."""
