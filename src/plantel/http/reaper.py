@@ -33,8 +33,11 @@ from plantel.http.connections import (
 )
 from plantel.http.sockets import Sockets
 
-PROBE = 0.02
-"""Seconds between two questions whether there are too many descriptors. One costs some ten microseconds."""
+PROBE, PROBE_TIGHT = 0.1, 0.02
+"""Seconds between two questions whether there are too many descriptors, if there are plenty, and if there are not."""
+
+PLENTY = 8192
+"""Descriptors beyond the connections that are admitted: nobody takes that many between two questions."""
 
 LOOK = 1.0
 """Seconds between two looks, at most. A look costs some five microseconds for each connection."""
@@ -55,6 +58,7 @@ class Reaper:
         self._sockets = Sockets(port, unread=2 * deadlines.write)
         self._share = share
         self._ceiling = take(share.reserve)
+        self._pause = PROBE if self._ceiling - share.connections > PLENTY else PROBE_TIGHT
         self._deadlines = deadlines
         self._attendance = attendance
         self._connections: dict[int, Connection] = {}
@@ -86,7 +90,7 @@ class Reaper:
         os.close(self._probe)
 
     def _run(self) -> None:
-        while not self._stop.wait(PROBE):
+        while not self._stop.wait(self._pause):
             try:
                 if self._crowded() or time.monotonic() >= self._next:
                     self._look()
@@ -131,7 +135,7 @@ class Reaper:
         ops.connections(sum(not one.closed for one in self._connections.values()))
         pause = LOOK
         if self._full or self._emergency:
-            pause = min(max(5 * PROBE, 9 * (time.monotonic() - now)), LOOK)
+            pause = min(max(0.1, 9 * (time.monotonic() - now)), LOOK)
         self._next = now + min(pause, *(deadline / 4 for deadline in self._deadlines))
 
     def _take_in(self, now: float) -> None:
