@@ -301,7 +301,7 @@ class Asterisks(threading.Thread):
             f'[[asterisk]]\nname = "pbx{number}"\nport = {one.port}\nsecret = "secret"'
             for number, one in enumerate(self._all)
         )
-        return "\n".join(['[delivery]\ninterval = "1s"', *servers])
+        return "\n".join(servers)
 
     def attacks(self) -> list[Attack]:
         """Each as an attack, in the order of HOSTILITIES; it ends with the server well-behaved again."""
