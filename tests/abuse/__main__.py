@@ -1,9 +1,9 @@
 """How long others wait while one attacks: `python -m tests.abuse [--seconds N] [--list] [NAME...]`.
 
 Every attack (or those with one of the words in their name) for N seconds, on servers of their own: without TLS, with
-TLS, and one with a hostile Asterisk of each kind. Prints a table: what the bystanders waited (each from the moment when
-an add was due), the server's memory before, at worst and after. The first line of each server is nobody attacking: the
-floor. Exit code 1 where somebody waited longer than LIMIT, anything was lost, or something stayed behind.
+TLS, and one with a hostile Asterisk of each kind. Prints a table: what the bystanders waited, the server's memory
+before, at worst and after. The first line of each server is nobody attacking: the floor. Exit code 1
+where somebody waited longer than LIMIT, anything was lost, or something stayed behind.
 """
 
 import argparse

@@ -108,7 +108,7 @@ def curl(server: PlantelServer, token: str, *options: str) -> tuple[str, str, st
 @pytest.mark.parametrize("tls", ["1.2", "1.3"])
 def test_curl_adds_over_either_http(server: PlantelServer, option: str, version: str, tls: str) -> None:
     name = f"curl-{version}-{tls}"
-    field = "queuemember=" + json.dumps([item(name, phone=f"SIP/{name}")])
+    field = "queuemember=" + json.dumps([item(name, phone=f"SIP/{name.replace('.', '-')}")])
     answer = curl(server, server.token, option, "--tlsv1.2", "--tls-max", tls, "--data-urlencode", field)
     assert answer == ("1", "200", version)
     assert name in names(server)

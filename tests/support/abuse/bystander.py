@@ -30,7 +30,7 @@ Kind = Literal["add", "newcomer", "login"]
 
 
 class Task(msgspec.Struct, frozen=True):
-    """What to do: one thing of a kind, `rate` times a second."""
+    """What to do: one thing of a kind after the other, `rate` times a second at most."""
 
     kind: Kind
     rate: float
@@ -51,7 +51,7 @@ class Site(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct):
     """What became of one task.
 
-    `waits`: seconds from the moment when each was due to its answer, so that those who could not even ask yet count.
+    `waits`: the seconds until each answer.
     `stored`: the members of each add that was answered `1`. `wrong`: every other answer, or how it broke off.
     """
 
@@ -103,17 +103,19 @@ class _Worker(threading.Thread):
         self.record = Record()
 
     def run(self) -> None:
-        due = time.monotonic()
+        began = time.monotonic()
         count = 0
-        while not self._over.wait(max(0.0, due - time.monotonic())):
+        while not self._over.wait(max(0.0, began + count / self._task.rate - time.monotonic())):
             count += 1
+            asked = time.monotonic()
             try:
                 self._one(count)
             except (OSError, http.client.HTTPException) as error:
-                self.record.wrong.append(f"{time.monotonic() - due:.1f} s: {error!r}")
+                self.record.wrong.append(f"{time.monotonic() - asked:.1f} s: {error!r}")
                 self._close()
-            self.record.waits.append(time.monotonic() - due)
-            due += 1 / self._task.rate
+            answered = time.monotonic()
+            self.record.waits.append(answered - asked)
+            began = max(began, answered - count / self._task.rate)  # nobody catches up with what was not done
 
     def _one(self, count: int) -> None:
         site, kind = self._site, self._task.kind
