@@ -59,6 +59,7 @@ bench: $(BENCH)/.bench
 
 abuse: dev
 	$(BIN)/python -m tests.abuse $(ARGS)
+	$(BIN)/pytest -m long tests/abuse
 
 # an environment of its own, since the fuzzer exists for few releases of Python
 fuzz: $(FUZZ)/.fuzz

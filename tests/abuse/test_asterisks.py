@@ -10,6 +10,8 @@ from tests.support.abuse.asterisks import HOSTILITIES, Asterisks
 from tests.support.abuse.attack import CONFIG, HTTP, Attack, AttackedServer
 from tests.support.server import PlantelServer
 
+pytestmark = pytest.mark.long
+
 SECONDS = 3.0
 """Longer than other attacks, since Plantel has to come to it first."""
 

@@ -75,6 +75,7 @@ def test_no_second_request_hides_in_a_body(site: AttackedServer, lines: list[str
 # --- connections that nobody uses -------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("alpn", ["", "h2"], ids=["HTTP/1.1", "HTTP/2"])
 @pytest.mark.parametrize("begin", [b"", PREFACE[:10], PREFACE], ids=["silence", "half a preface", "a preface"])
 def test_a_connection_over_tls_that_says_nothing_is_closed(
@@ -87,6 +88,7 @@ def test_a_connection_over_tls_that_says_nothing_is_closed(
         wire.send(begin).rest()  # which returns once the server has closed the connection
 
 
+@pytest.mark.long
 def test_a_connection_without_a_handshake_is_closed(servers: dict[bool, AttackedServer]) -> None:
     with socket.create_connection(("127.0.0.1", servers[True].server.port), timeout=PATIENCE) as plain:
         assert plain.recv(1) == b""
@@ -106,6 +108,7 @@ def cramped(request: pytest.FixtureRequest, tmp_path: Path, certificate: Certifi
         yield attacked
 
 
+@pytest.mark.long
 def test_more_connections_than_descriptors_starve_nobody(cramped: AttackedServer) -> None:
     """Whoever is connected is served on; whoever comes is, too, as soon as a deadline makes room."""
     attack = Attack("1,100 silent connections", "stranger", many(1100, b"", tls=False), side=1, full=True)

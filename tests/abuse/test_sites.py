@@ -21,7 +21,7 @@ MEMORY = 300 * MIB
 
 REFUSED, UNAVAILABLE = 1, 3
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.anyio, pytest.mark.long, pytest.mark.timeout(150)]
 
 
 async def outcome_of(answers: Answers, folder: Path, certificate: Certificate) -> tuple[int, int, bytes]:

@@ -6,6 +6,8 @@ from tests.abuse.conftest import Stands
 from tests.support.abuse.attack import Attack
 from tests.support.abuse.token_holders import ATTACKS
 
+pytestmark = pytest.mark.long
+
 OFTEN = [one for one in ATTACKS if not one.rare]
 """The others only with `make abuse`."""
 

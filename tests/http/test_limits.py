@@ -132,7 +132,10 @@ def test_a_name_is_read_in_no_way_in_which_it_is_too_long() -> None:
 async def test_a_reader_is_refused_before_the_body_is_read(door: Door, pieces: int) -> None:
     token = await door.token("eyes", Role.READER)
     exchange = Exchange([b"x" * BODY] * pieces)
-    fields = [("content-type", FORM), ("authorization", f"Basic {token}"), ("content-length", str(pieces * BODY))]
+    fields = [
+        *(("host", "plantel.example.com"), ("content-type", FORM)),
+        *(("authorization", f"Basic {token}"), ("content-length", str(pieces * BODY))),
+    ]
     await door.door.__rsgi__(Scope("POST", ADD, headers=fields), exchange)
     assert (exchange.answer.status, exchange.answer.headers["plantel-code"]) == (403, "action_forbidden")
     assert "connection" not in exchange.answer.headers, "what was sent is swallowed, and the connection can go on"

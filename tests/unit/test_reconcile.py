@@ -1238,8 +1238,9 @@ async def test_of_news_without_end_nothing_is_kept_but_that_there_is_some(many: 
         switch.asked.clear()
         for number in range(many):
             switch.heard(f"queue {number}", "SIP/1")
-        await site.only.settled()
-    assert switch.asked[0] == ({"queue 0"} if many == 1 else None)
+        # a round may be under way that knows nothing of the news
+        await site.until(lambda: ({"queue 0"} if many == 1 else None) in switch.asked)
+    assert all(one is None or len(one) <= QUEUES_WAITING_MOST for one in switch.asked)
 
 
 async def test_many_pauses_made_on_the_server_are_taken_over_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
