@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from plantel.cli.output import note
 from plantel.language import Language, Text, current, encodable, visible
 
 
@@ -53,3 +54,8 @@ def test_what_cannot_be_printed_is_escaped(text: str, shown: str) -> None:
 def test_what_json_cannot_hold_is_escaped_and_nothing_else() -> None:
     assert encodable("a\u202e\x1b") == "a\u202e\x1b"
     assert encodable("Jos\udce9") == r"Jos\xe9"
+
+
+def test_a_note_of_several_lines_stays_so(capsys: pytest.CaptureFixture[str]) -> None:
+    note("\nAdd {name}:\n", "\nAgregue {name}:\n", name="ana\neva")
+    assert capsys.readouterr().err == "\nAdd ana\\neva:\n\n"

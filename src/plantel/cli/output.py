@@ -37,7 +37,8 @@ def complain(text: str) -> None:
 
 def note(en: str, es: str, **params: object) -> None:
     """One line for people, on standard error: standard output is for results."""
-    complain(tell(en, es, **params))
+    for line in tell(en, es, **params).split("\n"):  # those of the text itself: in `params` they are escaped
+        complain(line)
 
 
 def show(secret: Secret, en: str, es: str) -> None:
