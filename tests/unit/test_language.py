@@ -56,6 +56,7 @@ def test_what_json_cannot_hold_is_escaped_and_nothing_else() -> None:
     assert encodable("Jos\udce9") == r"Jos\xe9"
 
 
-def test_a_note_of_several_lines_stays_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_note_of_several_lines_stays_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLANTEL_LANG", "en")
     note("\nAdd {name}:\n", "\nAgregue {name}:\n", name="ana\neva")
     assert capsys.readouterr().err == "\nAdd ana\\neva:\n\n"
